@@ -1,0 +1,137 @@
+"""Results as plain data for scripts: dicts with the stable JSON keys, and CSV tables.
+
+The keys and column names are an interface: they are added to, never renamed.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from siamese_search.results import DedupeReport, SearchReport, Skipped, SyncReport
+
+SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
+DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_DIGITS = 6  # of a distance: float32 carries no more
+
+
+def sync_json(report: SyncReport) -> dict[str, Any]:
+    """Return what `index` did."""
+    return {
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "skipped": _skipped(report.skipped),
+        "images": report.images,
+        "seconds": round(report.seconds, 3),
+        "index": report.index,
+    }
+
+
+def search_json(report: SearchReport) -> dict[str, Any]:
+    """Return what `query` found, queries in the order they were asked, hits nearest first."""
+    return {
+        "threshold": round(report.threshold.distance, _DIGITS),
+        "queries": [
+            {
+                "query": result.query,
+                "hits": [
+                    {
+                        "rank": hit.rank,
+                        "path": hit.path,
+                        "distance": round(hit.distance, _DIGITS),
+                        "duplicate": hit.duplicate,
+                    }
+                    for hit in result.hits
+                ],
+            }
+            for result in report.queries
+        ],
+    }
+
+
+def dedupe_json(report: DedupeReport) -> dict[str, Any]:
+    """Return what `dedupe` found; `expected_precision` is null where nobody measured it."""
+    return {
+        "threshold": round(report.threshold.distance, _DIGITS),
+        "expected_precision": report.threshold.expected_precision,
+        "images": report.images,
+        "groups": [
+            {
+                "keep": group.keep,
+                "copies": [
+                    {
+                        "path": copy.path,
+                        "distance": round(copy.distance, _DIGITS),
+                        "relation": copy.relation.value,
+                    }
+                    for copy in group.copies
+                ],
+            }
+            for group in report.groups
+        ],
+        "skipped": _skipped(report.skipped),
+    }
+
+
+def json_text(data: dict[str, Any]) -> str:
+    r"""Return the JSON text of one object, in pure ASCII.
+
+    ASCII prints on every terminal, and a path that is not valid UTF-8 stays exact: its bytes become `\udcXX` escapes,
+    which `json.loads` and `os.fsencode` turn back into the same bytes.
+    """
+    return json.dumps(data, indent=2)
+
+
+def search_csv(report: SearchReport) -> str:
+    """Return one row a hit: query, rank, path, distance, duplicate (true or false)."""
+    return _csv(
+        SEARCH_COLUMNS,
+        (
+            (result.query, hit.rank, hit.path, f"{hit.distance:.{_DIGITS}f}", str(hit.duplicate).lower())
+            for result in report.queries
+            for hit in result.hits
+        ),
+    )
+
+
+def dedupe_csv(report: DedupeReport) -> str:
+    """Return one row a picture: group (from 1), role (keep or copy), path, and for copies distance and relation."""
+    rows: list[tuple[object, ...]] = []
+    for number, group in enumerate(report.groups, start=1):
+        rows.append((number, "keep", group.keep, "", ""))
+        rows.extend(
+            (number, "copy", copy.path, f"{copy.distance:.{_DIGITS}f}", copy.relation.value) for copy in group.copies
+        )
+    return _csv(DEDUPE_COLUMNS, rows)
+
+
+def printable(text: str) -> str:
+    r"""Return a path or message that any UTF-8 output can carry: bytes that are not UTF-8 become `\xff`.
+
+    Python keeps such bytes of a file name as lone surrogates, which no encoder accepts.
+    """
+    return _SURROGATE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383's range
+
+
+def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:
+    return [{"path": item.path, "reason": item.reason} for item in skipped]
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([printable(str(value)) for value in row] for row in rows)
+    return text.getvalue()
