@@ -6,16 +6,15 @@ The keys and column names are an interface: they are added to, never renamed.
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from siamese_search.report.words import printable
 from siamese_search.results import DedupeReport, SearchReport, Skipped, SyncReport
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
 DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation")
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _DIGITS = 6  # of a distance: float32 carries no more
 
 
@@ -110,19 +109,6 @@ def dedupe_csv(report: DedupeReport) -> str:
             (number, "copy", copy.path, f"{copy.distance:.{_DIGITS}f}", copy.relation.value) for copy in group.copies
         )
     return _csv(DEDUPE_COLUMNS, rows)
-
-
-def printable(text: str) -> str:
-    r"""Return a path or message that any UTF-8 output can carry: bytes that are not UTF-8 become `\xff`.
-
-    Python keeps such bytes of a file name as lone surrogates, which no encoder accepts.
-    """
-    return _SURROGATE.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383's range
 
 
 def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:

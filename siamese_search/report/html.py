@@ -1,0 +1,104 @@
+"""Results as one HTML file: pictures embedded, no network, light and dark, fluent at thousands of groups."""
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from siamese_search import __version__
+from siamese_search.errors import FolderError
+from siamese_search.report.views import Progress, Viewer, group_paths, query_paths
+from siamese_search.report.words import human_bytes, printable
+from siamese_search.results import DedupeReport, SearchReport
+
+
+def write_dedupe_html(report: DedupeReport, path: Path, *, progress: Progress | None = None) -> None:
+    """Write the page of a dedupe report, as `write_page` does."""
+    write_page(path, title="Near-duplicates", dedupe=report, progress=progress)
+
+
+def write_search_html(report: SearchReport, path: Path, *, progress: Progress | None = None) -> None:
+    """Write the page of a search, as `write_page` does."""
+    write_page(path, title="Search", search=report, progress=progress)
+
+
+def write_page(
+    path: Path,
+    *,
+    title: str,
+    lead: str = "",
+    search: SearchReport | None = None,
+    dedupe: DedupeReport | None = None,
+    pictures: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Write one page with any of its parts: a search, a dedupe report, a plain wall of pictures.
+
+    `title` and `lead` are plain text. The page appears at `path` whole or not at all; FolderError if it cannot be
+    written.
+    """
+    shown = list(pictures)
+    if search:
+        shown += [shown_path for result in search.queries for shown_path in query_paths(result)]
+    if dedupe:
+        shown += [shown_path for group in dedupe.groups for shown_path in group_paths(group)]
+    viewer = Viewer(shown, progress=progress)
+    script = _source("page.js")
+    page = _environment().get_template("page.html.j2")
+    chunks = page.generate(
+        title=title,
+        lead=lead,
+        root=viewer.root,
+        version=__version__,
+        style=_trusted(_source("page.css")),
+        script=_trusted(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        search=viewer.search(search) if search else None,
+        dedupe=viewer.dedupe(dedupe) if dedupe else None,
+        skipped=dedupe.skipped if dedupe else (),
+        pictures=viewer.pictures(pictures) if pictures else None,
+        picture_count=len(pictures),
+    )
+    _write_whole(path, chunks)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("siamese_search", "report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # A file name need not be UTF-8. Exactly str: Markup is a str too, and must stay Markup.
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    environment.filters |= {"amount": human_bytes, "count": "{:,}".format}
+    return environment
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
+def _trusted(text: str) -> Markup:
+    return Markup(text)  # noqa: S704 - only ever our own style sheet and script
+
+
+def _write_whole(path: Path, chunks: Iterable[str]) -> None:
+    """Write to a neighbour and rename it, so that a page is either whole or not there."""
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with half.open("w", encoding="utf-8") as file:
+            file.writelines(chunks)
+        half.replace(path)
+    except OSError as error:
+        raise FolderError(f"{path}: cannot write the report: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            half.unlink()

@@ -1,0 +1,281 @@
+"""Reports as a page shows them: frozen views, with pictures read one by one as they are needed.
+
+Thumbnails are made while the page is written, a few ahead of it, so memory stays bounded however long the report is.
+"""
+
+import base64
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from PIL import Image
+
+from siamese_search.errors import ImageError
+from siamese_search.images import load_thumbnail
+from siamese_search.report.words import threshold_sentence
+from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, Relation, SearchReport, Threshold
+
+Progress = Callable[[int, int], None]  # pictures done, pictures in all
+
+_RELATIONS = {Relation.IDENTICAL: "identical file", Relation.SAME_PIXELS: "same pixels", Relation.NEAR: "near"}
+_BINS = 48  # of the plot of distances
+_FEWEST_FOR_PLOT = 12
+_WORKERS = 2
+_AHEAD = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureView:
+    """One picture; what could not be read is None, and `trouble` says why. `folder` is relative to the page's root."""
+
+    path: str
+    name: str
+    folder: str
+    link: str | None
+    size: int | None
+    width: int | None
+    height: int | None
+    thumbnail: str | None
+    trouble: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchView:
+    """A picture beside the one it was compared with. `share` in [0, 1] is the length of its distance bar."""
+
+    picture: PictureView
+    distance: float
+    share: float
+    label: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """A keeper and its copies; `reclaimable` counts the bytes of the copies."""
+
+    number: int
+    keep: PictureView
+    copies: tuple[MatchView, ...]
+    reclaimable: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryView:
+    """A query picture and its hits; `mark` in [0, 1] is where the threshold lies on their bars."""
+
+    number: int
+    picture: PictureView
+    hits: tuple[MatchView, ...]
+    duplicates: int
+    mark: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeView:
+    """The figures above the groups, and the groups, largest saving first. `groups` can be walked once."""
+
+    images: int
+    group_count: int
+    copy_count: int
+    reclaimable: int
+    sentence: str
+    threshold: float
+    bars: tuple[float, ...]
+    groups: Iterator[GroupView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchView:
+    """The queries with their hits, in the order they were asked. `queries` can be walked once."""
+
+    query_count: int
+    sentence: str
+    threshold: float
+    queries: Iterator[QueryView]
+
+
+class Viewer:
+    """Makes the views of one page: one size of thumbnail, one common root, one count of progress."""
+
+    def __init__(self, paths: Sequence[str], *, progress: Progress | None = None) -> None:
+        self.root = common_root(paths)
+        # The more pictures, the smaller: a page of ten thousand stays within what a browser opens at once.
+        self.longest = 320 if len(paths) <= 400 else 224 if len(paths) <= 4000 else 144  # noqa: PLR2004
+        self._total = len(paths)
+        self._done = 0
+        self._progress = progress
+
+    def pictures(self, paths: Iterable[str]) -> Iterator[PictureView]:
+        """Yield the pictures in order, read by a few threads at most `_AHEAD` ahead of the reader."""
+        view = partial(picture_view, root=self.root, longest=self.longest)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            waiting: deque[Future[PictureView]] = deque()
+            for path in paths:
+                waiting.append(pool.submit(view, path))
+                if len(waiting) > _AHEAD:
+                    yield self._next(waiting)
+            while waiting:
+                yield self._next(waiting)
+
+    def dedupe(self, report: DedupeReport) -> DedupeView:
+        """Return the view of a dedupe report."""
+        savings = [sum(_bytes(copy.path) for copy in group.copies) for group in report.groups]
+        ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
+        distances = [copy.distance for group in report.groups for copy in group.copies]
+        return DedupeView(
+            images=report.images,
+            group_count=len(report.groups),
+            copy_count=len(distances),
+            reclaimable=sum(savings),
+            sentence=threshold_sentence(report.threshold, found=len(distances)),
+            threshold=report.threshold.distance,
+            bars=_histogram(distances, report.threshold.distance),
+            groups=self._groups(ranked, report.threshold),
+        )
+
+    def search(self, report: SearchReport) -> SearchView:
+        """Return the view of a search."""
+        found = sum(hit.duplicate for result in report.queries for hit in result.hits)
+        return SearchView(
+            query_count=len(report.queries),
+            sentence=threshold_sentence(report.threshold, found=found),
+            threshold=report.threshold.distance,
+            queries=self._queries(report.queries, report.threshold),
+        )
+
+    def _groups(self, ranked: Sequence[tuple[int, DuplicateGroup]], threshold: Threshold) -> Iterator[GroupView]:
+        pictures = self.pictures(chain.from_iterable(group_paths(group) for _, group in ranked))
+        for number, (saving, group) in enumerate(ranked, start=1):
+            keep = next(pictures)
+            copies = tuple(
+                MatchView(
+                    picture=next(pictures),
+                    distance=copy.distance,
+                    share=_share(copy.distance, threshold.distance),
+                    label=_RELATIONS[copy.relation],
+                    duplicate=True,
+                )
+                for copy in group.copies
+            )
+            yield GroupView(number=number, keep=keep, copies=copies, reclaimable=saving)
+
+    def _queries(self, results: Sequence[QueryResult], threshold: Threshold) -> Iterator[QueryView]:
+        pictures = self.pictures(chain.from_iterable(query_paths(result) for result in results))
+        for number, result in enumerate(results, start=1):
+            scale = max([2 * threshold.distance, *(hit.distance for hit in result.hits)])
+            picture = next(pictures)
+            hits = tuple(
+                MatchView(
+                    picture=next(pictures),
+                    distance=hit.distance,
+                    share=_share(hit.distance, scale),
+                    label="near-duplicate" if hit.duplicate else "similar",
+                    duplicate=hit.duplicate,
+                )
+                for hit in result.hits
+            )
+            yield QueryView(
+                number=number,
+                picture=picture,
+                hits=hits,
+                duplicates=sum(hit.duplicate for hit in result.hits),
+                mark=_share(threshold.distance, scale),
+            )
+
+    def _next(self, waiting: deque[Future[PictureView]]) -> PictureView:
+        picture = waiting.popleft().result()
+        self._done += 1
+        if self._progress:
+            self._progress(self._done, self._total)
+        return picture
+
+
+def picture_view(path: str, *, root: str, longest: int) -> PictureView:
+    """Read one picture for a page; a file that is gone or damaged becomes a view without a thumbnail."""
+    folder, name = os.path.split(path)
+    relative = os.path.relpath(folder, root) if root and folder else folder
+    link = size = width = height = thumbnail = None
+    trouble = ""
+    try:
+        size = Path(path).stat().st_size
+        link = Path(path).absolute().as_uri()
+        image = load_thumbnail(Path(path), longest=longest)
+        width, height = _size_as_shown(path, image)
+        thumbnail = _data_uri(image)
+    except ImageError as error:
+        trouble = error.reason
+    except (OSError, ValueError):  # ValueError: a NUL byte or a surrogate that no file name can hold
+        trouble = "no longer there"
+    return PictureView(
+        path=path,
+        name=name,
+        folder="" if relative == "." else relative,
+        link=link,
+        size=size,
+        width=width,
+        height=height,
+        thumbnail=thumbnail,
+        trouble=trouble,
+    )
+
+
+def group_paths(group: DuplicateGroup) -> tuple[str, ...]:
+    """Return the paths of a group, keeper first."""
+    return (group.keep, *(copy.path for copy in group.copies))
+
+
+def query_paths(result: QueryResult) -> tuple[str, ...]:
+    """Return the paths of a query and its hits, query first."""
+    return (result.query, *(hit.path for hit in result.hits))
+
+
+def common_root(paths: Iterable[str]) -> str:
+    """Return the folder that all absolute paths share, so that a page says it once; "" if it is the disk itself."""
+    folders = {path.parent for path in map(Path, paths) if path.is_absolute()}
+    try:
+        root = Path(os.path.commonpath(folders)) if folders else Path()
+    except ValueError:  # several drives
+        return ""
+    return "" if root == root.parent else str(root)
+
+
+def _size_as_shown(path: str, thumbnail: Image.Image) -> tuple[int, int]:
+    """Return the size in the file's header, turned where the upright thumbnail shows that the picture is turned."""
+    with Image.open(path) as image:
+        width, height = image.size
+    turned = (width - height) * (thumbnail.width - thumbnail.height) < 0
+    return (height, width) if turned else (width, height)
+
+
+def _data_uri(image: Image.Image) -> str:
+    data = io.BytesIO()
+    image.save(data, "WEBP", quality=72, method=2)
+    return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _histogram(distances: Sequence[float], threshold: float) -> tuple[float, ...]:
+    """Return bar heights in [0, 1] over [0, threshold]; none where there are too few distances to have a shape."""
+    if len(distances) < _FEWEST_FOR_PLOT:
+        return ()
+    counts = [0] * _BINS
+    for distance in distances:
+        counts[min(int(_share(distance, threshold) * _BINS), _BINS - 1)] += 1
+    return tuple(count / max(counts) for count in counts)
+
+
+def _share(part: float, whole: float) -> float:
+    return min(max(part / whole, 0.0), 1.0) if whole > 0 else 0.0
+
+
+def _bytes(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):
+        return 0
