@@ -2,16 +2,15 @@
 
 import base64
 import hashlib
-import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from siamese_search import __version__
-from siamese_search.errors import FolderError
+from siamese_search.report.output import whole_file
 from siamese_search.report.views import Progress, Viewer, group_paths, query_paths
 from siamese_search.report.words import human_bytes, printable
 from siamese_search.results import DedupeReport, SearchReport
@@ -64,7 +63,8 @@ def write_page(
         pictures=viewer.pictures(pictures) if pictures else None,
         picture_count=len(pictures),
     )
-    _write_whole(path, chunks)
+    with whole_file(path) as half, half.open("w", encoding="utf-8") as file:
+        file.writelines(chunks)
 
 
 def _environment() -> Environment:
@@ -77,8 +77,13 @@ def _environment() -> Environment:
         # A file name need not be UTF-8. Exactly str: Markup is a str too, and must stay Markup.
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"amount": human_bytes, "count": "{:,}".format}
+    environment.filters |= {"amount": human_bytes, "count": "{:,}".format, "breakable": _breakable}
     return environment
+
+
+def _breakable(text: str) -> Markup:
+    """Escape a path and let its lines break where its parts end."""
+    return _trusted(re.sub(r"([/\\_-])", r"\1<wbr>", str(escape(printable(text)))))
 
 
 def _source(name: str) -> str:
@@ -86,19 +91,4 @@ def _source(name: str) -> str:
 
 
 def _trusted(text: str) -> Markup:
-    return Markup(text)  # noqa: S704 - only ever our own style sheet and script
-
-
-def _write_whole(path: Path, chunks: Iterable[str]) -> None:
-    """Write to a neighbour and rename it, so that a page is either whole or not there."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with half.open("w", encoding="utf-8") as file:
-            file.writelines(chunks)
-        half.replace(path)
-    except OSError as error:
-        raise FolderError(f"{path}: cannot write the report: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            half.unlink()
+    return Markup(text)  # noqa: S704 - only ever our own style sheet and script, and what was escaped
