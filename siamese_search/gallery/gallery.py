@@ -1,0 +1,377 @@
+"""A gallery folder: kept in step with folders of pictures, searched by picture, and compared with itself."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.embed import Embedded, embed_files
+from siamese_search.encoder import Encoder, load_encoder
+from siamese_search.errors import FingerprintError, FolderError, GalleryError, OptionError
+from siamese_search.files import Changes, compare, find_images, lies_in, resolve_folders
+from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, SkippedFile
+from siamese_search.gallery.index import StaleIndexError, VectorIndex
+from siamese_search.images import PASSING_REASONS, load_picture, picture_extensions
+from siamese_search.results import (
+    EmbeddingPair,
+    Hit,
+    ImageFile,
+    Item,
+    Skipped,
+    SyncReport,
+    Threshold,
+    ThresholdSource,
+)
+
+_DEFAULT_ENCODER = "photo"
+_BATCH = 64  # pictures a transaction: what a kill can lose
+_CATALOGUE = "gallery.db"
+_INDEX = "index.faiss"
+_GREATEST_DISTANCE = 2.0
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryInfo:
+    """What `info` tells about a gallery; `size_on_disk` in bytes."""
+
+    folder: str
+    encoder: str
+    fingerprint: str
+    dim: int
+    images: int
+    skipped: int
+    roots: tuple[str, ...]
+    threshold: Threshold
+    index_kind: str
+    size_on_disk: int
+
+
+class Gallery:
+    """The gallery in `folder`. Nothing is read or written before the first use; `sync` creates it when missing.
+
+    Without an `encoder` the one that the gallery was made with is loaded when needed, for a new gallery "photo". An
+    encoder whose fingerprint differs from the gallery's raises FingerprintError at its first use.
+    """
+
+    def __init__(self, folder: str | Path, *, encoder: Encoder | None = None) -> None:
+        self.folder = Path(folder)
+        self._encoder = encoder
+        self._opened: Catalogue | None = None
+        self._index: VectorIndex | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalogue; the next use opens it again."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    # -- what is in it
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of this gallery, checked against the fingerprint of its embeddings."""
+        identity = self._catalogue.encoder
+        if self._encoder is None:
+            self._encoder = load_encoder(identity.location)
+        self._check(self._encoder, identity)
+        return self._encoder
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold in force: distances at or below it count as duplicates."""
+        return self._catalogue.threshold
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files under the gallery's roots that could not be embedded, by path."""
+        return tuple(entry.skipped for entry in self._catalogue.skipped())
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The indexed folders."""
+        return self._catalogue.roots()
+
+    def __len__(self) -> int:
+        return self._catalogue.count()
+
+    def items(self, folders: Sequence[str | Path] | None = None) -> list[Item]:
+        """Return the indexed pictures in the order of their ids, all or those under `folders`.
+
+        Raises FolderError when one of the folders holds none: it was misspelt, or not indexed yet.
+        """
+        items = self._catalogue.items()
+        if folders is None:
+            return items
+        resolved = [Path(folder).expanduser().resolve() for folder in folders]
+        for given, folder in zip(folders, resolved, strict=True):
+            if not any(lies_in(item.path, [folder]) for item in items):
+                raise FolderError(
+                    f"{given}: no indexed pictures under it; first: simsearch index {given} --index {self.folder}"
+                )
+        return [item for item in items if lies_in(item.path, resolved)]
+
+    def info(self) -> GalleryInfo:
+        """Describe the gallery."""
+        catalogue = self._catalogue
+        identity = catalogue.encoder
+        return GalleryInfo(
+            folder=str(self.folder),
+            encoder=identity.name,
+            fingerprint=identity.fingerprint,
+            dim=identity.dim,
+            images=catalogue.count(),
+            skipped=len(catalogue.skipped()),
+            roots=tuple(str(root) for root in catalogue.roots()),
+            threshold=catalogue.threshold,
+            index_kind=self._fresh_index().kind,
+            size_on_disk=sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file()),
+        )
+
+    # -- keeping in step
+
+    def sync(self, folders: Sequence[str | Path], *, progress: Progress | None = None) -> SyncReport:
+        """Make the gallery agree with what is in `folders` now; items elsewhere stay as they are.
+
+        Only new and changed files are embedded, in committed batches, so that an interrupted run goes on where it was.
+        Files that failed before are tried again when they changed. A folder that cannot be listed keeps its items.
+        Raises FolderError, and changes nothing, when one of `folders` is not there. `progress` is called with the
+        number of files embedded so far and their total.
+        """
+        start = perf_counter()
+        wanted = resolve_folders(folders)
+        if self._exists() and self._encoder is not None:
+            self._check(self._encoder, self._catalogue.encoder)
+        found: list[ImageFile] = []
+        unlisted: list[Skipped] = []
+        for entry in find_images(wanted, extensions=picture_extensions()):
+            if isinstance(entry, ImageFile):
+                found.append(entry)
+            else:
+                unlisted.append(entry)
+        if not self._exists():
+            self._create()
+
+        catalogue = self._catalogue
+        out_of_sight = [Path(entry.path) for entry in unlisted]
+        before = {
+            entry.file.path: entry
+            for entry in catalogue.skipped()
+            if lies_in(entry.file.path, wanted) and not lies_in(entry.file.path, out_of_sight)
+        }
+        still_bad = [file for file in found if _failed_before(file, before.get(file.path))]
+        bad_paths = {file.path for file in still_bad}
+        changes = compare(
+            (file for file in found if file.path not in bad_paths),
+            (item for item in catalogue.items() if lies_in(item.path, wanted) and not lies_in(item.path, out_of_sight)),
+        )
+        gone = before.keys() - {file.path for file in found}
+        self._settle(wanted, changes, gone)
+        changed = {file.path for file in changes.changed}
+        counts = self._embed(sorted(changes.added + changes.changed, key=lambda file: file.path), changed, progress)
+        self._fresh_index()
+        return SyncReport(
+            added=counts.added,
+            changed=counts.changed,
+            moved=len(changes.moved),
+            removed=len(changes.removed) + counts.lost,
+            unchanged=len(changes.unchanged) + len(changes.touched),
+            skipped=(
+                *(entry.skipped for entry in catalogue.skipped() if lies_in(entry.file.path, wanted)),
+                *unlisted,
+            ),
+            images=catalogue.count(),
+            seconds=perf_counter() - start,
+            index=str(self.folder),
+        )
+
+    def _settle(self, wanted: Sequence[Path], changes: Changes, gone: Iterable[Path]) -> None:
+        """Commit all that needs no embedding."""
+        catalogue = self._catalogue
+        gone = list(gone)
+        covered = all(lies_in(folder, catalogue.roots()) for folder in wanted)
+        if covered and not (gone or changes.removed or changes.moved or changes.touched):
+            return
+        with catalogue.transaction():
+            for folder in wanted:
+                catalogue.add_root(folder)
+            catalogue.unskip(gone)
+            catalogue.remove(changes.removed)
+            for item, file in changes.moved + changes.touched:
+                catalogue.move(item, file)
+
+    def _embed(self, files: Sequence[ImageFile], known: set[Path], progress: Progress | None) -> "_Counts":
+        counts = _Counts()
+        if not files:
+            return counts
+        catalogue = self._catalogue
+        results = zip(files, embed_files((file.path for file in files), self.encoder), strict=True)
+        done = 0
+        while batch := list(islice(results, _BATCH)):
+            with catalogue.transaction():
+                for file, result in batch:
+                    if isinstance(result, Embedded):
+                        catalogue.put(file, result)
+                    else:
+                        catalogue.skip(SkippedFile(file=file, reason=result.reason))
+                    counts.count(embedded=isinstance(result, Embedded), known=file.path in known)
+            done += len(batch)
+            if progress:
+                progress(done, len(files))
+        return counts
+
+    def _create(self) -> None:
+        encoder = self._encoder = self._encoder or load_encoder(_DEFAULT_ENCODER)
+        identity = EncoderIdentity(
+            name=encoder.name, location=_location(encoder), fingerprint=encoder.fingerprint, dim=encoder.dim
+        )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            foreign = [path.name for path in self.folder.iterdir() if not path.name.startswith((_CATALOGUE, _INDEX))]
+        except OSError as error:
+            raise GalleryError(f"{self.folder}: cannot be made a gallery: {error.strerror}") from error
+        if foreign:
+            raise GalleryError(f"{self.folder}: holds other files ({foreign[0]}); name a new or empty folder")
+        self._opened = Catalogue.create(self.folder / _CATALOGUE, identity, encoder.threshold)
+
+    # -- searching
+
+    def search(self, image: str | Path | BinaryIO, *, k: int = 5, threshold: float | None = None) -> tuple[Hit, ...]:
+        """Return the `k` pictures nearest to an image file or an open binary stream, nearest first.
+
+        A picture that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides
+        which hits are duplicates. Raises ImageError.
+        """
+        _check_options(k, threshold)
+        encoder = self.encoder
+        source = Path(image) if isinstance(image, str) else image
+        picture = load_picture(source, size=encoder.input_size, channels=encoder.channels)
+        return self.search_vectors(encoder.embed_pixels(picture.pixels[None]), k=k, threshold=threshold)[0]
+
+    def search_vectors(
+        self, vectors: NDArray[np.float32], *, k: int = 5, threshold: float | None = None
+    ) -> tuple[tuple[Hit, ...], ...]:
+        """Return the `k` nearest pictures for each of the embeddings `(n, dim)`, which this gallery's encoder made."""
+        _check_options(k, threshold)
+        dim = self._catalogue.encoder.dim
+        if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():  # noqa: PLR2004
+            raise OptionError(f"embeddings of shape {vectors.shape}: expected finite numbers of shape (n, {dim})")
+        limit = self.threshold.distance if threshold is None else threshold
+        found = self._fresh_index().search(vectors, k=k)
+        items = self._catalogue.items_by_id(sorted({item for hits in found for item, _ in hits}))
+        return tuple(
+            tuple(
+                Hit(rank=rank, path=str(items[item].path), distance=distance, duplicate=distance <= limit)
+                for rank, (item, distance) in enumerate(hits, start=1)
+            )
+            for hits in found
+        )
+
+    def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
+        """Yield all pairs of pictures at most `threshold` apart, by first id, then second id; exact."""
+        _check_options(1, threshold)
+        yield from self._fresh_index().pairs(threshold)
+
+    def threshold_for(self, *, precision: float) -> Threshold:
+        """Return the loosest threshold that keeps this precision, by the table that came with the encoder.
+
+        Raises OptionError when the table has none.
+        """
+        table = self.encoder.calibration
+        rows = [row for row in table if row.precision >= precision]
+        if not rows:
+            best = max((row.precision for row in table), default=None)
+            known = "has no calibration table" if best is None else f"reaches at most {best:g}"
+            raise OptionError(f"no threshold with precision {precision:g}: encoder {self.encoder.name} {known}")
+        row = max(rows, key=lambda row: row.threshold)
+        return Threshold(
+            distance=row.threshold,
+            source=ThresholdSource.ENCODER,
+            expected_precision=row.precision,
+            expected_recall=row.recall,
+        )
+
+    # -- inside
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        if self._opened is None:
+            self._opened = Catalogue(self.folder / _CATALOGUE)
+        return self._opened
+
+    def _exists(self) -> bool:
+        return self._opened is not None or Catalogue.exists(self.folder / _CATALOGUE)
+
+    def _check(self, encoder: Encoder, identity: EncoderIdentity) -> None:
+        if encoder.fingerprint != identity.fingerprint:
+            raise FingerprintError(
+                f"{self.folder}: was indexed by encoder {identity.name} ({identity.fingerprint[:12]}), which is not"
+                f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index, or delete this one and index again"
+            )
+
+    def _fresh_index(self) -> VectorIndex:
+        """Return the index of the catalogue's present generation: the one in memory, the file's, or a new one."""
+        generation = self._catalogue.generation
+        if self._index is None or self._index.generation != generation:
+            path = self.folder / _INDEX
+            try:
+                self._index = VectorIndex.load(path, generation=generation)
+            except StaleIndexError:
+                ids, vectors, generation = self._catalogue.vectors()
+                self._index = VectorIndex.build(ids, vectors, generation=generation)
+                self._keep(self._index, path)
+        return self._index
+
+    def _keep(self, index: VectorIndex, path: Path) -> None:
+        try:
+            index.save(path)
+        except OSError:
+            # A folder one may read but not write, or a full disk: the index in memory answers as well.
+            return
+
+
+@dataclass(slots=True)
+class _Counts:
+    """`lost` items were known and can no longer be read."""
+
+    added: int = 0
+    changed: int = 0
+    lost: int = 0
+
+    def count(self, *, embedded: bool, known: bool) -> None:
+        self.added += embedded and not known
+        self.changed += embedded and known
+        self.lost += known and not embedded
+
+
+def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
+    return entry is not None and entry.file == file and entry.reason not in PASSING_REASONS
+
+
+def _location(encoder: Encoder) -> str:
+    """Return what finds the encoder again: the name of one that ships, wherever this package lies, or the folder."""
+    shipped = Path(__file__).resolve().parents[1] / "encoder"
+    folder = encoder.folder.resolve()
+    return folder.name if folder.parent == shipped else str(folder)
+
+
+def _check_options(k: int, threshold: float | None) -> None:
+    if k < 1:
+        raise OptionError(f"k is {k}: at least one hit has to be asked for")
+    if threshold is not None and not 0 <= threshold <= _GREATEST_DISTANCE:
+        raise OptionError(f"threshold {threshold}: distances lie in [0, 2]")

@@ -1,0 +1,158 @@
+"""The FAISS index of a gallery: exact nearest neighbours and pairs, derived from the catalogue and rebuilt at will.
+
+FAISS only proposes: it computes distances as |a|² + |b|² - 2ab, which loses the small ones (an exact copy may seem 1e-3
+away), returns them squared, and breaks ties as they come. Every distance that leaves this module was computed anew from
+the difference of the two vectors.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from siamese_search.embed import usable_cores
+from siamese_search.results import EmbeddingPair
+
+FORMAT = 1
+_MAGIC = b"simsearch index "
+_SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
+_ROWS, _COLUMNS = 256, 16_384  # one block of the distance matrix: 16 MB
+_PAIRS = 8_192  # pairs whose distances are computed at once
+
+faiss.omp_set_num_threads(usable_cores())
+
+
+class StaleIndexError(Exception):
+    """An index file that is missing, damaged or of another generation; never leaves the gallery package."""
+
+
+class VectorIndex:
+    """Embeddings by item id, held in memory; `generation` is the state of the catalogue that they were read from."""
+
+    def __init__(self, index: Any, *, generation: int) -> None:
+        """Wrap FAISS's own `IndexIDMap2` over an `IndexFlatL2`, whose ids ascend."""
+        self._index = index
+        self.generation = generation
+        self._ids: NDArray[np.int64] = faiss.vector_to_array(index.id_map)
+        flat: Any = faiss.downcast_index(index.index)
+        # A view into FAISS's own memory, valid as long as `_index` is.
+        self._vectors: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(-1, flat.d)
+
+    @classmethod
+    def build(cls, ids: NDArray[np.int64], vectors: NDArray[np.float32], *, generation: int) -> Self:
+        """Make an index of unit vectors `(n, dim)` with ascending ids."""
+        index = faiss.IndexIDMap2(faiss.IndexFlatL2(vectors.shape[1]))
+        index.add_with_ids(np.ascontiguousarray(vectors), ids)
+        return cls(index, generation=generation)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def kind(self) -> str:
+        """The index type, in words for `info`."""
+        return "exact (IDMap2,Flat)"
+
+    # -- on disk
+
+    @classmethod
+    def load(cls, path: Path, *, generation: int) -> Self:
+        """Read an index; raises StaleIndexError unless the file is whole and of this generation."""
+        try:
+            header, _, payload = path.read_bytes().partition(b"\n")
+        except OSError as error:
+            raise StaleIndexError(str(error)) from error
+        try:
+            about = json.loads(header.removeprefix(_MAGIC))
+            agrees = (about["format"], about["generation"]) == (FORMAT, generation)
+            # FAISS itself accepts a flipped byte without a word.
+            whole = about["checksum"] == xxhash.xxh3_128_hexdigest(payload)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StaleIndexError("not an index file") from error
+        if not (agrees and whole):
+            raise StaleIndexError("of another generation" if whole else "damaged")
+        return cls(faiss.deserialize_index(np.frombuffer(payload, np.uint8)), generation=generation)
+
+    def save(self, path: Path) -> None:
+        """Write atomically: a reader sees the old file or the new one. Raises OSError."""
+        payload = faiss.serialize_index(self._index).tobytes()
+        about = {
+            "format": FORMAT,
+            "generation": self.generation,
+            "images": len(self),
+            "checksum": xxhash.xxh3_128_hexdigest(payload),
+        }
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                file.write(_MAGIC + json.dumps(about).encode() + b"\n" + payload)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    # -- answers
+
+    def search(self, vectors: NDArray[np.float32], *, k: int) -> list[list[tuple[int, float]]]:
+        """Return for each row of `(n, dim)` the `k` nearest as (id, distance), by distance, then by id.
+
+        Fewer than `k` come back only when the index holds fewer.
+        """
+        queries = np.ascontiguousarray(vectors, np.float32)
+        return [self._nearest(query, min(k, len(self))) for query in queries]
+
+    def _nearest(self, query: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+        wanted = min(k + 16, len(self))
+        while True:
+            squares, ids = (row[0] for row in self._index.search(query[None, :], max(wanted, 1)))
+            ids = ids[ids >= 0]  # FAISS pads with -1
+            distances = _distances(self._vectors[np.searchsorted(self._ids, ids)], query)
+            order = np.lexsort((ids, distances))[:k]
+            # Enough were proposed when none of the rest, given FAISS's error, could belong among the first k.
+            if wanted == len(self) or squares[-1] > distances[order[-1]] ** 2 + _SLACK:
+                return [(int(ids[place]), float(distances[place])) for place in order]
+            wanted = min(2 * wanted, len(self))
+
+    def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
+        """Yield every pair at most `threshold` apart, ordered by first id, then second id.
+
+        Exact: all n(n-1)/2 distances are looked at, a block at a time.
+        """
+        for start in range(0, len(self), _ROWS):
+            first, second = self._candidates(start, threshold)
+            for begin in range(0, len(first), _PAIRS):
+                some = slice(begin, begin + _PAIRS)
+                distances = _distances(self._vectors[first[some]], self._vectors[second[some]])
+                for one, other, distance in zip(first[some], second[some], distances, strict=True):
+                    if distance <= threshold:
+                        yield EmbeddingPair(
+                            first=int(self._ids[one]), second=int(self._ids[other]), distance=float(distance)
+                        )
+
+    def _candidates(self, start: int, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows of all pairs that may be within the threshold and whose first row is in the block."""
+        block = self._vectors[start : start + _ROWS]
+        firsts, seconds = [], []
+        for left in range(start, len(self), _COLUMNS):
+            squares = 2 - 2 * (block @ self._vectors[left : left + _COLUMNS].T)
+            rows, columns = np.nonzero(squares <= threshold**2 + _SLACK)
+            later = columns + left > rows + start
+            firsts.append(rows[later] + start)
+            seconds.append(columns[later] + left)
+        first, second = np.concatenate(firsts), np.concatenate(seconds)
+        order = np.lexsort((second, first))
+        return first[order], second[order]
+
+
+def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the Euclidean distances between rows, computed from their differences: equal rows are 0.0 apart."""
+    difference = a.astype(np.float64) - b
+    squares: NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
+    return np.sqrt(squares)
