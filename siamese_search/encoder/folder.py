@@ -1,0 +1,60 @@
+"""The encoder folder: `encoder.json`, `weights.safetensors` (trainable), `model.onnx` (inference). No pickle, no code."""
+
+import json
+from pathlib import Path
+
+import xxhash
+
+from siamese_search.encoder.spec import EncoderSpec
+from siamese_search.errors import EncoderError
+
+SPEC, WEIGHTS, GRAPH = "encoder.json", "weights.safetensors", "model.onnx"
+SHIPPED = Path(__file__).parent
+MOST_BYTES = 1 << 30  # of a file in an encoder folder: far above any real one
+
+
+def encoder_folder(name_or_folder: str | Path) -> Path:
+    """Return the folder of a shipped encoder, by name, or the folder named; raise EncoderError when there is none."""
+    text = str(name_or_folder)
+    shipped = SHIPPED / text
+    if text.isidentifier() and (shipped / SPEC).is_file():
+        return shipped
+    folder = Path(name_or_folder).expanduser()
+    if (folder / SPEC).is_file():
+        return folder
+    known = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{SPEC}")))
+    raise EncoderError(
+        f"{text}: no encoder there (no {SPEC}); shipped encoders: {known}; `simsearch train DATA -o DIR` makes one"
+    )
+
+
+def read_spec(folder: Path) -> EncoderSpec:
+    """Read `encoder.json`; raise EncoderError when it is damaged, incomplete or of a newer format."""
+    path = folder / SPEC
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise EncoderError(f"{path}: not a readable encoder description ({error})") from error
+    return EncoderSpec.from_json(data, source=str(path))
+
+
+def write_spec(folder: Path, spec: EncoderSpec) -> None:
+    """Write `encoder.json`, whole or not at all."""
+    temporary = folder / f"{SPEC}.tmp"
+    temporary.write_text(json.dumps(spec.to_json(), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(folder / SPEC)
+
+
+def checked_file(folder: Path, name: str) -> Path:
+    """Return the path of a file in an encoder folder; raise EncoderError when it is missing or absurdly large."""
+    path = folder / name
+    if not path.is_file():
+        raise EncoderError(f"{path} is missing; the encoder folder is incomplete, restore it or train again")
+    if path.stat().st_size > MOST_BYTES:
+        raise EncoderError(f"{path} has {path.stat().st_size:,} bytes, more than any encoder; it is not read")
+    return path
+
+
+def graph_fingerprint(folder: Path) -> str:
+    """Return the 128-bit xxh3 of the inference graph, 32 hex digits: equal fingerprints give comparable embeddings."""
+    return xxhash.xxh3_128_hexdigest(checked_file(folder, GRAPH).read_bytes())

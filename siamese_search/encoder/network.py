@@ -1,0 +1,218 @@
+"""The Siamese network: one encoder, called twice. Backbone, pooling, projection, unit length.
+
+`EfficientNetLite0` follows Tan & Le, "EfficientNet" (2019), in its Lite variant (no squeeze-and-excitation, ReLU6); its
+layers carry timm's names, so weights are interchangeable with timm's `tf_efficientnet_lite0`.
+"""
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
+
+from siamese_search.encoder.folder import WEIGHTS, checked_file, encoder_folder, read_spec
+from siamese_search.encoder.spec import EncoderSpec
+from siamese_search.errors import EncoderError
+
+# kind of block, repeats, kernel, stride, expansion, channels out
+LITE0_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "SAME": at stride 2 the odd pixel goes right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c', ceil(h / stride), ceil(w / stride))."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        pad_h = max((-(-x.shape[-2] // stride) - 1) * stride + kernel - x.shape[-2], 0)
+        pad_w = max((-(-x.shape[-1] // stride) - 1) * stride + kernel - x.shape[-1], 0)
+        if pad_h % 2 == 0 and pad_w % 2 == 0:  # even padding is the convolution's own, and faster
+            return F.conv2d(x, self.weight, self.bias, self.stride, (pad_h // 2, pad_w // 2), 1, self.groups)
+        x = F.pad(x, (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2))
+        return F.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Return a batch normalisation with EfficientNet's constants."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class DepthwiseSeparable(nn.Module):
+    """Depthwise then pointwise convolution: the first stage, which does not expand."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv_dw = SameConv2d(channels, channels, kernel, stride, groups=channels, bias=False)
+        self.bn1 = batch_norm(channels)
+        self.conv_pw = nn.Conv2d(channels, out, 1, bias=False)
+        self.bn2 = batch_norm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, out, h / stride, w / stride)."""
+        x = F.relu6(self.bn1(self.conv_dw(x)))
+        return cast("Tensor", self.bn2(self.conv_pw(x)))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve depthwise, project back (Sandler et al., "MobileNetV2", 2018)."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.conv_pw = nn.Conv2d(channels, wide, 1, bias=False)
+        self.bn1 = batch_norm(wide)
+        self.conv_dw = SameConv2d(wide, wide, kernel, stride, groups=wide, bias=False)
+        self.bn2 = batch_norm(wide)
+        self.conv_pwl = nn.Conv2d(wide, out, 1, bias=False)
+        self.bn3 = batch_norm(out)
+        self.has_skip = stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, out, h / stride, w / stride)."""
+        y = F.relu6(self.bn1(self.conv_pw(x)))
+        y = F.relu6(self.bn2(self.conv_dw(y)))
+        y = self.bn3(self.conv_pwl(y))
+        return x + y if self.has_skip else cast("Tensor", y)
+
+
+class EfficientNetLite0(nn.Module):
+    """The convolutional part of EfficientNet-Lite0, with the feature maps of three depths as its output."""
+
+    depths = (40, 112, 1280)  # channels at strides 8, 16 and 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
+        self.bn1 = batch_norm(32)
+        stages: list[nn.Module] = []
+        channels = 32
+        for repeats, kernel, stride, expansion, out in LITE0_STAGES:
+            blocks: list[nn.Module] = []
+            for i in range(repeats):
+                step = stride if i == 0 else 1
+                if expansion == 1:
+                    blocks.append(DepthwiseSeparable(channels, out, kernel, step))
+                else:
+                    blocks.append(InvertedResidual(channels, out, kernel, step, expansion))
+                channels = out
+            stages.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*stages)
+        self.conv_head = nn.Conv2d(320, 1280, 1, bias=False)
+        self.bn2 = batch_norm(1280)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(n, 3, s, s) -> (n, 40, s/8, s/8), (n, 112, s/16, s/16), (n, 1280, s/32, s/32)."""
+        x = F.relu6(self.bn1(self.conv_stem(x)))
+        maps = []
+        for number, stage in enumerate(self.blocks):
+            x = stage(x)
+            if number in (2, 4):
+                maps.append(x)
+        return *maps, F.relu6(self.bn2(self.conv_head(x)))
+
+
+class GeM(nn.Module):
+    """Generalised-mean pooling, `mean(x^p)^(1/p)` with a learned p (Radenovic et al., 2018); p = 1 is the mean."""
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(p))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w), values >= 0 -> (n, c)."""
+        return x.clamp(min=self.eps).pow(self.p).mean((2, 3)).pow(1 / self.p)
+
+
+def mean_and_deviation(x: Tensor) -> Tensor:
+    """Pool a signed feature map: (n, c, h, w) -> (n, 2c)."""
+    mean = x.mean((2, 3))
+    centred = x - mean[:, :, None, None]
+    return torch.cat([mean, (centred.square().mean((2, 3)) + 1e-6).sqrt()], dim=1)
+
+
+class PhotoTrunk(nn.Module):
+    """EfficientNet-Lite0 pooled at three depths: the last says what is shown, the earlier ones which picture it was."""
+
+    features = 2 * 40 + 2 * 112 + 1280
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = EfficientNetLite0()
+        self.pool = GeM()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, s, s) -> (n, features)."""
+        early, middle, last = self.backbone(x)
+        return torch.cat([mean_and_deviation(early), mean_and_deviation(middle), self.pool(last)], dim=1)
+
+
+class GreyTrunk(nn.Module):
+    """Seven 3x3 convolutions for small grey pictures (digits, glyphs, stamps of 8 to 64 pixels)."""
+
+    features = 192
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def conv(channels: int, out: int) -> nn.Sequential:
+            return nn.Sequential(
+                nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+            )
+
+        self.backbone = nn.Sequential(
+            conv(1, 32), conv(32, 32), nn.MaxPool2d(2),
+            conv(32, 64), conv(64, 64), nn.MaxPool2d(2),
+            conv(64, 128), conv(128, 128), conv(128, 192),
+        )  # fmt: skip
+        self.pool = GeM()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, s, s), s >= 8 -> (n, features)."""
+        return cast("Tensor", self.pool(self.backbone(x)))
+
+
+TRUNKS: dict[str, type[PhotoTrunk | GreyTrunk]] = {"efficientnet-lite0": PhotoTrunk, "small-grey": GreyTrunk}
+
+
+class EncoderNetwork(nn.Module):
+    """A trainable encoder: picture -> embedding of unit length. The twins of the Siamese network are this, twice."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        if spec.architecture not in TRUNKS:
+            raise EncoderError(f"{spec.name}: unknown architecture {spec.architecture!r}; known: {', '.join(TRUNKS)}")
+        self.mean, self.std = spec.mean, spec.std
+        self.trunk = TRUNKS[spec.architecture]()
+        self.projection = nn.Linear(self.trunk.features, spec.dim)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, s, s, c) pixels in [0, 255], any dtype -> (n, dim) of unit length."""
+        x = (pixels.permute(0, 3, 1, 2).to(self.projection.weight.dtype) - self.mean) / self.std
+        if not torch.compiler.is_exporting():
+            x = x.contiguous(memory_format=torch.channels_last)
+        return F.normalize(self.projection(self.trunk(x)), dim=1)
+
+
+def load_network(name_or_folder: str | Path) -> EncoderNetwork:
+    """Load the trainable network of a shipped encoder or an encoder folder; raise EncoderError when it does not fit."""
+    folder = encoder_folder(name_or_folder)
+    network = EncoderNetwork(read_spec(folder))
+    path = checked_file(folder, WEIGHTS)
+    try:
+        state = load_file(path)
+        network.load_state_dict({name: value.float() if value.is_floating_point() else value for name, value in state.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise EncoderError(f"{path}: its weights do not fit the architecture ({str(error).splitlines()[0]})") from error
+    return network

@@ -1,0 +1,145 @@
+"""An encoder at work: ONNX Runtime on the CPU, torch on a GPU, equal answers."""
+
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.encoder.folder import GRAPH, checked_file, encoder_folder, graph_fingerprint, read_spec
+from siamese_search.encoder.spec import EncoderSpec
+from siamese_search.errors import EncoderError
+from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
+
+NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
+
+
+class Backend(Protocol):
+    """Something that turns pixels (n, s, s, c) into embeddings (n, dim)."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed a batch."""
+        ...
+
+
+class Encoder:
+    """A trained encoder: pictures to embeddings of unit length. Safe to use from several threads at once."""
+
+    def __init__(self, folder: Path, spec: EncoderSpec, backend: Backend) -> None:
+        self.folder = folder
+        self.spec = spec
+        self._backend = backend
+
+    @property
+    def name(self) -> str:
+        """What the encoder is called."""
+        return self.spec.name
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self.spec.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the inference graph; embeddings are comparable when it is equal."""
+        return self.spec.fingerprint
+
+    @property
+    def input_size(self) -> int:
+        """Edge of the square that pictures are squashed to, in pixels."""
+        return self.spec.input_size
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """3 for RGB, 1 for grey."""
+        return 3 if self.spec.channels == 3 else 1  # noqa: PLR2004
+
+    @property
+    def calibration(self) -> tuple[CalibrationRow, ...]:
+        """Operating points measured when the encoder was trained, smallest distance first."""
+        return self.spec.calibration
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold that the encoder brings along."""
+        row = self.spec.threshold
+        if row is None:
+            return Threshold(distance=NEUTRAL_DISTANCE, source=ThresholdSource.ENCODER)
+        return Threshold(
+            distance=row.threshold,
+            source=ThresholdSource.ENCODER,
+            expected_precision=row.precision,
+            expected_recall=row.recall,
+        )
+
+    def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return embeddings of unit length: (n, s, s, c) pixels, s = `input_size` -> (n, dim) float32."""
+        expected = (self.input_size, self.input_size, self.channels)
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != expected:
+            raise ValueError(f"expected uint8 pixels of shape (n, {expected}), got {pixels.dtype} {pixels.shape}")
+        if len(pixels) == 0:
+            return np.empty((0, self.dim), np.float32)
+        embeddings = self._backend(pixels)
+        if embeddings.shape != (len(pixels), self.dim):
+            raise EncoderError(f"{self.folder}: its graph gives {embeddings.shape[1:]} values, not {self.dim}")
+        return embeddings
+
+
+class OnnxBackend:
+    """The inference graph in ONNX Runtime, one thread a call: callers run as many at once as there are cores."""
+
+    def __init__(self, graph: Path, *, threads: int = 1) -> None:
+        import onnxruntime  # noqa: PLC0415  (200 ms that --help need not pay)
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # it raises classes of its own, without a common base
+            raise EncoderError(f"{graph}: not a usable inference graph ({str(error).splitlines()[0]})") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed a batch."""
+        embeddings: NDArray[np.float32] = self._session.run(None, {self._input: pixels})[0]
+        return embeddings
+
+
+class TorchBackend:
+    """The trainable network, in torch, for a GPU."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        import torch  # noqa: PLC0415  (seconds that only a GPU's owner pays)
+
+        from siamese_search.encoder.network import load_network  # noqa: PLC0415
+
+        self._torch = torch
+        self._device = torch.device(device)
+        self._network = load_network(folder).eval().to(self._device)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed a batch."""
+        with self._torch.inference_mode():
+            on_device = self._torch.from_numpy(pixels).to(self._device)
+            embeddings: NDArray[np.float32] = self._network(on_device).float().cpu().numpy()
+        return embeddings
+
+
+def load_encoder(name_or_folder: str | Path = "photo", *, device: str = "cpu", threads: int = 1) -> Encoder:
+    """Load a shipped encoder by name, or an encoder folder.
+
+    `device` is "cpu" (ONNX Runtime, `threads` a call) or a torch device such as "cuda". Runs no code from the folder.
+    Raises EncoderError when the folder is missing, damaged, too new, or its graph is not the one it was saved with.
+    """
+    folder = encoder_folder(name_or_folder)
+    spec = read_spec(folder)
+    if graph_fingerprint(folder) != spec.fingerprint:
+        raise EncoderError(f"{folder / GRAPH} is not the graph that encoder.json describes; restore it or train again")
+    if device == "cpu":
+        return Encoder(folder, spec, OnnxBackend(checked_file(folder, GRAPH), threads=threads))
+    return Encoder(folder, spec, TorchBackend(folder, device))

