@@ -16,7 +16,6 @@ from siamese_search.results import (
     Item,
     Relation,
     Threshold,
-    ThresholdSource,
 )
 
 _MAY_BE_SAME_PIXELS = 0.1  # formats are decoded differently, so equal pixels need not be at distance 0
@@ -39,7 +38,7 @@ def find_duplicates(
     paths. Pixels are compared only for very near pairs of equal size; a file that is gone by then counts as near.
     `progress` is called with the number of groups finished and their total.
     """
-    limit = _threshold(gallery, threshold)
+    limit = threshold if isinstance(threshold, Threshold) else gallery.threshold_or(threshold)
     items = {item.id: item for item in gallery.items(folders)}
     pairs = (pair for pair in gallery.pairs(limit.distance) if pair.first in items and pair.second in items)
     stars = star_groups(sorted(items, key=lambda item: _worth(items[item])), pairs)
@@ -93,14 +92,6 @@ def star_groups(ranked: Sequence[int], pairs: Iterable[EmbeddingPair]) -> list[S
         for keeper, copies in stars.items()
         if copies
     ]
-
-
-def _threshold(gallery: Gallery, threshold: float | Threshold | None) -> Threshold:
-    if threshold is None:
-        return gallery.threshold
-    if isinstance(threshold, Threshold):
-        return threshold
-    return Threshold(distance=threshold, source=ThresholdSource.OPTION)
 
 
 def _worth(item: Item) -> tuple[int, int, int, str]:

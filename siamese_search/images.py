@@ -1,5 +1,6 @@
 """Any image file as a person would see it: upright, 8 bits a channel, RGB or grey, on white."""
 
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -164,7 +165,11 @@ def _is_heif(source: Path | BinaryIO) -> bool:
 
 def _refuse_bomb(image: Image.Image, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
-        raise _Refused(f"too large: {image.width} x {image.height} pixels, the limit is {max_pixels:,}")
+        raise _Refused(_too_large(f"{image.width:,} x {image.height:,}", max_pixels))
+
+
+def _too_large(size: str, limit: int) -> str:
+    return f"too large: {size} pixels, the limit is {limit:,}"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -248,7 +253,8 @@ def _reason(error: Exception, source: Path | BinaryIO) -> str:  # noqa: PLR0911 
         case MemoryError():
             return NO_MEMORY
         case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            return f"too large: {str(error).partition(', could be')[0]}"
+            pixels = re.search(r"\((\d+) pixels\)", str(error))
+            return _too_large(f"{int(pixels[1]):,}" if pixels else "too many", MAX_PIXELS)
         case UnidentifiedImageError():
             return "the file is empty" if _is_empty(source) else "not an image that can be read"
         case OSError() if "truncated" in str(error).lower():

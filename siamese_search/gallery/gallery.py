@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from siamese_search.embed import Embedded, embed_files
 from siamese_search.encoder import Encoder, load_encoder
+from siamese_search.encoder.folder import SHIPPED
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, OptionError
 from siamese_search.files import Changes, compare, find_images, lies_in, resolve_folders
 from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, SkippedFile
@@ -287,6 +288,13 @@ class Gallery:
         _check_options(1, threshold)
         yield from self._fresh_index().pairs(threshold)
 
+    def threshold_or(self, distance: float | None) -> Threshold:
+        """Return the threshold that a user chose, or without a choice the one in force."""
+        if distance is None:
+            return self.threshold
+        _check_options(1, distance)
+        return Threshold(distance=distance, source=ThresholdSource.OPTION)
+
     def threshold_for(self, *, precision: float) -> Threshold:
         """Return the loosest threshold that keeps this precision, by the table that came with the encoder.
 
@@ -365,9 +373,8 @@ def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
 
 def _location(encoder: Encoder) -> str:
     """Return what finds the encoder again: the name of one that ships, wherever this package lies, or the folder."""
-    shipped = Path(__file__).resolve().parents[1] / "encoder"
     folder = encoder.folder.resolve()
-    return folder.name if folder.parent == shipped else str(folder)
+    return folder.name if folder.parent == SHIPPED.resolve() else str(folder)
 
 
 def _check_options(k: int, threshold: float | None) -> None:

@@ -1,0 +1,57 @@
+"""The command line: every command file is added here, and errors become one line and an exit code here."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import siamese_search
+from siamese_search.cli import gallery
+from siamese_search.errors import SimsearchError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Find the same and the similar picture in your own folders.",
+    epilog="Example: simsearch index ~/Pictures && simsearch dedupe --report duplicates",
+)
+# One line a command file; what it imports at its top delays every `simsearch --help`.
+app.add_typer(gallery.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"simsearch {siamese_search.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit code 0 when done, 1 after an error that a user can mend, 2 for wrong usage."""
+    try:
+        app()
+    except SimsearchError as error:
+        sys.stderr.write(f"simsearch: {_one_line(error)}\n")
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # `simsearch query ... | head`
+        sys.stderr.close()
+        raise SystemExit(1) from None
+
+
+def _one_line(error: SimsearchError) -> str:
+    text = " ".join(str(error).split())
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""The commands around a gallery: index, query, dedupe, info."""
+
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_search.cli.options import (
+    DEFAULT_INDEX,
+    CsvOption,
+    IndexOption,
+    JsonOption,
+    QuietOption,
+    ThresholdOption,
+    one_format,
+)
+from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.errors import OptionError
+from siamese_search.results import DedupeReport, QueryResult, SearchReport, Skipped, SyncReport
+
+app = typer.Typer()
+
+_SKIPPED_SHOWN = 10
+
+
+@app.command(epilog="Example: simsearch index ~/Pictures ~/Downloads")
+def index(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures, with all inside.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR", help="A shipped encoder or an encoder folder.  [default: the gallery's, or photo]"
+        ),
+    ] = None,
+    index: IndexOption = DEFAULT_INDEX,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bring a gallery in step with its folders.
+
+    New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are.
+    """
+    from siamese_search.encoder import load_encoder  # noqa: PLC0415
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.report.data import sync_json  # noqa: PLC0415
+
+    chosen = load_encoder(encoder) if encoder else None
+    with (
+        Gallery(index, encoder=chosen) as gallery,
+        silent_decoders(),
+        progress_bar("Embedding", quiet=quiet) as progress,
+    ):
+        report = gallery.sync(folders, progress=progress)
+    if json:
+        print_json(sync_json(report))
+    elif not quiet:
+        _print_sync(report)
+
+
+@app.command(epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png")
+def query(
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files; - reads one from stdin.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures to find for each.")] = 5,
+    threshold: ThresholdOption = None,
+    index: IndexOption = DEFAULT_INDEX,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Also draw the image and what was found (one IMAGE only).")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the pictures nearest to an image.
+
+    Those at a distance up to the threshold are marked as duplicates of it.
+    """
+    one_format(json=json, csv=csv)
+    if sheet and (len(images) > 1 or images == ["-"]):
+        raise OptionError("--sheet draws one image file; name just one")
+    if images.count("-") > 1:
+        raise OptionError("stdin holds one image; give - once")
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.report.data import search_csv, search_json  # noqa: PLC0415
+
+    with Gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
+        results = []
+        for done, image in enumerate(images, start=1):
+            source = BytesIO(sys.stdin.buffer.read()) if image == "-" else image
+            results.append(QueryResult(query=image, hits=gallery.search(source, k=k, threshold=threshold)))
+            progress(done, len(images))
+        report = SearchReport(threshold=gallery.threshold_or(threshold), queries=tuple(results))
+    if sheet:
+        from siamese_search.report.sheet import write_query_sheet  # noqa: PLC0415
+
+        write_query_sheet(report.queries[0], sheet)
+    if json:
+        print_json(search_json(report))
+    elif csv:
+        print_text(search_csv(report))
+    else:
+        _print_search(report)
+
+
+@app.command(epilog="Example: simsearch dedupe ~/Pictures --precision 0.99 --report duplicates")
+def dedupe(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="FOLDER", help="Only these indexed folders.  [default: all]")
+    ] = None,
+    threshold: ThresholdOption = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
+    ] = None,
+    index: IndexOption = DEFAULT_INDEX,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the near-duplicates within a gallery.
+
+    Each group has one picture worth keeping, and the copies of it that could go. Nothing is deleted.
+    """
+    one_format(json=json, csv=csv)
+    if threshold is not None and precision is not None:
+        raise OptionError("--threshold and --precision both choose the distance; give one of them")
+    from siamese_search.dedupe import find_duplicates  # noqa: PLC0415
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
+
+    with Gallery(index) as gallery, silent_decoders():
+        limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
+        with progress_bar("Comparing", quiet=quiet) as progress:
+            found = find_duplicates(gallery, threshold=limit, folders=folders or None, progress=progress)
+        if report:
+            from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
+
+            with progress_bar("Drawing", quiet=quiet) as progress:
+                write_dedupe_html(found, report / "index.html", progress=progress)
+    if json:
+        print_json(dedupe_json(found))
+    elif csv:
+        print_text(dedupe_csv(found))
+    else:
+        _print_dedupe(found, page=report / "index.html" if report else None)
+
+
+@app.command(epilog="Example: simsearch info --index indexes/holiday")
+def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+    """Describe a gallery: images, folders, encoder, threshold."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
+
+    with Gallery(index) as gallery:
+        about = gallery.info()
+    if json:
+        print_json(asdict(about))
+        return
+    limit = about.threshold
+    expected = "" if limit.expected_precision is None else f", expected precision {limit.expected_precision:.3g}"
+    rows = [
+        ("gallery", about.folder),
+        ("images", f"{about.images:,}"),
+        ("skipped", f"{about.skipped:,}"),
+        *(("folder", root) for root in about.roots),
+        ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
+        ("fingerprint", about.fingerprint),
+        ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
+        ("index", about.index_kind),
+        ("on disk", human_bytes(about.size_on_disk)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print_text(f"{name:{width}}  {value}")
+
+
+def _print_sync(report: SyncReport) -> None:
+    counts = {
+        "added": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "skipped": len(report.skipped),
+    }
+    words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
+    print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
+    _print_skipped(report.skipped)
+
+
+def _print_search(report: SearchReport) -> None:
+    rows = [
+        (
+            *((result.query,) if len(report.queries) > 1 else ()),
+            str(hit.rank),
+            f"{hit.distance:.4f}",
+            _mark(hit.duplicate),
+            hit.path,
+        )
+        for result in report.queries
+        for hit in result.hits
+    ]
+    columns = (*(("query",) if len(report.queries) > 1 else ()), "rank", "distance", "", "path")
+    if rows:
+        print_table(columns, rows, right=("rank", "distance"))
+    else:
+        print_text("the gallery is empty; add pictures: simsearch index FOLDER")
+
+
+def _mark(duplicate: bool) -> str:
+    return "duplicate" if duplicate else "similar"
+
+
+def _print_dedupe(report: DedupeReport, *, page: Path | None) -> None:
+    from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
+
+    rows = []
+    for number, group in enumerate(report.groups, start=1):
+        rows.append((str(number), "keep", "", group.keep))
+        rows.extend((str(number), copy.relation.value, f"{copy.distance:.4f}", copy.path) for copy in group.copies)
+    if rows:
+        print_table(("group", "what", "distance", "path"), rows, right=("group", "distance"))
+    copies = sum(len(group.copies) for group in report.groups)
+    print_text(f"{report.images:,} images: {len(report.groups):,} groups with {copies:,} copies to spare.")
+    print_text(threshold_sentence(report.threshold, found=copies))
+    if page:
+        print_text(f"Report: {page}")
+
+
+def _print_skipped(skipped: tuple[Skipped, ...]) -> None:
+    for entry in skipped[:_SKIPPED_SHOWN]:
+        print_text(f"skipped {entry.path}: {entry.reason}")
+    if len(skipped) > _SKIPPED_SHOWN:
+        print_text(f"... and {len(skipped) - _SKIPPED_SHOWN:,} more; --json lists all")

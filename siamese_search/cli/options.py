@@ -1,0 +1,28 @@
+"""The flags that commands share, with one wording everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_INDEX = Path("indexes/default")
+
+IndexOption = Annotated[Path, typer.Option("--index", metavar="DIR", help="Folder of the gallery.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, and print only what was found.")]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=2.0,
+        metavar="D",
+        help="Distance up to which pictures count as duplicates, 0 to 2.  [default: the gallery's]",
+    ),
+]
+
+
+def one_format(*, json: bool, csv: bool) -> None:
+    """Refuse to print two formats at once."""
+    if json and csv:
+        raise typer.BadParameter("choose one of --json and --csv")
