@@ -38,7 +38,7 @@ def write_query_sheet(result: QueryResult, path: Path) -> None:
     hits = [
         _Tile(
             path=hit.path,
-            title=f"{hit.distance:.3f}  near-duplicate" if hit.duplicate else f"{hit.distance:.3f}",
+            title=f"{hit.distance:.3f}  duplicate" if hit.duplicate else f"{hit.distance:.3f}",
             marked=hit.duplicate,
         )
         for hit in result.hits

@@ -176,7 +176,7 @@ class Viewer:
                     picture=next(pictures),
                     distance=hit.distance,
                     share=_share(hit.distance, scale),
-                    label="near-duplicate" if hit.duplicate else "not a duplicate",
+                    label="duplicate" if hit.duplicate else "not a duplicate",
                     duplicate=hit.duplicate,
                 )
                 for hit in result.hits

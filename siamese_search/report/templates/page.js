@@ -22,6 +22,7 @@
     const all = groups.length.toLocaleString("en");
     shown.value = words.length ? `${count.toLocaleString("en")} of ${all} groups` : `${all} ${groups.length === 1 ? "group" : "groups"}`;
     none.hidden = count > 0;
+    document.getElementById("duplicates").scrollIntoView();
   };
 
   const step = (by) => {

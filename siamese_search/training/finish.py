@@ -1,0 +1,136 @@
+"""After the last step: judge the three parts, calibrate, save the encoder folder with the figures that justify it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import siamese_search
+from siamese_search.encoder.export import save_encoder
+from siamese_search.encoder.spec import EncoderSpec
+from siamese_search.training.calibrate import all_pairs_curve, calibration_table, promised_row
+from siamese_search.training.data import Dataset, Part
+from siamese_search.training.judged import PartResult
+from siamese_search.training.loop import Run, embed_part, judged_part, pair_distances, pairs_of, spec_of
+from siamese_search.training.metrics import (
+    Curve,
+    accuracy_at,
+    best_threshold,
+    contrastive_cost,
+    curve,
+)
+
+MOST_SHOWN = 4000  # training pictures that the final report looks at
+
+
+def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Write the finished encoder into `folder`; return the content of its `metrics.json`.
+
+    The pair threshold is the one of highest accuracy on the validation pairs; the test part is looked at here only.
+    """
+    results = []
+    for part in (dataset.train, dataset.validation, dataset.test):
+        tell(f"judging the {part.name} part")
+        results.append(judge_part(run, sample(part, MOST_SHOWN) if part is dataset.train else part, dataset.labels))
+    _, validation, test = results
+    threshold = best_threshold(validation.distance, validation.pairs.label)
+    tell("calibrating")
+    table = calibration_table(calibration_curve(validation, test, dataset.labels))
+    metrics = {
+        "data": dataset.name,
+        "labels": dataset.labels,
+        "steps": run.step,
+        "seconds": round(run.seconds, 1),
+        "pair_threshold": threshold,
+        "margin": run.config.margin,
+        "parts": {r.part.name: part_metrics(r, threshold, run.config.margin) for r in results},
+        "history": run.history,
+    }
+    tell("writing the encoder")
+    spec = replace(
+        spec_of(dataset, run.config),
+        name=name, provenance=provenance(run, dataset), calibration=table, threshold=promised_row(table),
+    )  # fmt: skip
+    save_encoder(run.average, spec, folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    tell("drawing the figures")
+    write_report(results, metrics, spec, folder)
+    return metrics
+
+
+def write_report(results: list[PartResult], metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None:
+    """Draw the figures and the page that shows them."""
+    from siamese_search.training.figures import write_figures  # noqa: PLC0415  (matplotlib takes a second)
+    from siamese_search.training.page import write_page  # noqa: PLC0415
+
+    write_figures(results, metrics["history"], metrics["pair_threshold"], folder / "figures")
+    write_page(metrics, spec, folder)
+
+
+def sample(part: Part, most: int) -> Part:
+    """Return the first pictures of a part; a part's order is random, so they stand for all."""
+    if len(part) <= most or part.identity is None:
+        return part
+    return replace(part, pictures=First(part.pictures, most), identity=part.identity[:most])
+
+
+class First:
+    """The first few of other pictures."""
+
+    def __init__(self, pictures: Any, count: int) -> None:
+        self._pictures = pictures
+        self._count = count
+        self.channels = pictures.channels
+        self.picture, self.pixels, self.name = pictures.picture, pictures.pixels, pictures.name
+
+    def __len__(self) -> int:
+        return self._count
+
+
+def judge_part(run: Run, part: Part, labels: str) -> PartResult:
+    """Embed a part with the averaged weights and measure its pairs."""
+    judged = judged_part(part, labels)
+    embeddings = embed_part(run.average, judged, size=run.config.input_size)
+    pairs = pairs_of(judged)
+    return PartResult(part=judged, embeddings=embeddings, pairs=pairs, distance=pair_distances(embeddings, pairs))
+
+
+def part_metrics(result: PartResult, threshold: float, margin: float) -> dict[str, float]:
+    """Return the contrastive loss and the accuracy at the threshold on one part's pairs."""
+    label = result.pairs.label
+    return {
+        "pictures": len(result.part),
+        "pairs": len(label),
+        "loss": contrastive_cost(result.distance, label, margin=margin),
+        "accuracy": accuracy_at(threshold, result.distance, label),
+    }
+
+
+def calibration_curve(validation: PartResult, test: PartResult, labels: str) -> Curve:
+    """Return precision and recall over the pairs that calibrate the encoder.
+
+    Without labels, validation and test pictures with their edited views stand for a gallery with copies in it; with
+    classes, all pairs of the validation part; with labelled pairs, those of the validation part.
+    """
+    if labels == "pairs" or validation.part.identity is None or test.part.identity is None:
+        return curve(validation.distance, validation.pairs.label)
+    if labels == "none":
+        identity = np.concatenate([validation.part.identity, test.part.identity + validation.part.identity.max() + 1])
+        return all_pairs_curve(np.concatenate([validation.embeddings, test.embeddings]), identity)
+    return all_pairs_curve(validation.embeddings, validation.part.identity)
+
+
+def provenance(run: Run, dataset: Dataset) -> dict[str, Any]:
+    """Return how the encoder came to be."""
+    return {
+        "simsearch": siamese_search.__version__,
+        "data": dataset.name,
+        "labels": dataset.labels,
+        "pictures": {part.name: len(part) for part in (dataset.train, dataset.validation, dataset.test)},
+        "steps": run.step,
+        "seconds": round(run.seconds, 1),
+        "options": asdict(run.config),
+    }
