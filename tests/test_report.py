@@ -377,12 +377,22 @@ def test_search_page_shows_hits_against_the_threshold(search: SearchReport, tmp_
     page = Page(tmp_path / "p.html")
     first, lonely = page.cards
     assert first.index("query.png") < first.index("hit.png") < first.index("other.png")
-    assert "1 near-duplicate" in first
+    assert "1 duplicate" in first
     assert "0.031" in first
     assert "not a duplicate" in first
     assert "nothing to compare with" in lonely
     bars = [attributes["style"] for tag, attributes in page.elements if attributes.get("class") == "bar"]
     assert bars == ["--share: 0.0220; --mark: 0.5000", "--share: 0.8803; --mark: 0.5000"]
+
+
+def test_a_page_of_several_parts_says_the_threshold_once(
+    report: DedupeReport, search: SearchReport, tmp_path: Path
+) -> None:
+    """What decides is said once, however many parts it decides."""
+    write_page(tmp_path / "p.html", title="All", lead="Two <parts>", search=search, dedupe=report)
+    page = Page(tmp_path / "p.html")
+    assert page.text.count("Two pictures count as near-duplicates") == 1
+    assert "Two <parts>" in page.text
 
 
 def test_a_report_without_groups_says_so(tmp_path: Path) -> None:
