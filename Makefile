@@ -1,0 +1,35 @@
+# `make demo` and `make test` start from nothing: they make .venv, install what they need, and run.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-all lint types format clean
+
+demo: $(READY)
+	$(BIN)/simsearch demo
+
+test: lint types
+	$(BIN)/pytest -q -m "not shared"
+
+# Also the tests that read the larger data sets beside the checkout.
+test-all: lint types
+	$(BIN)/pytest -q
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
