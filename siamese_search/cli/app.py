@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import siamese_search
-from siamese_search.cli import gallery
+from siamese_search.cli import demo, gallery, train
 from siamese_search.errors import SimsearchError
 
 app = typer.Typer(
@@ -18,7 +18,9 @@ app = typer.Typer(
     epilog="Example: simsearch index ~/Pictures && simsearch dedupe --report duplicates",
 )
 # One line a command file; what it imports at its top delays every `simsearch --help`.
+app.add_typer(demo.app)
 app.add_typer(gallery.app)
+app.add_typer(train.app)
 
 
 def _print_version(wanted: bool) -> None:
