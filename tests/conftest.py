@@ -1,0 +1,93 @@
+"""What several tests share: real pictures, the encoder that ships, and the real command line."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageEnhance
+
+import siamese_search
+from siamese_search.encoder import Encoder, load_encoder
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+# Photos in the wheel of scikit-image itself; it would download others.
+PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.jpg")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that read larger data sets where those are absent."""
+    if not SHARED.is_dir():
+        for item in items:
+            if "shared" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="the larger data sets are not here"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of larger data sets; only for tests marked `shared`."""
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The photo encoder."""
+    return load_encoder("photo")
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], Image.Image]:
+    """Give a real photo by file name, at most 256 pixels long, in RGB."""
+    spec = find_spec("skimage")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+
+    def load(name: str) -> Image.Image:
+        with Image.open(folder / name) as image:
+            image.thumbnail((256, 256))
+            return image.convert("RGB")
+
+    return load
+
+
+@pytest.fixture
+def photos(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
+    """A folder of six photos as PNG, and in `copies` a re-encoded, a byte-for-byte and a same-pixels copy of three."""
+    folder = tmp_path / "photos"
+    (folder / "copies").mkdir(parents=True)
+    for name in PHOTOS:
+        sample(name).save(folder / f"{Path(name).stem}.png")
+    ImageEnhance.Brightness(sample("astronaut.png")).enhance(1.1).save(
+        folder / "copies" / "astronaut bright.jpg", quality=85
+    )
+    (folder / "copies" / "chelsea again.png").write_bytes((folder / "chelsea.png").read_bytes())
+    sample("coffee.png").save(folder / "copies" / "coffee.bmp")
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the real command line in a subprocess, in `tmp_path`."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
+
+    def run_simsearch(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+        finished = subprocess.run(
+            [sys.executable, "-m", "siamese_search.cli.app", *map(str, arguments)],
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+            input=stdin,
+            timeout=120,
+        )
+        return subprocess.CompletedProcess(
+            finished.args, finished.returncode, finished.stdout.decode(), finished.stderr.decode()
+        )
+
+    return run_simsearch

@@ -1,0 +1,170 @@
+"""Finding image files and telling what changed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from siamese_search.errors import FolderError
+from siamese_search.files import Changes, compare, find_images, hash_file, lies_in, resolve_folders
+from siamese_search.results import ImageFile, Item, Skipped
+
+EXTENSIONS = frozenset({".jpg", ".png"})
+JPEG = b"\xff\xd8\xff\xe0 and so on"
+
+
+def write(path: Path, data: bytes = b"data") -> Path:
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    """Return what is found under a folder, relative to it, in the order found."""
+    found = find_images(resolve_folders([folder]), extensions=EXTENSIONS)
+    return [str(entry.path.relative_to(folder)) for entry in found if isinstance(entry, ImageFile)]
+
+
+def known(path: Path, number: int) -> Item:
+    """Return a file on disk as an item of a gallery."""
+    status = path.stat()
+    return Item(
+        id=number,
+        path=path,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        content_hash=hash_file(path),
+        width=1,
+        height=1,
+        format="JPEG",
+    )
+
+
+def changes(folder: Path, items: list[Item]) -> Changes:
+    """Compare a folder with what was known of it."""
+    found = find_images(resolve_folders([folder]), extensions=EXTENSIONS)
+    return compare([entry for entry in found if isinstance(entry, ImageFile)], items)
+
+
+def test_the_order_is_fixed(tmp_path: Path) -> None:
+    """Files come before subfolders, both by name, whatever order the disk gives."""
+    for name in ("z.jpg", "b/2.png", "a.jpg", "b/1.png", "B/3.jpg", "b/c/0.jpg"):
+        write(tmp_path / name)
+    assert names(tmp_path) == ["a.jpg", "z.jpg", "B/3.jpg", "b/1.png", "b/2.png", "b/c/0.jpg"]
+
+
+def test_only_pictures_are_found(tmp_path: Path) -> None:
+    """A file counts by its extension in any case, or by how it begins; hidden and special files never."""
+    write(tmp_path / "a.JPG")
+    write(tmp_path / "no extension", JPEG)
+    write(tmp_path / "wrong.svg", JPEG)
+    write(tmp_path / "photo.heic.part", b"\0\0\0\x18ftypheic")
+    write(tmp_path / "text.txt", b"a JPEG begins otherwise")
+    write(tmp_path / "empty")
+    write(tmp_path / ".hidden.jpg")
+    write(tmp_path / ".thumbnails" / "b.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert names(tmp_path) == ["a.JPG", "no extension", "photo.heic.part", "wrong.svg"]
+
+
+def test_a_hidden_folder_that_is_named_is_walked(tmp_path: Path) -> None:
+    """Leaving out hidden folders is for those met on the way."""
+    write(tmp_path / ".secret" / "a.jpg")
+    assert names(tmp_path / ".secret") == ["a.jpg"]
+
+
+def test_links_end(tmp_path: Path) -> None:
+    """Links back into the folder are left out, links that lead elsewhere are followed once."""
+    write(tmp_path / "in" / "sub" / "a.jpg")
+    write(tmp_path / "elsewhere" / "b.jpg")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "again").symlink_to(tmp_path / "in" / "sub")
+    (tmp_path / "in" / "again.jpg").symlink_to(tmp_path / "in" / "sub" / "a.jpg")
+    (tmp_path / "in" / "broken.jpg").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "out").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "out twice").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "elsewhere")
+    assert names(tmp_path / "in") == ["out/b.jpg", "sub/a.jpg"]
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    """A file name is bytes; it is found and can be opened by what was found."""
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write(tmp_path / name)
+    assert names(tmp_path) == [name]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    """The walk goes on, and what was missed is named."""
+    write(tmp_path / "a" / "1.jpg")
+    write(tmp_path / "b" / "2.jpg")
+    folders = (tmp_path / "a", tmp_path / "gone", tmp_path / "b")
+    found = list(find_images(folders, extensions=EXTENSIONS))
+    assert [type(entry) for entry in found] == [ImageFile, Skipped, ImageFile]
+    assert found[1] == Skipped(path=str(tmp_path / "gone"), reason="folder cannot be listed: No such file or directory")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("missing", "no such folder"), ("file.jpg", "is a file")])
+def test_wrong_folders_are_refused(tmp_path: Path, name: str, reason: str) -> None:
+    """A folder that is not there stops everything before it starts, even beside good ones."""
+    write(tmp_path / "file.jpg")
+    with pytest.raises(FolderError, match=reason):
+        resolve_folders([tmp_path, tmp_path / name])
+
+
+def test_folders_within_folders_count_once(tmp_path: Path) -> None:
+    """Naming a folder twice, through a link, or with one inside it, walks it once."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    given = [tmp_path / "a" / "b", tmp_path / "link", tmp_path / "ab", tmp_path / "a" / "."]
+    assert resolve_folders(given) == (tmp_path / "a", tmp_path / "ab")
+
+
+def test_lying_in_a_folder_is_not_sharing_its_beginning() -> None:
+    """/a/bc is not in /a/b; everything is in /."""
+    assert lies_in(Path("/a/b/c"), [Path("/x"), Path("/a/b")])
+    assert lies_in(Path("/a/b"), [Path("/a/b")])
+    assert not lies_in(Path("/a/bc"), [Path("/a/b")])
+    assert lies_in(Path("/a"), [Path("/")])
+
+
+def test_every_kind_of_change_is_told_apart(tmp_path: Path) -> None:
+    """Unchanged, touched, changed, moved, removed and added files each end in their list."""
+    items = [known(write(tmp_path / f"{n}.jpg", f"content {n}".encode()), n) for n in range(5)]
+    os.utime(tmp_path / "1.jpg", (1, 1))
+    write(tmp_path / "2.jpg", b"CONTENT 2")
+    os.utime(tmp_path / "2.jpg", (1, 1))  # also with its old size
+    (tmp_path / "sub").mkdir()
+    shutil.move(tmp_path / "3.jpg", tmp_path / "sub" / "renamed.jpg")
+    (tmp_path / "4.jpg").unlink()
+    write(tmp_path / "5.jpg", b"new pic 5")
+
+    found = changes(tmp_path, items)
+    assert found.unchanged == [0]
+    assert [(number, file.path.name) for number, file in found.touched] == [(1, "1.jpg")]
+    assert [file.path.name for file in found.changed] == ["2.jpg"]
+    assert [(number, file.path.name) for number, file in found.moved] == [(3, "renamed.jpg")]
+    assert found.removed == [4]
+    assert [file.path.name for file in found.added] == ["5.jpg"]
+
+
+def test_a_copy_is_not_a_move(tmp_path: Path) -> None:
+    """While the old file is still there a new one with its content is added; two moved copies keep one item each."""
+    first = known(write(tmp_path / "a.jpg"), 1)
+    second = known(write(tmp_path / "b.jpg"), 2)
+    write(tmp_path / "c.jpg")
+    assert [file.path.name for file in changes(tmp_path, [first, second]).added] == ["c.jpg"]
+    (tmp_path / "a.jpg").unlink()
+    (tmp_path / "b.jpg").rename(tmp_path / "d.jpg")
+    assert [number for number, _ in changes(tmp_path, [first, second]).moved] == [1, 2]
+
+
+def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
+    """Equal bytes hash alike, and the function is XXH3-128."""
+    assert hash_file(write(tmp_path / "a", b"")) == "99aa06d3014798d86001c324468d497f"
+    large = b"x" * (3 << 20)
+    assert hash_file(write(tmp_path / "b", large)) == hash_file(write(tmp_path / "c", large))
+    assert hash_file(write(tmp_path / "c", large + b"y")) != hash_file(tmp_path / "b")

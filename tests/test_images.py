@@ -1,0 +1,329 @@
+"""Any image file, as a person would see it."""
+
+import csv
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from siamese_search.errors import ImageError
+from siamese_search.images import load_picture, load_thumbnail, picture_extensions, same_pixels
+
+Sample = Callable[[str], Image.Image]
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> io.BytesIO:
+    """Return a picture as a file of that kind."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    out.seek(0)
+    return out
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the mean absolute difference of two pictures."""
+    assert first.shape == second.shape
+    return float(np.abs(first.astype(int) - second).mean())
+
+
+def png(width: int, height: int, bits: int = 1) -> bytes:
+    """Return a PNG of zeros by hand: Pillow would need the memory."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = zlib.compress(b"\0" * (1 + (width * bits + 7) // 8) * min(height, 100))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "TGA", "WEBP", "JPEG2000", "GIF", "JPEG", "AVIF"])
+def test_every_format_shows_the_same_picture(sample: Sample, kind: str) -> None:
+    """Whatever a picture is stored as, its pixels come out, and its format is named."""
+    image = sample("astronaut.png")
+    picture = load_picture(encoded(image, kind))
+    assert (picture.format, picture.width, picture.height) == (kind, 256, 256)
+    assert picture.pixels.dtype == np.uint8
+    assert difference(picture.pixels, np.asarray(image)) < (9 if kind in {"GIF", "JPEG", "AVIF", "WEBP"} else 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_pictures_are_upright(sample: Sample, kind: str, orientation: int) -> None:
+    """All eight EXIF orientations are undone, at full size, squashed, and in thumbnails; the size is that shown."""
+    upright = sample("rocket.jpg")  # wider than high
+    undo = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = encoded(stored, kind, exif=exif)
+    picture = load_picture(file)
+    assert (picture.width, picture.height) == upright.size
+    assert difference(picture.pixels, np.asarray(upright)) < 6
+    squashed = load_picture(file, size=64).pixels
+    assert difference(squashed, np.asarray(upright.resize((64, 64), Image.Resampling.BICUBIC))) < 6
+
+
+def test_orientation_that_makes_no_sense_is_ignored(sample: Sample) -> None:
+    """Orientation 9, or damaged EXIF, leaves the picture as it is stored."""
+    exif = Image.Exif()
+    exif[0x0112] = 9
+    assert load_picture(encoded(sample("rocket.jpg"), "JPEG", exif=exif)).width == 256
+    assert load_picture(encoded(sample("rocket.jpg"), "JPEG", exif=b"Exif\0\0garbage")).width == 256
+
+
+def test_cmyk_is_shown_in_its_colours(sample: Sample) -> None:
+    """A CMYK JPEG, stored inverted as Adobe does, looks like its RGB original, not like its negative."""
+    image = sample("coffee.png")
+    picture = load_picture(encoded(image.convert("CMYK"), "JPEG", quality=95))
+    assert difference(picture.pixels, np.asarray(image)) < 6
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_16_bit_grey_is_scaled(sample: Sample, kind: str) -> None:
+    """16-bit greys span the same black to white as 8-bit ones."""
+    grey = np.asarray(sample("camera.png").convert("L"))
+    deep = Image.fromarray(grey.astype(np.uint16) * 257)
+    assert difference(load_picture(encoded(deep, kind), channels=1).pixels[..., 0], grey) <= 1
+
+
+def test_big_endian_16_bit_is_scaled(sample: Sample, tmp_path: Path) -> None:
+    """Byte order does not matter."""
+    grey = np.asarray(sample("camera.png").convert("L"))
+    Image.fromarray((grey.astype(">u2") * 257).astype(">u2")).save(tmp_path / "a.tif")
+    assert difference(load_picture(tmp_path / "a.tif", channels=1).pixels[..., 0], grey) <= 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 255.0), (-3.1, 3.1), (0.0, 40_000.0)])
+def test_float_greys_are_scaled(sample: Sample, low: float, high: float) -> None:
+    """Floats in [0, 1] and [0, 255] are taken as such, any other range is stretched to black and white."""
+    grey = np.asarray(sample("camera.png").convert("L")).astype(np.float32)
+    grey = (grey - grey.min()) / (grey.max() - grey.min())
+    file = encoded(Image.fromarray(grey * np.float32(high - low) + np.float32(low)), "TIFF")
+    assert difference(load_picture(file, channels=1).pixels[..., 0], np.rint(grey * 255)) <= 1
+
+
+def test_floats_that_are_no_numbers_are_black() -> None:
+    """NaN and infinity neither fail nor spoil the scale of the rest."""
+    values = np.array([[0.0, 1.0], [np.nan, np.inf]], np.float32)
+    pixels = load_picture(encoded(Image.fromarray(values), "TIFF"), channels=1).pixels
+    assert pixels[..., 0].tolist() == [[0, 255], [0, 0]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_shows_white(mode: str) -> None:
+    """What is transparent is white, whatever colour hides behind it; half transparent is half way."""
+    image = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    if mode != "P":
+        image.putpixel((2, 0), (0, 0, 0, 128))
+    pixels = load_picture(encoded(image.convert(mode), "PNG")).pixels[0, :, 0]
+    assert pixels.tolist() == [255, 0, 255 if mode == "P" else 127]
+
+
+def test_transparent_edges_do_not_darken_when_squashed() -> None:
+    """Resampling weighs colours by their opacity: white on transparent black stays white."""
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    image.paste((255, 255, 255, 255), (16, 16, 48, 48))
+    assert load_picture(encoded(image, "PNG"), size=16).pixels.min() >= 254
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_counts(kind: str) -> None:
+    """Of animations and multi-page files the first picture is taken."""
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
+    picture = load_picture(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
+    assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 5
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_comes_out_alike(mode: str, channels: int) -> None:
+    """Each of Pillow's modes that a TIFF can hold ends as uint8 of the shape asked for."""
+    file = encoded(Image.new(mode, (7, 5)), "TIFF")
+    assert load_picture(file, channels=channels).pixels.shape == (5, 7, channels)  # type: ignore[arg-type]
+    assert load_picture(file, size=4, channels=channels).pixels.shape == (4, 4, channels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [32, 100, 160])
+def test_fast_jpeg_decoding_looks_like_slow(sample: Sample, size: int) -> None:
+    """Decoding a JPEG at a fraction of its size changes next to nothing, and the size told stays the file's."""
+    image = sample("coffee.png").resize((1500, 1000))
+    file = encoded(image, "JPEG", quality=95)
+    picture = load_picture(file, size=size)
+    assert (picture.width, picture.height) == (1500, 1000)
+    full = Image.fromarray(load_picture(file).pixels).resize((size, size), Image.Resampling.BICUBIC)
+    assert difference(picture.pixels, np.asarray(full)) < 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_truncated_files_are_refused(sample: Sample, kind: str) -> None:
+    """Half a file is no picture, at full size and at a small one."""
+    data = encoded(sample("chelsea.png"), kind).getvalue()
+    for size in (None, 32):
+        with pytest.raises(ImageError):
+            load_picture(io.BytesIO(data[: len(data) // 2]), size=size)
+
+
+def test_bombs_are_refused_from_their_header() -> None:
+    """Too many pixels are refused before they are decoded, with the same words above and below Pillow's own limits."""
+    for width, height in ((100_000, 100_000), (20_000, 10_000), (13_400, 13_400)):
+        with pytest.raises(ImageError, match="too large: .* pixels, the limit is 178,956,970"):
+            load_picture(io.BytesIO(png(width, height)), size=32)
+    with pytest.raises(ImageError, match="the limit is 63"):
+        load_picture(io.BytesIO(png(8, 8)), max_pixels=63)
+    assert load_picture(io.BytesIO(png(8, 8)), max_pixels=64).width == 8
+
+
+def test_large_pictures_within_the_limit_make_no_noise() -> None:
+    """Between Pillow's warning limit and ours a picture is decoded and nobody is warned."""
+    rows = zlib.compress(b"\0" * (1 + 1_250) * 10_000)
+    data = png(10_000, 10_000)
+    start, end = data.index(b"IDAT") - 4, data.index(b"IEND") - 4
+    chunk = struct.pack(">I", len(rows)) + b"IDAT" + rows + struct.pack(">I", zlib.crc32(b"IDAT" + rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_picture(io.BytesIO(data[:start] + chunk + data[end:]), size=16, channels=1).pixels.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"<html>404</html>", "not an image that can be read"),
+        (b"\x89PNG\r\n\x1a\n", "not an image that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image that can be read"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1 and nothing more", "not an image that can be read"),
+    ],
+)
+def test_reasons_are_for_people(tmp_path: Path, data: bytes, reason: str) -> None:
+    """An unreadable file is named with a reason anyone understands; PostScript is never run."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    with pytest.raises(ImageError) as caught:
+        load_picture(path)
+    assert (caught.value.path, caught.value.reason) == (str(path), reason)
+    with pytest.raises(ImageError, match=reason):
+        load_picture(io.BytesIO(data))
+
+
+def test_missing_files_and_folders_are_told(tmp_path: Path) -> None:
+    """There is a reason for each."""
+    with pytest.raises(ImageError, match="no such file"):
+        load_picture(tmp_path / "nothing.jpg")
+    with pytest.raises(ImageError, match="is a folder"):
+        load_picture(tmp_path)
+
+
+@given(seed=st.integers(0, 2**32 - 1), damage=st.integers(1, 60), kind=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP"]))
+def test_damaged_files_decode_or_raise_image_error(seed: int, damage: int, kind: str) -> None:
+    """Whatever bytes are changed, nothing but a picture or an ImageError comes out."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 255, 24 * 24 * 3).astype(np.uint8).reshape(24, 24, 3)
+    data = bytearray(encoded(Image.fromarray(ramp), kind).getvalue())
+    for place in rng.integers(0, len(data), damage):
+        data[place] = int(rng.integers(256))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = load_picture(io.BytesIO(data), size=8, max_pixels=1_000_000)
+        except ImageError as error:
+            assert error.reason  # noqa: PT017  both outcomes are right
+        else:
+            assert picture.pixels.shape == (8, 8, 3)
+
+
+def test_streams_that_cannot_seek_are_read(sample: Sample) -> None:
+    """A pipe holds a picture as well as a file does."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self, data: bytes) -> None:
+            self.rest = io.BytesIO(data)
+
+        def readable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1) -> bytes:
+            return self.rest.read(size)
+
+    pipe = Pipe(encoded(sample("coffee.png"), "PNG").getvalue())
+    assert load_picture(pipe).format == "PNG"  # type: ignore[arg-type]
+
+
+def test_heic_is_read_with_its_extra(sample: Sample) -> None:
+    """HEIC decodes where the extra is installed."""
+    heif = pytest.importorskip("pillow_heif")
+    image = sample("coffee.png")
+    out = io.BytesIO()
+    heif.from_pillow(image).save(out, quality=90)
+    out.seek(0)
+    picture = load_picture(out)
+    assert picture.format == "HEIF"
+    assert difference(picture.pixels, np.asarray(image)) < 8
+    assert ".heic" in picture_extensions()
+
+
+def test_extensions_are_those_that_can_be_drawn() -> None:
+    """The usual ones are there; what Pillow can only write, or would run a program for, is not."""
+    assert picture_extensions() >= {".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".bmp", ".avif", ".heic"}
+    assert not picture_extensions() & {".eps", ".ps", ".pdf", ".mpg", ".hdf", ".txt"}
+
+
+def test_thumbnails_keep_the_shape(sample: Sample, tmp_path: Path) -> None:
+    """The longer side is as asked, small pictures are not blown up, turned ones are upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sample("rocket.jpg").save(tmp_path / "a.jpg", exif=exif)
+    thumbnail = load_thumbnail(tmp_path / "a.jpg", longest=64)
+    assert (thumbnail.mode, thumbnail.height) == ("RGB", 64)
+    assert thumbnail.width < 64
+    assert load_thumbnail(tmp_path / "a.jpg", longest=9999).height == 256
+
+
+def test_same_pixels_looks_through_the_format(sample: Sample, tmp_path: Path) -> None:
+    """A PNG and a BMP of one picture are the same, a changed pixel makes them differ, and so does another shape."""
+    image = sample("coffee.png")
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "a.bmp")
+    assert same_pixels(tmp_path / "a.png", tmp_path / "a.bmp")
+    image.putpixel((5, 5), (1, 2, 3))
+    image.save(tmp_path / "b.png")
+    image.rotate(90, expand=True).save(tmp_path / "c.png")
+    assert not same_pixels(tmp_path / "a.png", tmp_path / "b.png")
+    assert not same_pixels(tmp_path / "b.png", tmp_path / "c.png")
+
+
+@pytest.mark.shared
+@pytest.mark.filterwarnings("ignore")
+def test_the_messy_files_end_as_their_manifest_says(shared: Path) -> None:
+    """Each of the odd and broken files decodes or is refused as expected; the sound HEIC ones decode."""
+    folder = shared / "data" / "messy"
+    heic = {"heif_RGB_8__128x128.heif", "heif_zPug_3.heic", "heif_IMG_5195.HEIC"}
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 127
+    for row in rows:
+        expected = "decodes" if row["file"] in heic else row["expected"]
+        try:
+            picture = load_picture(folder / row["file"], size=160)
+        except ImageError:
+            assert expected == "rejected", row["file"]
+        else:
+            assert expected == "decodes", row["file"]
+            assert picture.pixels.shape == (160, 160, 3)
