@@ -12,12 +12,14 @@ from siamese_search.cli.options import JsonOption, QuietOption
 if TYPE_CHECKING:
     from siamese_search.training.config import TrainConfig
     from siamese_search.training.data import Dataset
-    from siamese_search.training.loop import Run
+    from siamese_search.training.run import Run
 
 app = typer.Typer()
 
 
-@app.command(epilog="Example: simsearch train ~/Pictures -o my-encoder && simsearch index ~/Pictures --encoder my-encoder")
+@app.command(
+    epilog="Example: simsearch train ~/Pictures -o my-encoder && simsearch index ~/Pictures --encoder my-encoder"
+)
 def train(
     data: Annotated[str, typer.Argument(help="A folder of pictures, or mnist, or digits.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the encoder goes.")],
@@ -43,7 +45,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="Any other training option; repeatable.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What to call the encoder.  [default: the output folder's name]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What to call the encoder.  [default: the output folder's name]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -60,9 +64,7 @@ def train(
     given = {"start": start, "steps": steps, "margin": margin, "seed": seed}
     config = choose_config(recipe or default_recipe(data, labels), given, settings or [])
     with _progress(config, quiet=quiet) as (on_step, on_validation, tell):
-        run = train_loop(
-            dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation
-        )
+        run = train_loop(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
         metrics = finish(run, dataset, output, name=name or output.name, tell=tell)
     if json:
         print_json(metrics)
@@ -95,7 +97,7 @@ def default_recipe(data: str, labels: str | None) -> str:
 
 
 def choose_config(recipe: str, given: dict[str, Any], settings: list[str]) -> "TrainConfig":
-    """Read the recipe, then what was given on the command line; the network's shape follows the encoder started from."""
+    """Read the recipe, then what was given on the command line; an encoder to start from decides the shape."""
     import tomllib  # noqa: PLC0415
 
     from siamese_search.encoder.folder import encoder_folder, read_spec  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The encoder folder: `encoder.json`, `weights.safetensors` (trainable), `model.onnx` (inference). No pickle, no code."""
+"""The encoder folder: `encoder.json`, `weights.safetensors` to train, `model.onnx` to embed. No pickle, no code."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,7 @@
 """An encoder at work: ONNX Runtime on the CPU, torch on a GPU, equal answers."""
 
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from siamese_search.encoder.folder import GRAPH, checked_file, encoder_folder, graph_fingerprint, read_spec
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError
+from siamese_search.images import load_picture
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
@@ -85,6 +88,15 @@ class Encoder:
             raise EncoderError(f"{self.folder}: its graph gives {embeddings.shape[1:]} values, not {self.dim}")
         return embeddings
 
+    def embed(self, images: Iterable[str | Path]) -> NDArray[np.float32]:
+        """Return the embeddings of image files, (n, dim) float32, in order; an unreadable one raises ImageError."""
+        rest = (Path(image) for image in images)
+        blocks = [np.empty((0, self.dim), np.float32)]
+        while some := list(islice(rest, 16)):
+            pictures = (load_picture(path, size=self.input_size, channels=self.channels) for path in some)
+            blocks.append(self.embed_pixels(np.stack([picture.pixels for picture in pictures])))
+        return np.concatenate(blocks)
+
 
 class OnnxBackend:
     """The inference graph in ONNX Runtime, one thread a call: callers run as many at once as there are cores."""
@@ -97,9 +109,7 @@ class OnnxBackend:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(graph), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # it raises classes of its own, without a common base
             raise EncoderError(f"{graph}: not a usable inference graph ({str(error).splitlines()[0]})") from error
         self._input = self._session.get_inputs()[0].name

@@ -19,12 +19,30 @@ from torch.nn import functional
 Other = Callable[[], Image.Image]  # gives another picture, for what is pasted, blended or tiled
 Edit = Callable[[Image.Image, Random, float, Other], Image.Image]
 
-WORDS = "when the same photo comes back and smaller again nobody knows why this is so good wait for it".split()
+WORDS = [
+    "when",
+    "the",
+    "same",
+    "photo",
+    "comes",
+    "back",
+    "and",
+    "smaller",
+    "again",
+    "nobody",
+    "knows",
+    "why",
+    "this",
+    "is",
+    "so",
+    "good",
+    "wait",
+    "for",
+    "it",
+]
 
 
-def edited_view(
-    picture: Image.Image, *, size: int, strength: float, rng: Random, other: Other
-) -> NDArray[np.uint8]:
+def edited_view(picture: Image.Image, *, size: int, strength: float, rng: Random, other: Other) -> NDArray[np.uint8]:
     """Return one edited view of `picture`, squashed to (size, size, 3)."""
     view = cropped(picture, rng, strength, size)
     for probability, edit in EDITS:
@@ -83,7 +101,9 @@ def perspective(view: Image.Image, rng: Random, strength: float, other: Other) -
         return rng.uniform(-reach, reach / 2) * length
 
     corners = (inset(w), inset(h), inset(w), h - inset(h), w - inset(w), h - inset(h), w - inset(w), inset(h))
-    return view.transform(view.size, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR, fillcolor=flat_colour(rng))
+    return view.transform(
+        view.size, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR, fillcolor=flat_colour(rng)
+    )
 
 
 # ---- colour
@@ -159,7 +179,9 @@ def stickers(view: Image.Image, rng: Random, strength: float, other: Other) -> I
 
 def blended(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
     """Lay another picture over it, faintly."""
-    return Image.blend(view, other().resize(view.size, Image.Resampling.BILINEAR), rng.uniform(0.1, 0.15 + 0.2 * strength))
+    return Image.blend(
+        view, other().resize(view.size, Image.Resampling.BILINEAR), rng.uniform(0.1, 0.15 + 0.2 * strength)
+    )
 
 
 # ---- things put around it
@@ -225,7 +247,9 @@ def softened(view: Image.Image, rng: Random, strength: float, other: Other) -> I
 
 def noise(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
     """Add grain."""
-    grain = np.random.default_rng(rng.getrandbits(32)).normal(0, 4 + 26 * strength * rng.random(), (*view.size[::-1], 3))
+    grain = np.random.default_rng(rng.getrandbits(32)).normal(
+        0, 4 + 26 * strength * rng.random(), (*view.size[::-1], 3)
+    )
     return Image.fromarray((np.asarray(view, np.float32) + grain).clip(0, 255).astype(np.uint8))
 
 
@@ -239,7 +263,7 @@ def thumbnail(view: Image.Image, rng: Random, strength: float, other: Other) -> 
 
 def compressed(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
     """Store as JPEG, from good quality down to 5."""
-    worst = 70 - 65 * strength if min(view.size) > 80 else 40  # noqa: PLR2004  (a poor thumbnail is no picture at all)
+    worst = 70 - 65 * strength if min(view.size) > 80 else 40
     quality = round(worst + (90 - worst) * rng.random() ** 1.5)
     memory = io.BytesIO()
     view.save(memory, "JPEG", quality=quality, subsampling=rng.choice((0, 2)))
@@ -303,7 +327,9 @@ def jittered(pixels: Tensor, *, strength: float, seed: int) -> Tensor:
     angle, shear = spread(math.radians(15)), spread(0.2)
     scale_x, scale_y = torch.exp(spread(0.15)), torch.exp(spread(0.15))
     cos, sin = torch.cos(angle), torch.sin(angle)
-    turn_and_scale = torch.stack([cos * scale_x, (shear - sin) * scale_y, sin * scale_x, cos * scale_y], 1).view(n, 2, 2)
+    turn_and_scale = torch.stack([cos * scale_x, (shear - sin) * scale_y, sin * scale_x, cos * scale_y], 1).view(
+        n, 2, 2
+    )
     matrix = torch.cat([turn_and_scale, spread(0.2, 2, 1)], dim=2)  # shifts in units of half an edge
     grid = functional.affine_grid(matrix, [n, 1, size, size], align_corners=False)
     coarse = torch.randn(n, 2, 5, 5, generator=generator) * 0.08 * strength

@@ -86,7 +86,7 @@ class Batches(TorchDataset[Batch]):
 
 
 def epoch_slice(n: int, count: int, step: int, seed: int) -> NDArray[np.int64]:
-    """Return the next `count` of `n` positions, in an order shuffled anew in each epoch; an epoch's rest is left out."""
+    """Return the next `count` of `n` positions, in an order shuffled anew each epoch; an epoch's rest is left out."""
     count = min(count, n)
     per_epoch = n // count
     epoch, place = divmod(step, per_epoch)

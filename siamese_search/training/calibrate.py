@@ -45,6 +45,4 @@ def all_pairs_curve(embeddings: NDArray[np.float32], identity: NDArray[np.int64]
         distances.append(np.sqrt(squared[i, j]))
         labels.append(np.where(identity[start + i] == identity[start + j], SIMILAR, DISSIMILAR).astype(np.int8))
     counts = np.unique(identity, return_counts=True)[1].astype(np.int64)
-    return curve(
-        np.concatenate(distances), np.concatenate(labels), all_similar=int((counts * (counts - 1) // 2).sum())
-    )
+    return curve(np.concatenate(distances), np.concatenate(labels), all_similar=int((counts * (counts - 1) // 2).sum()))

@@ -20,7 +20,7 @@ class TrainConfig:
     dim: int = 256
     input_size: int = 160  # pixels, of validation and of the finished encoder
 
-    # objective: contrastive * L_contrastive + info_nce * L_InfoNCE + koleo * L_KoLeo
+    # objective: the three losses of losses.py, weighted by `contrastive`, `info_nce` and `koleo`
     contrastive: float = 1.0
     margin: float = 1.0
     violating_share: float = 0.5  # of the dissimilar half, on pairs within the margin
@@ -53,7 +53,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work."""
-        positive = ("steps", "batch", "dim", "input_size", "margin", "temperature", "validate_every", "checkpoint_every")
+        positive = (
+            "steps",
+            "batch",
+            "dim",
+            "input_size",
+            "margin",
+            "temperature",
+            "validate_every",
+            "checkpoint_every",
+        )
         for name in positive:
             if getattr(self, name) <= 0:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value above 0")
@@ -100,5 +109,5 @@ def with_options(config: TrainConfig, values: dict[str, Any], *, source: str) ->
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             converted[name] = float(value)
         elif kind in (int, float, str) and type(value) is not kind:
-            raise OptionError(f"{source}: {name} is {value!r}, expected {kind.__name__}")  # type: ignore[union-attr]
+            raise OptionError(f"{source}: {name} is {value!r}, expected {kind.__name__}")
     return replace(config, **converted)

@@ -1,7 +1,7 @@
 """Training data: pictures in three parts, and what is known about who shows what.
 
-Labels come from class folders, from a CSV of labelled pairs, or from nothing at all: then every picture is alike only to
-edited views of itself.
+Labels come from class folders, from a CSV of labelled pairs, or from nothing at all: then every picture is alike only
+to edited views of itself.
 """
 
 import zlib
@@ -66,7 +66,8 @@ class ArrayPictures:
     def pixels(self, index: int, size: int) -> NDArray[np.uint8]:
         """Return one as (size, size, 1)."""
         if self.array.shape[1:] == (size, size):
-            return self.array[index][:, :, None]
+            native: NDArray[np.uint8] = self.array[index][:, :, None]
+            return native
         return np.asarray(self.picture(index).resize((size, size), Image.Resampling.BICUBIC))[:, :, None]
 
     def name(self, index: int) -> str:
@@ -214,9 +215,7 @@ def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = No
         identity = [classes[str(Path(m).parent)] for m in members] if labels == "folders" else range(len(members))
         return Part(name=name, pictures=FilePictures(root, members), identity=np.array(identity, np.int64))
 
-    return Dataset(
-        name=root.name, labels=labels, train=part("train"), validation=part("validation"), test=part("test")
-    )
+    return Dataset(name=root.name, labels=labels, train=part("train"), validation=part("validation"), test=part("test"))
 
 
 def load_pairs(root: Path, pairs_file: Path, *, seed: int = 0) -> Dataset:
@@ -242,4 +241,3 @@ def load_pairs(root: Path, pairs_file: Path, *, seed: int = 0) -> Dataset:
 
     train, validation, test = (part(n, s) for n, s in zip(("train", "validation", "test"), shares, strict=True))
     return Dataset(name=pairs_file.stem, labels="pairs", train=train, validation=validation, test=test)
-

@@ -13,15 +13,9 @@ from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.calibrate import all_pairs_curve, calibration_table, promised_row
 from siamese_search.training.data import Dataset, Part
-from siamese_search.training.judged import PartResult
-from siamese_search.training.loop import Run, embed_part, judged_part, pair_distances, pairs_of, spec_of
-from siamese_search.training.metrics import (
-    Curve,
-    accuracy_at,
-    best_threshold,
-    contrastive_cost,
-    curve,
-)
+from siamese_search.training.judged import PartResult, embed_part, judged_part, pair_distances, pairs_of
+from siamese_search.training.metrics import Curve, accuracy_at, best_threshold, contrastive_cost, curve
+from siamese_search.training.run import Run, spec_of
 
 MOST_SHOWN = 4000  # training pictures that the final report looks at
 

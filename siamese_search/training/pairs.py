@@ -38,9 +38,7 @@ def balanced_pairs(identity: NDArray[np.int64], *, seed: int = 0) -> Pairs:
     rng = np.random.default_rng(seed)
     n = len(identity)
     order = np.argsort(identity, kind="stable")
-    _, start, group, count = np.unique(
-        identity[order], return_index=True, return_inverse=True, return_counts=True
-    )
+    _, start, group, count = np.unique(identity[order], return_index=True, return_inverse=True, return_counts=True)
     place = np.empty(n, np.int64)
     place[order] = np.arange(n)  # where each picture stands when sorted by identity
     of = np.empty(n, np.int64)
@@ -85,8 +83,8 @@ def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...], seed: in
     parts = [pairs.take(np.flatnonzero(dealt == p)) for p in range(len(shares))]
     if any(set(p.label.tolist()) != {SIMILAR, DISSIMILAR} for p in parts):
         raise DataError(
-            f"{len(pairs)} pairs in {len(numbers)} separate clusters cannot be split into training, validation and test "
-            "parts that each have similar and dissimilar pairs; add pairs between other pictures"
+            f"{len(pairs)} pairs in {len(numbers)} separate clusters cannot be split into training, validation and "
+            "test parts that each have similar and dissimilar pairs; add pairs between other pictures"
         )
     return parts
 
