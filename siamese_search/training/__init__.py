@@ -1,0 +1,1 @@
+"""Learning: data, pairs, edits, losses, the loop, and what came of it."""

@@ -19,27 +19,7 @@ from torch.nn import functional
 Other = Callable[[], Image.Image]  # gives another picture, for what is pasted, blended or tiled
 Edit = Callable[[Image.Image, Random, float, Other], Image.Image]
 
-WORDS = [
-    "when",
-    "the",
-    "same",
-    "photo",
-    "comes",
-    "back",
-    "and",
-    "smaller",
-    "again",
-    "nobody",
-    "knows",
-    "why",
-    "this",
-    "is",
-    "so",
-    "good",
-    "wait",
-    "for",
-    "it",
-]
+WORDS = "when the same photo comes back and smaller again nobody knows why this is so good wait for it".split()
 
 
 def edited_view(picture: Image.Image, *, size: int, strength: float, rng: Random, other: Other) -> NDArray[np.uint8]:

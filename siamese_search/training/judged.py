@@ -35,8 +35,8 @@ class PartResult:
 class Score:
     """How an encoder does on the pairs of one part.
 
-    `loss` is the contrastive loss, `accuracy` that at `threshold`; `average_precision` is over all pairs of the part, or the
-    listed ones where only pairs are known.
+    `loss` is the contrastive loss, `accuracy` that at `threshold`; `average_precision` is over all pairs of the
+    part, or the listed ones where only pairs are known.
     """
 
     loss: float

@@ -1,7 +1,8 @@
 """A training run as a thing: started from weights, written to a folder, continued from it.
 
 The run's folder holds one file, `run.safetensors`: weights, their average, the optimiser's state and the bank as
-tensors, options and history as its metadata. It is replaced atomically, so a kill costs at most `checkpoint_every` steps.
+tensors, options and history as its metadata. It is replaced atomically, so a kill costs at most
+`checkpoint_every` steps.
 """
 
 import json
