@@ -13,9 +13,9 @@ FORMAT = 1
 class EncoderSpec:
     """One encoder's architecture, input and calibration.
 
-    Pictures are squashed to `input_size` x `input_size` with `channels` planes (3 = RGB, 1 = grey) and
-    normalised inside the network as `(pixel - mean) / std`, pixels in [0, 255]. `calibration` lists operating points, smallest
-    distance first; `threshold` is the one in force.
+    Pictures are squashed to `input_size` x `input_size` with `channels` planes (3 = RGB, 1 = grey) and normalised
+    inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by distance,
+    `threshold` is the one in force.
     """
 
     name: str
