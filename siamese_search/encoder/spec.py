@@ -14,8 +14,8 @@ class EncoderSpec:
     """One encoder's architecture, input and calibration.
 
     Pictures are squashed to `input_size` x `input_size` with `channels` planes (3 = RGB, 1 = grey) and normalised
-    inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by distance,
-    `threshold` is the one in force.
+    inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
+    distance, `threshold` is the one in force.
     """
 
     name: str

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from siamese_search.training.augment import edited_view, jittered
+from siamese_search.training.augment import edited_view
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
+from siamese_search.training.jitter import jittered
 from siamese_search.training.losses import SIMILAR, UNKNOWN, targets_of
 
 
