@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
 from PIL import Image, ImageEnhance
 
@@ -16,6 +17,10 @@ from siamese_search.encoder import Encoder, load_encoder
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # Photos in the wheel of scikit-image itself; it would download others.
 PHOTOS = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.jpg")
+
+# The same examples in every run, however busy the machine is.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=60, database=None)
+hypothesis.settings.load_profile("fixed")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

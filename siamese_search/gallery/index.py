@@ -139,10 +139,10 @@ class VectorIndex:
     def _candidates(self, start: int, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows of all pairs that may be within the threshold and whose first row is in the block."""
         block = self._vectors[start : start + _ROWS]
+        least = 1 - (threshold**2 + _SLACK) / 2  # |a - b|² = 2 - 2ab for unit vectors
         firsts, seconds = [], []
         for left in range(start, len(self), _COLUMNS):
-            squares = 2 - 2 * (block @ self._vectors[left : left + _COLUMNS].T)
-            rows, columns = np.nonzero(squares <= threshold**2 + _SLACK)
+            rows, columns = np.nonzero(block @ self._vectors[left : left + _COLUMNS].T >= least)
             later = columns + left > rows + start
             firsts.append(rows[later] + start)
             seconds.append(columns[later] + left)

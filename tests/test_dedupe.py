@@ -1,0 +1,161 @@
+"""Duplicate groups: stars around the pictures worth keeping."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from siamese_search.dedupe import Star, find_duplicates, star_groups
+from siamese_search.encoder import Encoder
+from siamese_search.errors import FolderError, OptionError
+from siamese_search.gallery import Gallery
+from siamese_search.results import EmbeddingPair, Relation, ThresholdSource
+
+NEAR = 0.3  # well above what re-encoding costs, well below what parts two photos
+
+
+def pair(first: int, second: int, distance: float) -> EmbeddingPair:
+    """Return a pair with its ids in order."""
+    return EmbeddingPair(first=min(first, second), second=max(first, second), distance=distance)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
+    """A ranking of some ids, and pairs between them."""
+    ranked = draw(st.permutations(range(draw(st.integers(0, 12)))))
+    edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
+    chosen = draw(st.lists(st.sampled_from(edges), unique=True)) if edges else []
+    return list(ranked), [pair(a, b, draw(st.sampled_from([0.0, 0.1, 0.2, 0.25]))) for a, b in chosen]
+
+
+def test_chains_do_not_form() -> None:
+    """A ~ B ~ C with A and C apart: B joins the nearer one, and the other stays out of the group."""
+    assert star_groups([1, 2, 3], [pair(1, 2, 0.2), pair(2, 3, 0.1)]) == [(3, ((2, 0.1),))]
+    assert star_groups([1, 2, 3], [pair(1, 2, 0.1), pair(2, 3, 0.2)]) == [(1, ((2, 0.1),))]
+    assert star_groups([2, 1, 3], [pair(1, 2, 0.1), pair(2, 3, 0.2)]) == [(2, ((1, 0.1), (3, 0.2)))]
+
+
+@given(graph=graphs(), seed=st.integers(0, 1000))
+def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair]], seed: int) -> None:
+    """Copies are paired with their keeper, nothing is in two groups, keepers outrank copies, order does not matter."""
+    ranked, pairs = graph
+    distances = {(p.first, p.second): p.distance for p in pairs}
+
+    def between(a: int, b: int) -> float | None:
+        return distances.get((min(a, b), max(a, b)))
+
+    stars = star_groups(ranked, pairs)
+    members = [member for keeper, copies in stars for member in (keeper, *(copy for copy, _ in copies))]
+    assert len(members) == len(set(members))
+    for keeper, copies in stars:
+        assert copies
+        assert all(between(keeper, copy) == distance for copy, distance in copies)
+        assert [distance for _, distance in copies] == sorted(distance for _, distance in copies)
+    keepers = [keeper for keeper, _ in stars]
+    assert all(between(a, b) is None for a in keepers for b in keepers if a != b)
+    shuffled = random.Random(seed).sample(pairs, len(pairs))  # noqa: S311  not for secrets
+    assert star_groups(ranked, shuffled) == stars
+
+
+@given(graph=graphs())
+def test_nothing_near_a_keeper_is_left_out(graph: tuple[list[int], list[EmbeddingPair]]) -> None:
+    """Whoever is paired with a keeper is in a group, and with the nearest of those keepers."""
+    ranked, pairs = graph
+    stars: list[Star] = star_groups(ranked, pairs)
+    keepers = {keeper for keeper, _ in stars}
+    joined = {copy: distance for _, copies in stars for copy, distance in copies}
+    for p in pairs:
+        for one, other in ((p.first, p.second), (p.second, p.first)):
+            if one in keepers:
+                assert joined[other] <= p.distance
+
+
+@pytest.fixture
+def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
+    """A gallery of the six photos and their three copies."""
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    gallery.sync([photos])
+    return gallery
+
+
+def test_real_copies_are_grouped(gallery: Gallery, photos: Path) -> None:
+    """Each copy is found with how it relates to its original; the others stay out."""
+    report = find_duplicates(gallery, threshold=NEAR)
+    found = [
+        (
+            str(Path(group.keep).relative_to(photos)),
+            [(str(Path(copy.path).relative_to(photos)), copy.relation) for copy in group.copies],
+        )
+        for group in report.groups
+    ]
+    assert found == [
+        ("astronaut.png", [("copies/astronaut bright.jpg", Relation.NEAR)]),
+        ("chelsea.png", [("copies/chelsea again.png", Relation.IDENTICAL)]),
+        ("copies/coffee.bmp", [("coffee.png", Relation.SAME_PIXELS)]),  # the larger file
+    ]
+    assert (report.images, report.skipped) == (9, ())
+    assert report.threshold.source is ThresholdSource.OPTION
+    assert report.groups[1].copies[0].distance < 1e-4
+
+
+def test_more_pixels_are_worth_keeping(
+    tmp_path: Path, encoder: Encoder, sample: Callable[[str], Image.Image]
+) -> None:
+    """The picture with most pixels is the keeper, even when its file is the smallest; then the shortest path."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image = sample("coffee.png")
+    image.resize((200, 133)).save(folder / "a.bmp")
+    image.save(folder / "b.jpg", quality=80)
+    for name in ("copy of b.jpg", "b2.jpg"):
+        (folder / name).write_bytes((folder / "b.jpg").read_bytes())
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    gallery.sync([folder])
+    (group,) = find_duplicates(gallery, threshold=NEAR).groups
+    assert Path(group.keep).name == "b.jpg"
+    assert [Path(copy.path).name for copy in group.copies] == ["b2.jpg", "copy of b.jpg", "a.bmp"]
+
+
+def test_the_report_does_not_depend_on_the_order_of_indexing(
+    gallery: Gallery, photos: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    """Indexing folder by folder gives the same groups as indexing at once."""
+    other = Gallery(tmp_path / "other", encoder=encoder)
+    other.sync([photos / "copies"])
+    other.sync([photos])
+    first, second = (find_duplicates(each, threshold=NEAR).groups for each in (gallery, other))
+    assert [(group.keep, [copy.path for copy in group.copies]) for group in first] == [
+        (group.keep, [copy.path for copy in group.copies]) for group in second
+    ]
+
+
+def test_folders_restrict_the_report(gallery: Gallery, photos: Path) -> None:
+    """Only pictures under the named folders are compared; a folder that is not indexed is an error."""
+    report = find_duplicates(gallery, threshold=NEAR, folders=[photos / "copies"])
+    assert (report.images, report.groups) == (3, ())
+    with pytest.raises(FolderError, match="no indexed pictures"):
+        find_duplicates(gallery, folders=[photos / "nowhere"])
+
+
+def test_a_file_that_is_gone_by_now_counts_as_near(gallery: Gallery, photos: Path) -> None:
+    """Comparing pixels needs both files; without one the group stands."""
+    (photos / "coffee.png").unlink()
+    relations = [copy.relation for group in find_duplicates(gallery, threshold=NEAR).groups for copy in group.copies]
+    assert relations == [Relation.NEAR, Relation.IDENTICAL, Relation.NEAR]
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan")])
+def test_distances_out_of_range_are_refused(gallery: Gallery, threshold: float) -> None:
+    """Distances of unit vectors lie in [0, 2]."""
+    with pytest.raises(OptionError, match=r"\[0, 2\]"):
+        find_duplicates(gallery, threshold=threshold)
+
+
+def test_the_gallery_threshold_is_the_default(gallery: Gallery) -> None:
+    """Without a choice the threshold in force decides, and is reported with its source."""
+    assert find_duplicates(gallery).threshold == gallery.threshold
+    assert gallery.threshold.source is ThresholdSource.ENCODER

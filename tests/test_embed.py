@@ -1,0 +1,77 @@
+"""Embedding many files: order, failures, memory, threads."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from siamese_search.embed import Embedded, embed_files, usable_cores
+from siamese_search.encoder import Encoder
+from siamese_search.files import hash_file
+from siamese_search.images import load_picture
+from siamese_search.results import Skipped
+
+
+def alone(path: Path, encoder: Encoder) -> np.ndarray:
+    """Embed one picture the plain way."""
+    pixels = load_picture(path, size=encoder.input_size, channels=encoder.channels).pixels
+    return encoder.embed_pixels(pixels[None])[0]
+
+
+def test_results_come_in_order_and_are_those_of_each_alone(photos: Path, encoder: Encoder) -> None:
+    """Whatever thread and batch a picture falls into, its embedding and facts are its own."""
+    paths = sorted(photos.rglob("*.*"))
+    for workers, batch in ((1, 1), (2, 4), (5, 2)):
+        results = list(embed_files(paths, encoder, workers=workers, batch=batch))
+        for path, result in zip(paths, results, strict=True):
+            assert isinstance(result, Embedded)
+            assert result.path == path
+            assert result.content_hash == hash_file(path)
+            picture = load_picture(path)
+            assert (result.width, result.height, result.format) == (picture.width, picture.height, picture.format)
+            np.testing.assert_allclose(result.vector, alone(path, encoder), atol=1e-5)
+            assert np.linalg.norm(result.vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_bad_pictures_do_not_stop_the_others(photos: Path, encoder: Encoder) -> None:
+    """Unreadable, missing and broken files give a reason in their place."""
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    good = photos / "coffee.png"
+    paths = [photos / "broken.jpg", photos / "missing.jpg", photos / "copies", good]
+    results = list(embed_files(paths, encoder))
+    assert results[:3] == [
+        Skipped(path=str(paths[0]), reason="not an image that can be read"),
+        Skipped(path=str(paths[1]), reason="cannot be read: No such file or directory"),
+        Skipped(path=str(paths[2]), reason="cannot be read: Is a directory"),
+    ]
+    assert isinstance(results[3], Embedded)
+    assert list(embed_files(paths[:3], encoder, batch=2)) == results[:3]
+
+
+def test_no_files_no_results(encoder: Encoder) -> None:
+    """Nothing in, nothing out."""
+    assert list(embed_files([], encoder)) == []
+
+
+def test_it_looks_only_a_little_ahead(photos: Path, encoder: Encoder) -> None:
+    """However many files there are, few are taken before their results are wanted, and leaving early ends the work."""
+    taken = []
+
+    def endless() -> Iterator[Path]:
+        while True:
+            taken.append(1)
+            yield photos / "coffee.png"
+
+    results = embed_files(endless(), encoder, workers=2, batch=4)
+    for _ in range(10):
+        next(results)
+    assert len(taken) <= 10 + (2 * 2 + 1) * 4 + 4
+    results.close()  # type: ignore[attr-defined]  a generator
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("embed")]
+
+
+def test_at_least_one_core_is_usable() -> None:
+    """There is always a core to work on."""
+    assert usable_cores() >= 1

@@ -1,0 +1,158 @@
+"""The FAISS index: exact distances, fixed order, and files that are whole or ignored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from siamese_search.gallery.index import StaleIndexError, VectorIndex
+from siamese_search.results import EmbeddingPair
+
+Vectors = NDArray[np.float32]
+
+
+def unit(rows: NDArray[np.floating]) -> Vectors:
+    """Return the rows at unit length."""
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@st.composite
+def galleries(draw: st.DrawFn) -> tuple[NDArray[np.int64], Vectors]:
+    """Ids with gaps, and vectors among which there are exact and near copies."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n, dim = draw(st.integers(1, 60)), draw(st.integers(2, 16))
+    vectors = unit(rng.normal(size=(n, dim)))
+    for copy in range(draw(st.integers(0, n))):
+        original = rng.integers(n)
+        vectors[copy] = unit(vectors[[original]] + rng.choice([0, 1e-4, 1e-2, 0.3]) * rng.normal(size=(1, dim)))[0]
+    return np.sort(rng.choice(1000, n, replace=False)).astype(np.int64), vectors
+
+
+def distance(first: Vectors, second: Vectors) -> float:
+    """Return the Euclidean distance, slowly and obviously."""
+    return float(np.sqrt(((first.astype(np.float64) - second.astype(np.float64)) ** 2).sum()))
+
+
+@given(gallery=galleries(), k=st.integers(1, 80))
+def test_search_equals_sorting_all_distances(gallery: tuple[NDArray[np.int64], Vectors], k: int) -> None:
+    """The k nearest come by distance, then id, with their exact distances, and never more than there are."""
+    ids, vectors = gallery
+    index = VectorIndex.build(ids, vectors, generation=1)
+    for query, found in zip(vectors[:3], index.search(vectors[:3], k=k), strict=True):
+        expected = sorted((distance(query, vector), int(number)) for number, vector in zip(ids, vectors, strict=True))
+        assert [number for number, _ in found] == [number for _, number in expected[:k]]
+        assert [value for _, value in found] == pytest.approx([value for value, _ in expected[:k]], abs=1e-12)
+
+
+@given(gallery=galleries(), threshold=st.sampled_from([0.0, 1e-4, 0.01, 0.3, 0.9, 1.4, 2.0]))
+def test_pairs_equal_looking_at_every_pair(gallery: tuple[NDArray[np.int64], Vectors], threshold: float) -> None:
+    """Every pair within the threshold comes once, smaller id first, in order."""
+    ids, vectors = gallery
+    expected = [
+        EmbeddingPair(first=int(ids[i]), second=int(ids[j]), distance=distance(vectors[i], vectors[j]))
+        for i in range(len(ids))
+        for j in range(i + 1, len(ids))
+        if distance(vectors[i], vectors[j]) <= threshold
+    ]
+    found = list(VectorIndex.build(ids, vectors, generation=1).pairs(threshold))
+    assert [(pair.first, pair.second) for pair in found] == [(pair.first, pair.second) for pair in expected]
+    assert [pair.distance for pair in found] == pytest.approx([pair.distance for pair in expected], abs=1e-12)
+
+
+def test_pairs_cross_the_borders_of_blocks() -> None:
+    """Copies are found wherever in a large gallery they lie."""
+    rng = np.random.default_rng(0)
+    vectors = unit(rng.normal(size=(17_000, 16)))
+    planted = [(0, 16_999), (255, 256), (511, 16_384), (16_383, 16_384)]
+    for first, second in planted[:3]:
+        vectors[second] = vectors[first]
+    vectors[16_383] = vectors[16_384]
+    found = {(pair.first, pair.second) for pair in VectorIndex.build(np.arange(17_000), vectors, generation=1).pairs(0.0)}
+    assert found == {*planted, (511, 16_383)}
+
+
+def test_exact_copies_are_at_zero() -> None:
+    """The distance of equal vectors is 0.0, not the 1e-3 that the expanded formula gives."""
+    vectors = unit(np.random.default_rng(0).normal(size=(50, 256)))
+    index = VectorIndex.build(np.arange(100), np.concatenate([vectors, vectors]), generation=1)
+    assert all(pair.distance == 0.0 and pair.second == pair.first + 50 for pair in index.pairs(0.0))
+    assert len(list(index.pairs(0.0))) == 50
+    assert [found[:2] for found in index.search(vectors, k=3)] == [[(i, 0.0), (i + 50, 0.0)] for i in range(50)]
+
+
+def test_many_equal_pictures_come_in_id_order() -> None:
+    """Among more equal vectors than were asked for the smallest ids come first."""
+    vectors = np.repeat(unit(np.ones((1, 8))), 500, axis=0)
+    assert VectorIndex.build(np.arange(7, 507), vectors, generation=1).search(vectors[:1], k=3) == [
+        [(7, 0.0), (8, 0.0), (9, 0.0)]
+    ]
+
+
+def test_an_empty_gallery_answers() -> None:
+    """No pictures, no hits, no pairs."""
+    index = VectorIndex.build(np.empty(0, np.int64), np.empty((0, 8), np.float32), generation=1)
+    assert index.search(unit(np.ones((2, 8))), k=5) == [[], []]
+    assert list(index.pairs(2.0)) == []
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """An index file of generation 7."""
+    VectorIndex.build(np.arange(20), unit(np.random.default_rng(0).normal(size=(20, 8))), generation=7).save(
+        tmp_path / "index.faiss"
+    )
+    return tmp_path / "index.faiss"
+
+
+def test_a_saved_index_answers_the_same(saved: Path) -> None:
+    """Saving and loading keeps every answer and leaves no other file behind."""
+    vectors = unit(np.random.default_rng(0).normal(size=(20, 8)))
+    loaded = VectorIndex.load(saved, generation=7)
+    assert loaded.search(vectors, k=4) == VectorIndex.build(np.arange(20), vectors, generation=7).search(vectors, k=4)
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_every_flipped_byte_is_noticed(saved: Path) -> None:
+    """FAISS would load a damaged file without a word; a byte changed anywhere is refused here."""
+    whole = saved.read_bytes()
+    for place in range(0, len(whole), 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x10
+        saved.write_bytes(damaged)
+        try:
+            loaded = VectorIndex.load(saved, generation=7)
+        except StaleIndexError:
+            continue
+        assert place < whole.index(b"\n"), "only the words of the header may change without harm"
+        assert len(loaded) == 20
+
+
+@pytest.mark.parametrize("length", [0, 5, 60, 200, -1])
+def test_cut_files_are_refused(saved: Path, length: int) -> None:
+    """A file cut short at any point, or missing, is stale."""
+    saved.write_bytes(saved.read_bytes()[:length])
+    with pytest.raises(StaleIndexError):
+        VectorIndex.load(saved, generation=7)
+    saved.unlink()
+    with pytest.raises(StaleIndexError):
+        VectorIndex.load(saved, generation=7)
+
+
+def test_other_generations_are_refused(saved: Path) -> None:
+    """An index older or newer than the catalogue is stale."""
+    for generation in (6, 8):
+        with pytest.raises(StaleIndexError):
+            VectorIndex.load(saved, generation=generation)
+
+
+def test_a_failed_save_keeps_the_old_file(saved: Path) -> None:
+    """When the new file cannot be written the old one stays, and nothing else is left."""
+    old = saved.read_bytes()
+    index = VectorIndex.load(saved, generation=7)
+    with pytest.raises(OSError, match="name too long"):
+        index.save(saved.with_name("x" * 300))
+    assert saved.read_bytes() == old
+    assert list(saved.parent.iterdir()) == [saved]
