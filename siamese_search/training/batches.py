@@ -13,7 +13,8 @@ from siamese_search.training.augment import edited_view
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.jitter import jittered
-from siamese_search.training.losses import SIMILAR, UNKNOWN, targets_of
+from siamese_search.training.losses import targets_of
+from siamese_search.training.pairs import SIMILAR, UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

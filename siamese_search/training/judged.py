@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.training.data import Part, with_edited_views
-from siamese_search.training.losses import DISSIMILAR, SIMILAR
 from siamese_search.training.metrics import (
     accuracy_at,
     average_precision,
@@ -16,7 +15,7 @@ from siamese_search.training.metrics import (
     contrastive_cost,
     curve,
 )
-from siamese_search.training.pairs import Pairs, balanced_pairs
+from siamese_search.training.pairs import DISSIMILAR, SIMILAR, Pairs, balanced_pairs
 
 MOST_JUDGED = 2000  # pictures of a part that are compared all with all
 

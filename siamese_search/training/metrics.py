@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import DataError
-from siamese_search.training.losses import SIMILAR
+from siamese_search.training.pairs import SIMILAR
 
 Floats = NDArray[np.floating[Any]]
 

@@ -1,4 +1,4 @@
-"""Pairs of pictures with labels: 0 similar, 1 dissimilar."""
+"""Pairs of pictures with labels: 0 similar, 1 dissimilar, and in the matrices of a batch -1 for unknown."""
 
 import csv
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import DataError
-from siamese_search.training.losses import DISSIMILAR, SIMILAR
 
+SIMILAR, DISSIMILAR, UNKNOWN = 0, 1, -1
 COLUMNS = ("first", "second", "label")
 
 
