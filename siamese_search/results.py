@@ -150,3 +150,20 @@ class EmbeddingPair:
     first: int
     second: int
     distance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReviewedPair:
+    """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
+
+    The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
+    and `distance` are those in the gallery now, None when one of the two contents is no longer in it. `time` is in
+    seconds since 1970.
+    """
+
+    first: str
+    second: str
+    label: int
+    time: float
+    paths: tuple[Path, Path] | None
+    distance: float | None

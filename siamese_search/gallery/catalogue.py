@@ -50,6 +50,17 @@ CREATE TABLE skipped (
     PRIMARY KEY (root, path)
 ) WITHOUT ROWID;
 """
+# What a person said about two contents, the lesser hash first: 0 the same picture, 1 different ones.
+_REVIEWED = """
+CREATE TABLE IF NOT EXISTS reviewed (
+    first TEXT NOT NULL,
+    second TEXT NOT NULL,
+    label INTEGER NOT NULL CHECK (label IN (0, 1)),
+    time REAL NOT NULL,
+    PRIMARY KEY (first, second),
+    CHECK (first < second)
+) WITHOUT ROWID;
+"""
 _ITEM = """
 SELECT items.id, roots.path, items.path, size, mtime_ns, content_hash, width, height, format
 FROM items JOIN roots ON roots.id = items.root
@@ -109,7 +120,7 @@ class Catalogue:
             "threshold": json.dumps(asdict(threshold)),
         }
         with _guarded(path), closing(_connect(path)) as connection:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_REVIEWED}")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")  # last: until here a kill leaves an empty file behind
@@ -192,6 +203,16 @@ class Catalogue:
             finally:
                 self._connection.execute("COMMIT")
         return ids, vectors, generation
+
+    def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
+        blobs: dict[int, bytes] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ",".join("?" * len(some))
+            blobs.update(self._rows(f"SELECT item, vector FROM embeddings WHERE item IN ({marks})", some))  # noqa: S608
+        dim = self.encoder.dim
+        return np.frombuffer(b"".join(blobs[item] for item in ids), "<f4").reshape(len(ids), dim)
 
     # -- writing
 
@@ -282,6 +303,28 @@ class Catalogue:
         self._connection.executemany(
             "DELETE FROM skipped WHERE root = ? AND path = ?", [self._place(path) for path in paths]
         )
+
+    # -- what a person said about pairs; no part of the generation, since the index does not depend on it
+
+    def reviewed(self) -> list[tuple[str, str, int, float]]:
+        """Return the answers as (lesser hash, greater hash, label, seconds since 1970), oldest first."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'reviewed'"):
+            return []
+        return self._rows("SELECT first, second, label, time FROM reviewed ORDER BY time, first, second")
+
+    def review(self, hashes: tuple[str, str], label: int, *, time: float) -> None:
+        """Store an answer at once, in place of an earlier one about the same two contents."""
+        with _guarded(self._path):
+            self._connection.execute(_REVIEWED)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO reviewed VALUES (?, ?, ?, ?)", (*sorted(hashes), label, time)
+            )
+
+    def unreview(self, hashes: tuple[str, str]) -> None:
+        """Take an answer back at once."""
+        if self.reviewed():
+            with _guarded(self._path):
+                self._connection.execute("DELETE FROM reviewed WHERE first = ? AND second = ?", sorted(hashes))
 
     # -- inside
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -24,6 +25,7 @@ from siamese_search.results import (
     Hit,
     ImageFile,
     Item,
+    ReviewedPair,
     Skipped,
     SyncReport,
     Threshold,
@@ -314,7 +316,90 @@ class Gallery:
             expected_recall=row.recall,
         )
 
+    # -- what a person said
+
+    def review(self, first: int, second: int, label: int) -> None:
+        """Remember that two pictures are the same (label 0) or different ones (label 1), in place of an earlier answer.
+
+        `first` and `second` are item ids; the answer is about their contents. Raises OptionError for unknown ids, for
+        another label, and for two files with the same bytes, about which there is nothing to say.
+        """
+        if label not in {0, 1}:
+            raise OptionError(f"label {label}: 0 means the same picture, 1 different ones")
+        self._catalogue.review(self._contents(first, second), label, time=time())
+
+    def unreview(self, first: int, second: int) -> None:
+        """Take back what was said about two pictures, if anything was."""
+        self._catalogue.unreview(self._contents(first, second))
+
+    def reviewed(self) -> list[ReviewedPair]:
+        """Return all answers, oldest first."""
+        answers = self._catalogue.reviewed()
+        if not answers:
+            return []
+        there: dict[str, Item] = {}
+        for item in self._catalogue.items():
+            there.setdefault(item.content_hash, item)
+        both = [
+            (there[first].id, there[second].id) for first, second, _, _ in answers if {first, second} <= there.keys()
+        ]
+        distances = dict(zip(both, self.distances(both), strict=True))
+        pairs = []
+        for first, second, label, when in answers:
+            known = {first, second} <= there.keys()
+            pairs.append(
+                ReviewedPair(
+                    first=first,
+                    second=second,
+                    label=label,
+                    time=when,
+                    paths=(there[first].path, there[second].path) if known else None,
+                    distance=distances[there[first].id, there[second].id] if known else None,
+                )
+            )
+        return pairs
+
+    def borderline(self, count: int, *, around: float | None = None) -> list[EmbeddingPair]:
+        """Return the `count` pairs whose distance is nearest to `around` (default: the threshold), nearest first.
+
+        Pairs that a person has reviewed are left out, as are files with the same bytes; of pairs with the same two
+        contents one is returned.
+        """
+        middle = self.threshold.distance if around is None else around
+        hashes = {item.id: item.content_hash for item in self._catalogue.items()}
+        seen = {(first, second) for first, second, _, _ in self._catalogue.reviewed()}
+        found: list[EmbeddingPair] = []
+        reach = 0.05
+        # Few pairs lie close to the threshold and millions far beyond it, so the window opens step by step.
+        while len(found) < count and reach < 2 * _GREATEST_DISTANCE:
+            nearest: dict[tuple[str, str], EmbeddingPair] = {}
+            for pair in self.pairs(min(middle + reach, _GREATEST_DISTANCE)):
+                if pair.distance < middle - reach or not {pair.first, pair.second} <= hashes.keys():
+                    continue
+                first, second = sorted((hashes[pair.first], hashes[pair.second]))
+                if first != second and (first, second) not in seen:
+                    nearest.setdefault((first, second), pair)
+            found = nsmallest(count, nearest.values(), key=lambda pair: abs(pair.distance - middle))
+            reach *= 2
+        return found
+
+    def distances(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
+        """Return the distances between items, named by their ids; raises KeyError for an unknown id."""
+        ids = sorted({item for pair in pairs for item in pair})
+        vectors = dict(zip(ids, self._catalogue.vectors_of(ids).astype(np.float64), strict=True))
+        return [float(np.linalg.norm(vectors[first] - vectors[second])) for first, second in pairs]
+
     # -- inside
+
+    def _contents(self, first: int, second: int) -> tuple[str, str]:
+        items = self._catalogue.items_by_id([first, second])
+        for item in (first, second):
+            if item not in items:
+                raise OptionError(f"{item}: no picture of {self.folder} has this id")
+        hashes = items[first].content_hash, items[second].content_hash
+        if hashes[0] == hashes[1]:
+            raise OptionError(f"{items[first].path}: is the same file as {items[second].path}; nothing to review")
+        return hashes
 
     @property
     def _catalogue(self) -> Catalogue:
