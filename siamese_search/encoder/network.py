@@ -4,6 +4,7 @@
 layers carry timm's names, so weights are interchangeable with timm's `tf_efficientnet_lite0`.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -159,31 +160,71 @@ class PhotoTrunk(nn.Module):
 
 
 class GreyTrunk(nn.Module):
-    """Seven 3x3 convolutions for small grey pictures (digits, glyphs, stamps of 8 to 64 pixels)."""
+    """Six convolutions for small grey pictures (digits, glyphs, stamps of 8 to 64 pixels): 15 million products at 28."""
 
-    features = 192
+    features = 128
 
     def __init__(self) -> None:
         super().__init__()
 
-        def conv(channels: int, out: int) -> nn.Sequential:
+        def conv(channels: int, out: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
             return nn.Sequential(
-                nn.Conv2d(channels, out, 3, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+                nn.Conv2d(channels, out, kernel, stride, padding=kernel // 2, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
             )
 
         self.backbone = nn.Sequential(
-            conv(1, 32), conv(32, 32), nn.MaxPool2d(2),
-            conv(32, 64), conv(64, 64), nn.MaxPool2d(2),
-            conv(64, 128), conv(128, 128), conv(128, 192),
+            conv(1, 32, kernel=5, stride=2), conv(32, 48),
+            conv(48, 96, stride=2), conv(96, 96), conv(96, 96),
+            conv(96, 128, stride=2),
         )  # fmt: skip
         self.pool = GeM()
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 1, s, s), s >= 8 -> (n, features)."""
-        return cast("Tensor", self.pool(self.backbone(x)))
+        # Half the digits of bfloat16 do for learning; the embeddings of a finished encoder are made in full.
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.training and computes_bfloat16(x.device)):
+            maps = self.backbone(x)
+        return cast("Tensor", self.pool(maps.float()))
 
 
-TRUNKS: dict[str, type[PhotoTrunk | GreyTrunk]] = {"efficientnet-lite0": PhotoTrunk, "small-grey": GreyTrunk}
+@cache
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 itself, and so faster than float32."""
+    if device.type == "cpu":
+        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in older versions
+        return bool(capabilities().get("avx512_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+class PlainGreyTrunk(nn.Module):
+    """The two convolutions of a classic Siamese MNIST example, for pictures of 28 pixels: the baseline.
+
+    Batch normalisation, 4 and 16 filters of 5x5 with tanh and average pooling, batch normalisation of the flat map.
+    """
+
+    features = 256
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.BatchNorm2d(1),
+            nn.Conv2d(1, 4, 5), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Conv2d(4, 16, 5), nn.Tanh(), nn.AvgPool2d(2),
+            nn.Flatten(), nn.BatchNorm1d(self.features),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 1, 28, 28) -> (n, features)."""
+        return cast("Tensor", self.backbone(x))
+
+
+TRUNKS: dict[str, type[PhotoTrunk | GreyTrunk | PlainGreyTrunk]] = {
+    "efficientnet-lite0": PhotoTrunk,
+    "small-grey": GreyTrunk,
+    "plain-grey": PlainGreyTrunk,
+}
 
 
 class EncoderNetwork(nn.Module):

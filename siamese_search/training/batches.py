@@ -14,7 +14,7 @@ from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.jitter import jittered
 from siamese_search.training.losses import targets_of
-from siamese_search.training.pairs import SIMILAR, UNKNOWN
+from siamese_search.training.pairs import SIMILAR, UNKNOWN, Pairs, balanced_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Batches(TorchDataset[Batch]):
         self.labels = dataset.labels
         self.config = config
         self.first_step = first_step
+        self._epoch_pairs: tuple[int, Pairs] | None = None
 
     def __len__(self) -> int:
         return self.config.steps - self.first_step
@@ -55,6 +56,8 @@ class Batches(TorchDataset[Batch]):
         rng = np.random.default_rng((self.config.seed, step))
         if self.part.identity is None:
             return (*chosen_pairs(self.part, self.config.batch, rng), None)
+        if self.config.pairing == "random":
+            return (*self.random_pairs(step), None)
         if self.labels == "none":
             chosen = np.tile(epoch_slice(len(self.part), self.config.batch // 2, step, self.config.seed), 2)
         elif self.config.per_class:
@@ -65,6 +68,19 @@ class Batches(TorchDataset[Batch]):
         shown = torch.from_numpy(identity)
         return chosen, targets_of(shown, shown), identity
 
+    def random_pairs(self, step: int) -> tuple[NDArray[np.int64], Tensor]:
+        """Return the next `batch / 2` of one similar and one dissimilar pair for each picture, shuffled in each epoch."""
+        if self.part.identity is None:
+            raise TypeError("random pairs are drawn from identities")
+        count = self.config.batch // 2
+        epoch, place = divmod(step, max(1, 2 * len(self.part) // count))
+        if self._epoch_pairs is None or self._epoch_pairs[0] != epoch:
+            drawn = balanced_pairs(self.part.identity, seed=self.config.seed)
+            order = np.random.default_rng((self.config.seed, epoch)).permutation(len(drawn))
+            self._epoch_pairs = epoch, drawn.take(order)
+        pairs = self._epoch_pairs[1]
+        return paired_batch(pairs.take(np.arange(place * count, (place + 1) * count) % len(pairs)))
+
     def render(self, chosen: NDArray[np.int64], step: int) -> Tensor:
         """Return the edited pixels of the chosen pictures, (n, s, s, c); no two edits are the same."""
         size, pictures = self.config.size_at(step), self.part.pictures
@@ -72,15 +88,16 @@ class Batches(TorchDataset[Batch]):
             plain = torch.from_numpy(np.stack([pictures.pixels(i, size) for i in chosen.tolist()]))
             if self.config.edits == "none":
                 return plain
-            return jittered(plain, strength=self.config.strength, seed=hash((self.config.seed, step)))
+            return jittered(plain, strength=self.config.strength_at(step), seed=hash((self.config.seed, step)))
         rng = Random(f"{self.config.seed}/{step}")  # noqa: S311  (edits, not secrets)
+        strength = self.config.strength_at(step)
         views = []
         for place, i in enumerate(chosen.tolist()):
             # Without labels the first half plays the originals: their edits stay small.
             gentle = self.labels == "none" and place < len(chosen) // 2
             views.append(
                 edited_view(
-                    pictures.picture(i), size=size, rng=rng, strength=self.config.strength * (0.2 if gentle else 1),
+                    pictures.picture(i), size=size, rng=rng, strength=strength * (0.2 if gentle else 1),
                     other=lambda: pictures.picture(rng.randrange(len(pictures))),
                 )
             )  # fmt: skip
@@ -114,7 +131,13 @@ def chosen_pairs(part: Part, count: int, rng: np.random.Generator) -> tuple[NDAr
         raise TypeError("a part has identities or pairs")
     half = count // 4
     sides = [np.flatnonzero(pairs.label == label) for label in (0, 1)]
-    picked = pairs.take(np.concatenate([rng.choice(side, half, replace=len(side) < half) for side in sides]))
+    return paired_batch(
+        pairs.take(np.concatenate([rng.choice(side, half, replace=len(side) < half) for side in sides]))
+    )
+
+
+def paired_batch(picked: Pairs) -> tuple[NDArray[np.int64], Tensor]:
+    """Return the (2n,) positions of n pairs, and their (2n, 2n) labels, unknown but for these pairs."""
     n = len(picked)
     targets = torch.full((2 * n, 2 * n), UNKNOWN, dtype=torch.int8)
     first, second = torch.arange(n), torch.arange(n, 2 * n)

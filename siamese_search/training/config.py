@@ -32,9 +32,11 @@ class TrainConfig:
     # batches
     steps: int = 1000
     batch: int = 128  # pictures forward at once, both twins together
-    per_class: int = 4  # pictures of one class in a batch, where labels are classes
+    per_class: int = 4  # pictures of one class in a batch, where labels are classes; 0 = as they come
+    pairing: str = "all"  # pairs of a batch that count: "all", or "random": each picture has one partner
     edits: str = "photo"  # "photo", "grey" or "none"
     strength: float = 1.0  # of the edits, 0 to 1
+    calm_end: float = 0.0  # last share of the steps, in which the strength falls to a third
     train_sizes: tuple[tuple[float, int], ...] = ()  # (from this fraction of the steps, pixels); () = input_size
 
     # optimisation
@@ -66,13 +68,21 @@ class TrainConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value above 0")
-        for name in ("strength", "violating_share"):
+        for name in ("strength", "violating_share", "calm_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value in [0, 1]")
         if self.edits not in ("photo", "grey", "none"):
             raise OptionError(f"edits is {self.edits!r}, expected photo, grey or none")
+        if self.pairing not in ("all", "random"):
+            raise OptionError(f"pairing is {self.pairing!r}, expected all or random")
         if not self.contrastive and not self.info_nce:
             raise OptionError("contrastive and info_nce are both 0: nothing would pull similar pictures together")
+
+    def strength_at(self, step: int) -> float:
+        """Return the strength of the edits at a step: constant, then falling in a line to a third of it."""
+        calm_steps = self.calm_end * self.steps
+        into_calm = step - (self.steps - calm_steps)
+        return self.strength * (1 - 2 / 3 * into_calm / calm_steps) if into_calm > 0 else self.strength
 
     def size_at(self, step: int) -> int:
         """Return the pixels of training pictures at a step."""

@@ -111,7 +111,7 @@ def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig, 
 
 def spec_of(dataset: Dataset, config: TrainConfig) -> EncoderSpec:
     """Return the description of the encoder that is being trained."""
-    wanted = 1 if config.architecture == "small-grey" else 3
+    wanted = 1 if config.architecture.endswith("-grey") else 3
     if dataset.channels != wanted:
         raise DataError(
             f"{dataset.name}: {config.architecture} takes pictures of {wanted} channels, these have another"
