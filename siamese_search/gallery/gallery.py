@@ -1,6 +1,8 @@
 """A gallery folder: kept in step with folders of pictures, searched by picture, and compared with itself."""
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import islice
@@ -203,6 +205,22 @@ class Gallery:
             index=str(self.folder),
         )
 
+    def refresh(self, paths: Iterable[Path]) -> None:
+        """Bring single files in step, as `sync` does for folders: forget what is gone, embed what is new or changed.
+
+        Paths outside the gallery's roots are passed over.
+        """
+        wanted = {path for path in paths if lies_in(path, self.roots)}
+        files = []
+        for path in sorted(wanted):
+            with suppress(OSError):
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
+        changes = compare(files, (item for item in self._catalogue.items() if item.path in wanted))
+        self._settle((), changes, ())
+        self._embed(changes.added + changes.changed, {file.path for file in changes.changed}, None)
+
     def _settle(self, wanted: Sequence[Path], changes: Changes, gone: Iterable[Path]) -> None:
         """Commit all that needs no embedding."""
         catalogue = self._catalogue
@@ -289,6 +307,20 @@ class Gallery:
         """Yield all pairs of pictures at most `threshold` apart, by first id, then second id; exact."""
         _check_options(1, threshold)
         yield from self._fresh_index().pairs(threshold)
+
+    def pairs_with(self, other: "Gallery", threshold: float) -> Iterator[EmbeddingPair]:
+        """Yield all pairs of a picture here (`first`) and one of another gallery (`second`) at most `threshold` apart.
+
+        Raises FingerprintError when two encoders made the galleries.
+        """
+        _check_options(1, threshold)
+        mine, theirs = self._catalogue.encoder, other._catalogue.encoder  # noqa: SLF001  another of the same class
+        if mine.fingerprint != theirs.fingerprint:
+            raise FingerprintError(
+                f"{self.folder} was indexed by encoder {mine.name} ({mine.fingerprint[:12]}), {other.folder} by"
+                f" {theirs.name} ({theirs.fingerprint[:12]}); index one of them again with the encoder of the other"
+            )
+        yield from self._fresh_index().pairs_with(other._fresh_index(), threshold)  # noqa: SLF001
 
     def threshold_or(self, distance: float | None) -> Threshold:
         """Return the threshold that a user chose, or without a choice the one in force."""

@@ -144,6 +144,24 @@ class VectorIndex:
                             first=int(self._ids[one]), second=int(self._ids[other]), distance=float(distance)
                         )
 
+    def pairs_with(self, other: "VectorIndex", threshold: float) -> Iterator[EmbeddingPair]:
+        """Yield every pair of one of these and one of the other index's at most `threshold` apart; exact.
+
+        `first` is an id of this index, `second` one of the other's; ordered by both.
+        """
+        for start in range(0, len(self), _ROWS):
+            block = self._vectors[start : start + _ROWS]
+            found = []
+            for left in range(0, len(other), _COLUMNS):
+                columns = other._vectors[left : left + _COLUMNS]  # noqa: SLF001  another of the same class
+                rows, hits = np.nonzero(2 - 2 * (block @ columns.T) <= threshold**2 + _SLACK)
+                distances = _distances(block[rows], columns[hits])
+                found += list(zip(rows + start, hits + left, distances, strict=True))
+            for row, column, distance in sorted(found):
+                if distance <= threshold:
+                    second = int(other._ids[column])  # noqa: SLF001
+                    yield EmbeddingPair(first=int(self._ids[row]), second=second, distance=float(distance))
+
     def _candidates(self, start: int, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows of all pairs that may be within the threshold and whose first row is in the block."""
         block = self._vectors[start : start + _ROWS]
