@@ -35,13 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of larger data sets; only for tests marked `shared`."""
+    """Return the folder of larger data sets; only for tests marked `shared`."""
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    """The photo encoder."""
+    """Load the photo encoder."""
     return load_encoder("photo")
 
 
@@ -63,7 +63,7 @@ def sample() -> Callable[[str], Image.Image]:
 
 @pytest.fixture
 def photos(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
-    """A folder of six photos as PNG, and in `copies` a re-encoded, a byte-for-byte and a same-pixels copy of three."""
+    """Make a folder of six PNG photos, and in `copies` a re-encoded, an identical and a same-pixels copy of three."""
     folder = tmp_path / "photos"
     (folder / "copies").mkdir(parents=True)
     for name in PHOTOS:

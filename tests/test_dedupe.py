@@ -25,7 +25,7 @@ def pair(first: int, second: int, distance: float) -> EmbeddingPair:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
-    """A ranking of some ids, and pairs between them."""
+    """Draw a ranking of some ids, and pairs between them."""
     ranked = draw(st.permutations(range(draw(st.integers(0, 12)))))
     edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
     chosen = draw(st.lists(st.sampled_from(edges), unique=True)) if edges else []
@@ -76,7 +76,7 @@ def test_nothing_near_a_keeper_is_left_out(graph: tuple[list[int], list[Embeddin
 
 @pytest.fixture
 def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """A gallery of the six photos and their three copies."""
+    """Index the six photos and their three copies."""
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([photos])
     return gallery
@@ -102,9 +102,7 @@ def test_real_copies_are_grouped(gallery: Gallery, photos: Path) -> None:
     assert report.groups[1].copies[0].distance < 1e-4
 
 
-def test_more_pixels_are_worth_keeping(
-    tmp_path: Path, encoder: Encoder, sample: Callable[[str], Image.Image]
-) -> None:
+def test_more_pixels_are_worth_keeping(tmp_path: Path, encoder: Encoder, sample: Callable[[str], Image.Image]) -> None:
     """The picture with most pixels is the keeper, even when its file is the smallest; then the shortest path."""
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -29,7 +29,7 @@ Sample = Callable[[str], Image.Image]
 
 @pytest.fixture
 def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """A gallery of the nine pictures in `photos`."""
+    """Index the nine pictures in `photos`."""
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([photos])
     return gallery
@@ -263,9 +263,14 @@ def test_a_failed_transaction_leaves_nothing(gallery: Gallery) -> None:
     """Whatever is raised inside, none of it happened, and the generation stays."""
     catalogue = Catalogue(gallery.folder / "gallery.db")
     generation = catalogue.generation
-    with pytest.raises(KeyboardInterrupt), catalogue.transaction():
-        catalogue.remove(item.id for item in gallery.items())
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with catalogue.transaction():
+            catalogue.remove(item.id for item in gallery.items())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert (catalogue.count(), catalogue.generation) == (9, generation)
     catalogue.close()
 
@@ -320,7 +325,7 @@ def test_missing_and_damaged_galleries_are_told(tmp_path: Path, photos: Path) ->
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "gallery.db").write_bytes(b"this is no database, but long enough to be one" * 100)
-    with pytest.raises(GalleryError, match="damaged or not a gallery.*index again"):
+    with pytest.raises(GalleryError, match=r"damaged or not a gallery.*index again"):
         Gallery(folder).items()
     with pytest.raises(GalleryError, match="damaged or not a gallery"):
         Gallery(folder).sync([photos])
@@ -335,7 +340,7 @@ def test_pages_lost_inside_are_told(gallery: Gallery, photos: Path) -> None:
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
     (gallery.folder / "index.faiss").unlink()
-    with pytest.raises(GalleryError, match="gallery.db"):
+    with pytest.raises(GalleryError, match=r"gallery\.db"):
         Gallery(gallery.folder, encoder=gallery._encoder).search(photos / "coffee.png")  # noqa: SLF001
 
 
@@ -384,9 +389,7 @@ def test_embeddings_of_another_encoder_are_refused(tmp_path: Path, photos: Path,
     folder = tmp_path / "gallery"
     folder.mkdir()
     identity = EncoderIdentity(name="holiday", location="photo", fingerprint="f" * 32, dim=encoder.dim)
-    Catalogue.create(
-        folder / "gallery.db", identity, Threshold(distance=0.5, source=ThresholdSource.ENCODER)
-    ).close()
+    Catalogue.create(folder / "gallery.db", identity, Threshold(distance=0.5, source=ThresholdSource.ENCODER)).close()
     for action in (
         lambda: Gallery(folder, encoder=encoder).sync([photos]),
         lambda: Gallery(folder, encoder=encoder).search(photos / "coffee.png"),
@@ -429,7 +432,7 @@ def test_the_threshold_for_a_precision_comes_from_the_table(gallery: Gallery) ->
     assert calibrated.threshold_for(precision=0.95) == Threshold(
         distance=0.5, source=ThresholdSource.ENCODER, expected_precision=0.99, expected_recall=0.8
     )
-    with pytest.raises(OptionError, match="reaches at most 0.999"):
+    with pytest.raises(OptionError, match=r"reaches at most 0\.999"):
         calibrated.threshold_for(precision=1.0)
 
 

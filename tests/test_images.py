@@ -184,7 +184,7 @@ def test_truncated_files_are_refused(sample: Sample, kind: str) -> None:
 def test_bombs_are_refused_from_their_header() -> None:
     """Too many pixels are refused before they are decoded, with the same words above and below Pillow's own limits."""
     for width, height in ((100_000, 100_000), (20_000, 10_000), (13_400, 13_400)):
-        with pytest.raises(ImageError, match="too large: .* pixels, the limit is 178,956,970"):
+        with pytest.raises(ImageError, match=r"too large: .* pixels, the limit is 178,956,970"):
             load_picture(io.BytesIO(png(width, height)), size=32)
     with pytest.raises(ImageError, match="the limit is 63"):
         load_picture(io.BytesIO(png(8, 8)), max_pixels=63)
@@ -231,7 +231,11 @@ def test_missing_files_and_folders_are_told(tmp_path: Path) -> None:
         load_picture(tmp_path)
 
 
-@given(seed=st.integers(0, 2**32 - 1), damage=st.integers(1, 60), kind=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP"]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    damage=st.integers(1, 60),
+    kind=st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP"]),
+)
 def test_damaged_files_decode_or_raise_image_error(seed: int, damage: int, kind: str) -> None:
     """Whatever bytes are changed, nothing but a picture or an ImageError comes out."""
     rng = np.random.default_rng(seed)

@@ -70,7 +70,9 @@ def test_pairs_cross_the_borders_of_blocks() -> None:
     for first, second in planted[:3]:
         vectors[second] = vectors[first]
     vectors[16_383] = vectors[16_384]
-    found = {(pair.first, pair.second) for pair in VectorIndex.build(np.arange(17_000), vectors, generation=1).pairs(0.0)}
+    found = {
+        (pair.first, pair.second) for pair in VectorIndex.build(np.arange(17_000), vectors, generation=1).pairs(0.0)
+    }
     assert found == {*planted, (511, 16_383)}
 
 
@@ -100,7 +102,7 @@ def test_an_empty_gallery_answers() -> None:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """An index file of generation 7."""
+    """Write an index file of generation 7."""
     VectorIndex.build(np.arange(20), unit(np.random.default_rng(0).normal(size=(20, 8))), generation=7).save(
         tmp_path / "index.faiss"
     )
