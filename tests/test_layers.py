@@ -20,7 +20,7 @@ LAYERS = (
     {"images", "files"},
     {"encoder"},
     {"embed"},
-    {"gallery"},
+    {"gallery", "keeper", "relation"},
     {"report", "actions", "dedupe", "demo", "training"},
     {"cli", "web"},
 )
@@ -54,7 +54,9 @@ def imports(path: Path, *, top_only: bool = False) -> Iterator[str]:
 
 def layer(part: str) -> int:
     """Return the row of a part of the package."""
-    return next(row for row, parts in enumerate(LAYERS) if part in parts)
+    rows = [row for row, parts in enumerate(LAYERS) if part in parts]
+    assert rows, f"{part} is new: give it a row in LAYERS"
+    return rows[0]
 
 
 def part_of(name: str) -> str:
