@@ -163,8 +163,11 @@ def resume(run: Run, folder: Path) -> None:
     with safe_open(path, framework="pt") as file:
         about = json.loads(file.metadata()["run"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    # Through JSON, as the checkpoint's own options went: tuples become lists there.
-    if differing := [k for k, v in json.loads(json.dumps(asdict(run.config))).items() if about["config"].get(k) != v]:
+    # Through JSON, as the checkpoint's own options went: tuples become lists there. Options that are newer than the
+    # checkpoint had their default then.
+    now, default = (json.loads(json.dumps(asdict(config))) for config in (run.config, TrainConfig()))
+    then = default | about["config"]
+    if differing := [name for name, value in now.items() if then[name] != value]:
         raise OptionError(
             f"{folder} holds a run with other options ({', '.join(differing)}); give the same ones or another folder"
         )
