@@ -241,8 +241,8 @@ class Gallery:
         if not files:
             return counts
         catalogue = self._catalogue
-        results = zip(files, embed_files((file.path for file in files), self.encoder), strict=True)
-        done = 0
+        embedded = _told(embed_files((file.path for file in files), self.encoder), len(files), progress)
+        results = zip(files, embedded, strict=True)
         while batch := list(islice(results, _BATCH)):
             with catalogue.transaction():
                 for file, result in batch:
@@ -251,9 +251,6 @@ class Gallery:
                     else:
                         catalogue.skip(SkippedFile(file=file, reason=result.reason))
                     counts.count(embedded=isinstance(result, Embedded), known=file.path in known)
-            done += len(batch)
-            if progress:
-                progress(done, len(files))
         return counts
 
     def _create(self) -> None:
@@ -482,6 +479,14 @@ class _Counts:
         self.added += embedded and not known
         self.changed += embedded and known
         self.lost += known and not embedded
+
+
+def _told(results: Iterable[Embedded | Skipped], total: int, progress: Progress | None) -> Iterator[Embedded | Skipped]:
+    """Tell the progress of what passes through."""
+    for done, result in enumerate(results, start=1):
+        if progress:
+            progress(done, total)
+        yield result
 
 
 def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
