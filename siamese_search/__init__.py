@@ -28,15 +28,18 @@ if TYPE_CHECKING:
         SimsearchError,
     )
     from siamese_search.gallery import Gallery
+    from siamese_search.keeper import KeeperRules
     from siamese_search.results import (
         Copy,
         DedupeReport,
         DuplicateGroup,
+        Edit,
         EmbeddingPair,
         Hit,
         Item,
         Relation,
         ReviewedPair,
+        Rule,
         Skipped,
         SyncReport,
         Threshold,
@@ -50,6 +53,7 @@ __all__ = [
     "DataError",
     "DedupeReport",
     "DuplicateGroup",
+    "Edit",
     "EmbeddingPair",
     "Encoder",
     "EncoderError",
@@ -60,9 +64,11 @@ __all__ = [
     "Hit",
     "ImageError",
     "Item",
+    "KeeperRules",
     "OptionError",
     "Relation",
     "ReviewedPair",
+    "Rule",
     "SimsearchError",
     "Skipped",
     "SyncReport",
@@ -72,7 +78,13 @@ __all__ = [
     "load_encoder",
 ]
 
-_HOMES = {"Gallery": "gallery", "find_duplicates": "dedupe", "Encoder": "encoder", "load_encoder": "encoder"}
+_HOMES = {
+    "Gallery": "gallery",
+    "KeeperRules": "keeper",
+    "find_duplicates": "dedupe",
+    "Encoder": "encoder",
+    "load_encoder": "encoder",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -101,13 +101,68 @@ class Relation(StrEnum):
     NEAR = "near"  # within the threshold
 
 
+class Edit(StrEnum):
+    """What an edit looks like, told from two small pictures: an impression, not a proof."""
+
+    RESIZED = "resized"
+    RE_ENCODED = "re-encoded"
+    CROPPED = "cropped"
+    FRAMED = "framed"  # the keeper lies within it: bars, a border, a screenshot
+    MIRRORED = "mirrored"
+    ROTATED = "rotated"
+    RECOLOURED = "recoloured"
+    DRAWN_OVER = "drawn over"  # a caption, a watermark, a sticker
+
+
+class Rule(StrEnum):
+    """What decides which picture of a group is kept."""
+
+    PROTECTED = "protected"  # lies in a folder that is never acted on
+    PREFERRED = "preferred"  # lies in a folder named as better
+    PIXELS = "pixels"
+    LOSSLESS = "lossless"
+    SIZE = "size"
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    SHORTEST_PATH = "shortest-path"
+    NAME = "name"  # the fixed end of every order: the path itself
+    AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """The first rule in which a keeper beats the best of its copies, and the two values, in words or numbers."""
+
+    rule: Rule
+    keeper: str | int
+    runner_up: str | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the gallery knows of a file: `size` in bytes, `width` and `height` in pixels as shown."""
+
+    size: int
+    width: int
+    height: int
+    format: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """A member of a duplicate group other than its keeper."""
+    """A member of a duplicate group other than its keeper.
+
+    `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
+    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on.
+    """
 
     path: str
     distance: float
     relation: Relation
+    looks: tuple[Edit, ...] = ()
+    facts: Facts | None = None
+    reviewed: bool = False
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,16 +171,19 @@ class DuplicateGroup:
 
     keep: str
     copies: tuple[Copy, ...]
+    reason: Reason | None = None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DedupeReport:
-    """What `dedupe` found in `images` pictures."""
+    """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with."""
 
     threshold: Threshold
     images: int
     groups: tuple[DuplicateGroup, ...]
     skipped: tuple[Skipped, ...]
+    against: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
