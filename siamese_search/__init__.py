@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         GalleryError,
         ImageError,
         OptionError,
+        PlanError,
         SimsearchError,
     )
     from siamese_search.gallery import Gallery
@@ -66,6 +67,7 @@ __all__ = [
     "Item",
     "KeeperRules",
     "OptionError",
+    "PlanError",
     "Relation",
     "ReviewedPair",
     "Rule",

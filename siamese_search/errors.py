@@ -1,13 +1,14 @@
 """What can go wrong, as one tree.
 
-    SimsearchError                 every error a user can cause or meet; the CLI prints it as one line and exits 1
-    ├── ImageError                 a picture that cannot be read: `path`, `reason`
-    ├── FolderError                a folder of pictures that is not there or cannot be listed
-    ├── EncoderError               an encoder folder that is missing, damaged, newer than this version, or of another kind
-    ├── GalleryError               a gallery that is missing, damaged, newer than this version, or busy
-    │   └── FingerprintError       vectors of one encoder were about to be compared with those of another
-    ├── DataError                  training or evaluation data that is missing, empty or contradicts itself
-    └── OptionError                option values that are well-formed one by one and impossible together
+SimsearchError                 every error a user can cause or meet; the CLI prints it as one line and exits 1
+├── ImageError                 a picture that cannot be read: `path`, `reason`
+├── FolderError                a folder of pictures that is not there or cannot be listed
+├── EncoderError               an encoder folder that is missing, damaged, newer than this version, or of another kind
+├── GalleryError               a gallery that is missing, damaged, newer than this version, or busy
+│   └── FingerprintError       vectors of one encoder were about to be compared with those of another
+├── PlanError                  a plan or journal of actions that is damaged, edited, of another kind, or in use
+├── DataError                  training or evaluation data that is missing, empty or contradicts itself
+└── OptionError                option values that are well-formed one by one and impossible together
 """
 
 from pathlib import Path
@@ -44,6 +45,10 @@ class GalleryError(SimsearchError):
 
 class FingerprintError(GalleryError):
     """Embeddings of one encoder were about to be compared with those of another."""
+
+
+class PlanError(SimsearchError):
+    """A plan or journal of actions that is damaged, edited, of another kind, or in use."""
 
 
 class DataError(SimsearchError):

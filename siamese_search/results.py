@@ -225,3 +225,30 @@ class ReviewedPair:
     time: float
     paths: tuple[Path, Path] | None
     distance: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A file that was left as it is, and why, in words for a person."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionReport:
+    """What `apply` or `undo` did, or would do: then `journal` is empty.
+
+    `done` holds the paths acted on, `already` counts those that an earlier run had done, `size` the bytes of the files
+    in `done`. `places` are the folders that hold what was put away; `note` says what else a person should know.
+    """
+
+    action: str
+    undo: bool
+    done: tuple[str, ...]
+    refused: tuple[Refused, ...]
+    already: int
+    size: int
+    journal: str
+    places: tuple[str, ...]
+    note: str = ""

@@ -415,8 +415,12 @@ class Gallery:
     def distances(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
         """Return the distances between items, named by their ids; raises KeyError for an unknown id."""
         ids = sorted({item for pair in pairs for item in pair})
-        vectors = dict(zip(ids, self._catalogue.vectors_of(ids).astype(np.float64), strict=True))
+        vectors = dict(zip(ids, self.vectors_of(ids).astype(np.float64), strict=True))
         return [float(np.linalg.norm(vectors[first] - vectors[second])) for first, second in pairs]
+
+    def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
+        return self._catalogue.vectors_of(ids)
 
     # -- inside
 

@@ -1,0 +1,300 @@
+"""A plan put into practice, and taken back: every step checked just before, announced before, and killable.
+
+What is promised, and why it holds, is in docs/acting.md.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from siamese_search import disk
+from siamese_search.checks import Checks
+from siamese_search.errors import FolderError, OptionError, PlanError, SimsearchError
+from siamese_search.files import hash_file, lies_in, resolve_folders
+from siamese_search.gallery import Gallery
+from siamese_search.journal import Action, Head, Journal, Record, State, open_journal
+from siamese_search.plan import Plan, Step
+from siamese_search.results import ActionReport, Refused
+
+Progress = Callable[[int, int], None]
+
+
+def journal_of(plan: Path) -> Path:
+    """Return where the journal of a plan file lies: beside it."""
+    return plan.with_suffix(".journal")
+
+
+def apply_plan(
+    plan: Plan,
+    *,
+    action: Action,
+    journal: Path,
+    into: Path | None = None,
+    protect: Sequence[Path] = (),
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> ActionReport:
+    """Do something with every copy of a plan that passes all checks; refuse the others, one reason each.
+
+    Steps that `journal` knows as done are not done again, so a run that was killed goes on where it was. The gallery
+    forgets what has gone. `dry_run` checks everything and changes nothing. Raises PlanError when the plan or journal as
+    a whole will not do, GalleryError, OptionError.
+    """
+    into = _destination(action, into, plan)
+    with Gallery(plan.gallery) as gallery, Gallery(plan.against or plan.gallery) as other:
+        checks = Checks(plan, gallery, other, action=action, protect=protect)
+        if dry_run:
+            return _rehearse(plan, checks, action)
+        now = datetime.now(UTC).strftime("%Y-%m-%d_%H.%M.%S_%f")
+        head = Head(action=action, gallery=str(plan.gallery), run=now, into=str(into) if into else None)
+        with open_journal(journal, head) as opened:
+            if opened.undo_pending:
+                raise PlanError(f"{journal}: an undo was begun and not ended; first: simsearch undo {journal}")
+            opened.mark_run("apply")
+            for copy, state in list(opened.states.items()):
+                if state is State.BEGIN:
+                    _finish(opened, opened.steps[copy])
+            report = _work(plan, checks, opened, gallery.roots, progress)
+            gallery.refresh(Path(copy) for copy in opened.steps)
+            opened.mark_run("end")
+    return report
+
+
+def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionReport:
+    """Take back every step of a journal that was done, last one first; refuse where something is in the way.
+
+    A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
+    cannot be loaded, the files are restored all the same. Raises PlanError.
+    """
+    done: list[str] = []
+    refused: list[Refused] = []
+    size = 0
+    with open_journal(path) as journal:
+        journal.mark_run("undo")
+        action = journal.head.action
+        waiting = [
+            record
+            for record in reversed(journal.steps.values())
+            if journal.states[record.copy] in {State.BEGIN, State.DONE, State.UNDOING}
+        ]
+        for count, record in enumerate(waiting, start=1):
+            if journal.states[record.copy] is State.BEGIN and not _finish(journal, record):
+                continue
+            trouble = _restore(journal, record)
+            if trouble:
+                refused.append(Refused(path=record.copy, reason=trouble))
+            else:
+                done.append(record.copy)
+                size += record.size
+            if progress:
+                progress(count, len(waiting))
+        already = sum(state is State.UNDONE for state in journal.states.values()) - len(done)
+        note = _take_back(journal)
+        journal.mark_run("end")
+    return ActionReport(
+        action=action,
+        undo=True,
+        done=tuple(done),
+        refused=tuple(refused),
+        already=already,
+        size=size,
+        journal=str(path),
+        places=(),
+        note=note,
+    )
+
+
+# -- apply
+
+
+def _work(
+    plan: Plan, checks: Checks, journal: Journal, roots: Sequence[Path], progress: Progress | None
+) -> ActionReport:
+    done: list[str] = []
+    refused: list[Refused] = []
+    already = size = 0
+    places: dict[str, None] = {}
+    for count, step in enumerate(plan.steps, start=1):
+        if journal.states.get(str(step.copy)) is State.DONE:
+            already += 1
+        else:
+            trouble = checks.objection(step)
+            if trouble is None:
+                record, trouble = _act(journal, step, roots)
+            if trouble is not None:
+                refused.append(Refused(path=str(step.copy), reason=trouble))
+            else:
+                done.append(record.copy)
+                size += record.size
+        if progress:
+            progress(count, len(plan.steps))
+    for record in journal.steps.values():
+        if record.target and journal.states[record.copy] is State.DONE:
+            places.setdefault(_place(journal, Path(record.target)))
+    return ActionReport(
+        action=journal.head.action,
+        undo=False,
+        done=tuple(done),
+        refused=tuple(refused),
+        already=already,
+        size=size,
+        journal=str(journal.path),
+        places=tuple(places),
+    )
+
+
+def _act(journal: Journal, step: Step, roots: Sequence[Path]) -> tuple[Record, str | None]:
+    """Announce and do one step that nothing speaks against; return what was announced, and what went wrong."""
+    status = step.copy.lstat()
+    record = Record(
+        copy=str(step.copy),
+        keep=str(step.keep),
+        target=str(_target(journal, step.copy, roots) or ""),
+        content_hash=step.copy_hash,
+        size=status.st_size,
+        mode=status.st_mode,
+        mtime_ns=status.st_mtime_ns,
+    )
+    journal.begin(record)
+    try:
+        match journal.head.action:
+            case Action.HARDLINK:
+                disk.link_in_place(step.copy, step.keep)
+            case Action.REFLINK:
+                disk.share_blocks(step.copy, step.keep)
+            case Action.TRASH | Action.MOVE:
+                disk.transfer(step.copy, Path(record.target), record.content_hash)
+    except OSError as error:
+        if not _happened(journal.head.action, record):
+            trouble = f"cannot be changed: {error.strerror or error}"
+            journal.mark(State.FAILED, record.copy, trouble)
+            return record, trouble
+    journal.mark(State.DONE, record.copy)
+    return record, None
+
+
+def _finish(journal: Journal, record: Record) -> bool:
+    """Settle a step that was announced and perhaps interrupted; tell whether it took place."""
+    happened = _happened(journal.head.action, record)
+    journal.mark(State.DONE if happened else State.FAILED, record.copy)
+    return happened
+
+
+def _happened(action: Action, record: Record) -> bool:
+    copy = Path(record.copy)
+    if action in {Action.TRASH, Action.MOVE}:
+        return disk.finish_transfer(copy, Path(record.target), record.content_hash)
+    if action is Action.HARDLINK:
+        disk.drop_part(copy)
+        return disk.same_file(copy, Path(record.keep))
+    return False  # sharing blocks again does no harm
+
+
+def _target(journal: Journal, copy: Path, roots: Sequence[Path]) -> Path | None:
+    root = next(root for root in roots if lies_in(copy, [root]))
+    match journal.head.action:
+        case Action.TRASH:
+            return disk.trash_place(copy, root, journal.head.run)
+        case Action.MOVE:
+            # Two roots may hold the same relative path, so the name of the root is part of the place.
+            return Path(str(journal.head.into), journal.head.run, root.name, copy.relative_to(root))
+        case _:
+            return None
+
+
+def _place(journal: Journal, target: Path) -> str:
+    """Return the folder that holds what this run has put away."""
+    run = target.parts.index(journal.head.run)
+    return str(Path(*target.parts[: run + 1]))
+
+
+def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
+    if (action is Action.MOVE) != (into is not None):
+        raise OptionError("--to move needs --into DIR, and only it")
+    if into is None:
+        return None
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"{into}: cannot be made: {error.strerror}") from error
+    (resolved,) = resolve_folders([into])
+    with Gallery(plan.gallery) as gallery:
+        if lies_in(resolved, gallery.roots):
+            raise OptionError(f"{into}: lies in a folder of the gallery, where the copies would be found again")
+    if lies_in(resolved, plan.protected):
+        raise OptionError(f"{into}: lies in a protected folder")
+    return resolved
+
+
+def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
+    done: list[str] = []
+    refused: list[Refused] = []
+    size = 0
+    for step in plan.steps:
+        trouble = checks.objection(step)
+        if trouble:
+            refused.append(Refused(path=str(step.copy), reason=trouble))
+        else:
+            done.append(str(step.copy))
+            size += step.copy.lstat().st_size
+    return ActionReport(
+        action=action,
+        undo=False,
+        done=tuple(done),
+        refused=tuple(refused),
+        already=0,
+        size=size,
+        journal="",
+        places=(),
+    )
+
+
+# -- undo
+
+
+def _restore(journal: Journal, record: Record) -> str | None:
+    """Take one step back; return what is in the way, or None."""
+    action, copy, target = journal.head.action, Path(record.copy), Path(record.target)
+    trouble = None
+    try:
+        match action:
+            case Action.TRASH | Action.MOVE:
+                trouble = _bring_back(journal, record, copy, target)
+            case Action.HARDLINK:
+                disk.drop_part(copy)
+                if disk.same_file(copy, Path(record.keep)):
+                    journal.mark(State.UNDOING, record.copy)
+                    disk.unlink_in_place(copy, record.content_hash, mode=record.mode, mtime_ns=record.mtime_ns)
+            case Action.REFLINK:
+                pass  # the copy never stopped being a file of its own
+    except OSError as error:
+        trouble = f"cannot be restored: {error.strerror or error}"
+    if trouble is None:
+        journal.mark(State.UNDONE, record.copy)
+    return trouble
+
+
+def _bring_back(journal: Journal, record: Record, copy: Path, target: Path) -> str | None:
+    if disk.finish_transfer(target, copy, record.content_hash):
+        return None  # it was restored, by a run that was killed or by hand
+    if disk.regular_file(target) is None:
+        return f"is no longer at {target}"
+    if hash_file(target) != record.content_hash:
+        return f"was changed at {target}; move it by hand"
+    if copy.is_symlink() or copy.exists():
+        return f"another file is in its place now; what was there is at {target}"
+    journal.mark(State.UNDOING, record.copy)
+    disk.transfer(target, copy, record.content_hash)
+    disk.drop_empty_folders(target.parent)
+    return None
+
+
+def _take_back(journal: Journal) -> str:
+    """Bring the gallery in step with what was restored; return a word about it when that failed."""
+    restored = [Path(copy) for copy, state in journal.states.items() if state is State.UNDONE]
+    try:
+        with Gallery(journal.head.gallery) as gallery:
+            gallery.refresh(restored)
+    except SimsearchError as error:
+        return f"the gallery was not brought in step: {error}"
+    return ""
