@@ -12,9 +12,9 @@ from siamese_search.checks import Checks
 from siamese_search.errors import FolderError, OptionError, PlanError, SimsearchError
 from siamese_search.files import hash_file, lies_in, resolve_folders
 from siamese_search.gallery import Gallery
-from siamese_search.journal import Action, Head, Journal, Record, State, open_journal
+from siamese_search.journal import Head, Journal, Record, State, open_journal
 from siamese_search.plan import Plan, Step
-from siamese_search.results import ActionReport, Refused
+from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]
 
@@ -115,7 +115,7 @@ def _work(
     already = size = 0
     places: dict[str, None] = {}
     for count, step in enumerate(plan.steps, start=1):
-        if journal.states.get(str(step.copy)) is State.DONE:
+        if _still_done(journal, step):
             already += 1
         else:
             trouble = checks.objection(step)
@@ -143,8 +143,17 @@ def _work(
     )
 
 
+def _still_done(journal: Journal, step: Step) -> bool:
+    """Tell whether this journal has done a step; a file that has come back to a place put away is a new case."""
+    if journal.states.get(str(step.copy)) is not State.DONE:
+        return False
+    return journal.head.action in {Action.HARDLINK, Action.REFLINK} or not step.copy.exists()
+
+
 def _act(journal: Journal, step: Step, roots: Sequence[Path]) -> tuple[Record, str | None]:
     """Announce and do one step that nothing speaks against; return what was announced, and what went wrong."""
+    if journal.states.get(str(step.copy)) is State.DONE:
+        return journal.steps[str(step.copy)], "was put away by this plan and is there again; make a new plan"
     status = step.copy.lstat()
     record = Record(
         copy=str(step.copy),

@@ -93,9 +93,9 @@ def star_groups(
     """Gather pairs into stars; `ranked` holds every id that occurs in them, the one most worth keeping first.
 
     Down the ranking, an id becomes a keeper unless it is paired with a keeper above it; the others then join the
-    nearest of the keepers they are paired with, the better one at equal distance. So keepers are never paired with each
-    other, and nothing is in two groups. Two ids that are `apart` (lesser first) never share a group: the nearer to the
-    keeper stays. Ids without a partner are left out.
+    nearest of those keepers above them, the better one at equal distance. So a keeper always outranks its copies,
+    keepers are never paired with each other, and nothing is in two groups. Two ids that are `apart` (lesser first)
+    never share a group: the nearer to the keeper stays. Ids without a partner are left out.
     """
     neighbours: defaultdict[int, list[tuple[int, float]]] = defaultdict(list)
     for pair in pairs:
@@ -116,7 +116,7 @@ def star_groups(
         for copy in ranked
         if copy in neighbours and copy not in stars
         for keeper, distance in neighbours[copy]
-        if keeper in stars
+        if keeper in stars and rank[keeper] < rank[copy]
     )
     home: dict[int, int] = {}
     for distance, _, _, copy, keeper in wishes:

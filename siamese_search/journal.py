@@ -26,17 +26,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from siamese_search.errors import PlanError
+from siamese_search.results import Action
 
 FORMAT = 1
-
-
-class Action(StrEnum):
-    """What is done with a copy."""
-
-    TRASH = "trash"
-    MOVE = "move"
-    HARDLINK = "hardlink"
-    REFLINK = "reflink"
 
 
 class State(StrEnum):

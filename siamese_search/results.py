@@ -68,6 +68,27 @@ class CalibrationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """How a gallery's threshold was found, when it held `images` pictures.
+
+    `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
+    with, less when they are more alike. `answers` is the number of pairs judged by a person that went into it, `correction`
+    the factor by which they changed the expected number of false pairs, `correction_low` and `correction_high` its 90 %
+    interval. `false_pairs` is the number of false pairs expected among all pairs within the threshold.
+    """
+
+    threshold: Threshold
+    table: tuple[CalibrationRow, ...]
+    images: int
+    likeness: float
+    false_pairs: float
+    answers: int = 0
+    correction: float = 1.0
+    correction_low: float = 1.0
+    correction_high: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """One answer to a query. `rank` counts from 1, `distance` is Euclidean, in [0, 2]."""
 
@@ -227,6 +248,15 @@ class ReviewedPair:
     distance: float | None
 
 
+class Action(StrEnum):
+    """What is done with a copy."""
+
+    TRASH = "trash"
+    MOVE = "move"
+    HARDLINK = "hardlink"
+    REFLINK = "reflink"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
     """A file that was left as it is, and why, in words for a person."""
@@ -243,7 +273,7 @@ class ActionReport:
     in `done`. `places` are the folders that hold what was put away; `note` says what else a person should know.
     """
 
-    action: str
+    action: Action
     undo: bool
     done: tuple[str, ...]
     refused: tuple[Refused, ...]

@@ -33,8 +33,9 @@ def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
 
 
 def test_chains_do_not_form() -> None:
-    """A ~ B ~ C with A and C apart: B joins the nearer one, and the other stays out of the group."""
-    assert star_groups([1, 2, 3], [pair(1, 2, 0.2), pair(2, 3, 0.1)]) == [(3, ((2, 0.1),))]
+    """A ~ B ~ C with A and C apart: B joins the better one, never one that it is better than; the other stays out."""
+    assert star_groups([1, 2, 3], [pair(1, 2, 0.2), pair(2, 3, 0.1)]) == [(1, ((2, 0.2),))]
+    assert star_groups([1, 3, 2], [pair(1, 2, 0.2), pair(2, 3, 0.1)]) == [(3, ((2, 0.1),))]
     assert star_groups([1, 2, 3], [pair(1, 2, 0.1), pair(2, 3, 0.2)]) == [(1, ((2, 0.1),))]
     assert star_groups([2, 1, 3], [pair(1, 2, 0.1), pair(2, 3, 0.2)]) == [(2, ((1, 0.1), (3, 0.2)))]
 
@@ -55,22 +56,43 @@ def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair
         assert copies
         assert all(between(keeper, copy) == distance for copy, distance in copies)
         assert [distance for _, distance in copies] == sorted(distance for _, distance in copies)
+        assert all(ranked.index(keeper) < ranked.index(copy) for copy, _ in copies)
     keepers = [keeper for keeper, _ in stars]
     assert all(between(a, b) is None for a in keepers for b in keepers if a != b)
     shuffled = random.Random(seed).sample(pairs, len(pairs))  # noqa: S311  not for secrets
     assert star_groups(ranked, shuffled) == stars
 
 
+@given(graph=graphs(), seed=st.integers(0, 1000))
+def test_those_called_different_share_no_group(graph: tuple[list[int], list[EmbeddingPair]], seed: int) -> None:
+    """Two that a person has told apart are in no group together, and only for that is anybody left out."""
+    ranked, pairs = graph
+    rng = random.Random(seed)  # noqa: S311  not for secrets
+    edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
+    apart = set(rng.sample(edges, len(edges) // 4))
+    kept = [p for p in pairs if (p.first, p.second) not in apart]
+    stars = star_groups(ranked, kept, apart=apart)
+    for keeper, copies in stars:
+        group = sorted([keeper, *(copy for copy, _ in copies)])
+        assert not any((a, b) in apart for a in group for b in group)
+    keepers = {keeper for keeper, _ in stars}
+    grouped = keepers | {copy for _, copies in stars for copy, _ in copies}
+    for p in kept:
+        for one, other in ((p.first, p.second), (p.second, p.first)):
+            if one in keepers and ranked.index(one) < ranked.index(other) and other not in grouped:
+                assert any(other in edge for edge in apart)
+
+
 @given(graph=graphs())
 def test_nothing_near_a_keeper_is_left_out(graph: tuple[list[int], list[EmbeddingPair]]) -> None:
-    """Whoever is paired with a keeper is in a group, and with the nearest of those keepers."""
+    """Whoever is paired with a keeper above it is in a group, and with the nearest of those keepers."""
     ranked, pairs = graph
     stars: list[Star] = star_groups(ranked, pairs)
     keepers = {keeper for keeper, _ in stars}
     joined = {copy: distance for _, copies in stars for copy, distance in copies}
     for p in pairs:
         for one, other in ((p.first, p.second), (p.second, p.first)):
-            if one in keepers:
+            if one in keepers and ranked.index(one) < ranked.index(other):
                 assert joined[other] <= p.distance
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -23,9 +24,13 @@ from siamese_search.results import (
     Copy,
     DedupeReport,
     DuplicateGroup,
+    Edit,
+    Facts,
     Hit,
     QueryResult,
+    Reason,
     Relation,
+    Rule,
     SearchReport,
     Skipped,
     SyncReport,
@@ -161,11 +166,24 @@ def test_search_json_has_the_fixed_keys() -> None:
 def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) -> None:
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
-    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped"]
+    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped", "against"]
     assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
     assert data["groups"][1] == {
         "keep": str(tmp_path / "c.png"),
-        "copies": [{"path": str(tmp_path / "c.bmp"), "distance": 0.3125, "relation": "near"}],
+        "copies": [
+            {
+                "path": str(tmp_path / "c.bmp"),
+                "distance": 0.3125,
+                "relation": "near",
+                "looks": [],
+                "size": None,
+                "reviewed": False,
+                "protected": False,
+            }
+        ],
+        "size": None,
+        "rule": None,
+        "reason": "",
     }
     assert [copy["relation"] for copy in data["groups"][0]["copies"]] == ["identical", "same-pixels"]
     assert data["skipped"][0] == {"path": str(tmp_path / "broken.jpg"), "reason": "the file is cut short"}
@@ -181,13 +199,34 @@ def test_json_keeps_a_name_that_is_not_utf8_exact() -> None:
 def test_dedupe_csv_has_one_row_a_picture() -> None:
     """Names with commas, quotes and line breaks come back whole; a name that is not UTF-8 can be printed."""
     odd = 'a, "b"\nc.png'
-    rows = list(
-        csv.DictReader(io.StringIO(dedupe_csv(dedupe_report(DuplicateGroup(keep=odd, copies=(near(NOT_UTF8),))))))
+    copy = replace(near(NOT_UTF8), looks=(Edit.MIRRORED, Edit.RESIZED))
+    group = DuplicateGroup(
+        keep=odd,
+        copies=(copy,),
+        reason=Reason(rule=Rule.PIXELS, keeper="4 x 3", runner_up="2 x 1"),
+        facts=Facts(size=12, width=4, height=3, format="PNG"),
     )
-    assert rows == [
-        {"group": "1", "role": "keep", "path": odd, "distance": "", "relation": ""},
-        {"group": "1", "role": "copy", "path": r"caf\xe9.png", "distance": "0.250000", "relation": "near"},
-    ]
+    keep, other = csv.DictReader(io.StringIO(dedupe_csv(dedupe_report(group))))
+    assert keep == {
+        "group": "1",
+        "role": "keep",
+        "path": odd,
+        "distance": "",
+        "relation": "",
+        "looks": "",
+        "size": "12",
+        "reason": "most pixels: 4 x 3, next 2 x 1",
+    }
+    assert other == {
+        "group": "1",
+        "role": "copy",
+        "path": r"caf\xe9.png",
+        "distance": "0.250000",
+        "relation": "near",
+        "looks": "mirrored resized",
+        "size": "",
+        "reason": "",
+    }
 
 
 def test_search_csv_has_one_row_a_hit(search: SearchReport) -> None:

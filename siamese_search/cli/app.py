@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import siamese_search
-from siamese_search.cli import demo, gallery, train
+from siamese_search.cli import act, dedupe, demo, evaluate, gallery, train
 from siamese_search.errors import SimsearchError
 
 app = typer.Typer(
@@ -20,7 +20,10 @@ app = typer.Typer(
 # One line a command file; what it imports at its top delays every `simsearch --help`.
 app.add_typer(demo.app)
 app.add_typer(gallery.app)
+app.add_typer(dedupe.app)
+app.add_typer(act.app)
 app.add_typer(train.app)
+app.add_typer(evaluate.app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The commands around a gallery: index, query, dedupe, info."""
+"""The commands around a gallery: index, query, info."""
 
 import sys
 from io import BytesIO
@@ -18,7 +18,7 @@ from siamese_search.cli.options import (
 )
 from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
-from siamese_search.results import DedupeReport, QueryResult, SearchReport, Skipped, SyncReport
+from siamese_search.results import QueryResult, SearchReport, Skipped, SyncReport
 
 app = typer.Typer()
 
@@ -103,52 +103,6 @@ def query(
         _print_search(report)
 
 
-@app.command(epilog="Example: simsearch dedupe ~/Pictures --precision 0.99 --report duplicates")
-def dedupe(
-    folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="FOLDER", help="Only these indexed folders.  [default: all]")
-    ] = None,
-    threshold: ThresholdOption = None,
-    precision: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
-    ] = None,
-    index: IndexOption = DEFAULT_INDEX,
-    json: JsonOption = False,
-    csv: CsvOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Find the near-duplicates within a gallery.
-
-    Each group has one picture worth keeping, and the copies of it that could go. Nothing is deleted.
-    """
-    one_format(json=json, csv=csv)
-    if threshold is not None and precision is not None:
-        raise OptionError("--threshold and --precision both choose the distance; give one of them")
-    from siamese_search.dedupe import find_duplicates  # noqa: PLC0415
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-    from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
-
-    with Gallery(index) as gallery, silent_decoders():
-        limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
-        with progress_bar("Comparing", quiet=quiet) as progress:
-            found = find_duplicates(gallery, threshold=limit, folders=folders or None, progress=progress)
-        if report:
-            from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
-
-            with progress_bar("Drawing", quiet=quiet) as progress:
-                write_dedupe_html(found, report / "index.html", progress=progress)
-    if json:
-        print_json(dedupe_json(found))
-    elif csv:
-        print_text(dedupe_csv(found))
-    else:
-        _print_dedupe(found, page=report / "index.html" if report else None)
-
-
 @app.command(epilog="Example: simsearch info --index indexes/holiday")
 def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
     """Describe a gallery: images, folders, encoder, threshold."""
@@ -215,22 +169,6 @@ def _print_search(report: SearchReport) -> None:
 
 def _mark(duplicate: bool) -> str:
     return "duplicate" if duplicate else "similar"
-
-
-def _print_dedupe(report: DedupeReport, *, page: Path | None) -> None:
-    from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
-
-    rows = []
-    for number, group in enumerate(report.groups, start=1):
-        rows.append((str(number), "keep", "", group.keep))
-        rows.extend((str(number), copy.relation.value, f"{copy.distance:.4f}", copy.path) for copy in group.copies)
-    if rows:
-        print_table(("group", "what", "distance", "path"), rows, right=("group", "distance"))
-    copies = sum(len(group.copies) for group in report.groups)
-    print_text(f"{report.images:,} images: {len(report.groups):,} groups with {copies:,} copies to spare.")
-    print_text(threshold_sentence(report.threshold, found=copies))
-    if page:
-        print_text(f"Report: {page}")
 
 
 def _print_skipped(skipped: tuple[Skipped, ...]) -> None:

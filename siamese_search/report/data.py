@@ -9,11 +9,19 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from siamese_search.report.words import printable
-from siamese_search.results import DedupeReport, SearchReport, Skipped, SyncReport
+from siamese_search.report.words import printable, reason_words
+from siamese_search.results import (
+    ActionReport,
+    DedupeReport,
+    DuplicateGroup,
+    Facts,
+    SearchReport,
+    Skipped,
+    SyncReport,
+)
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
-DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation")
+DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -56,26 +64,53 @@ def search_json(report: SearchReport) -> dict[str, Any]:
 
 
 def dedupe_json(report: DedupeReport) -> dict[str, Any]:
-    """Return what `dedupe` found; `expected_precision` is null where nobody measured it."""
+    """Return what `dedupe` found; `expected_precision` is null where nobody measured it.
+
+    `looks` is an impression, told from small pictures; sizes are in bytes, null where they are unknown.
+    """
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
         "expected_precision": report.threshold.expected_precision,
         "images": report.images,
-        "groups": [
-            {
-                "keep": group.keep,
-                "copies": [
-                    {
-                        "path": copy.path,
-                        "distance": round(copy.distance, _DIGITS),
-                        "relation": copy.relation.value,
-                    }
-                    for copy in group.copies
-                ],
-            }
-            for group in report.groups
-        ],
+        "groups": [_group(group) for group in report.groups],
         "skipped": _skipped(report.skipped),
+        "against": report.against,
+    }
+
+
+def _group(group: DuplicateGroup) -> dict[str, Any]:
+    return {
+        "keep": group.keep,
+        "copies": [
+            {
+                "path": copy.path,
+                "distance": round(copy.distance, _DIGITS),
+                "relation": copy.relation.value,
+                "looks": [edit.value for edit in copy.looks],
+                "size": copy.facts.size if copy.facts else None,
+                "reviewed": copy.reviewed,
+                "protected": copy.protected,
+            }
+            for copy in group.copies
+        ],
+        "size": group.facts.size if group.facts else None,
+        "rule": group.reason.rule.value if group.reason else None,
+        "reason": reason_words(group.reason),
+    }
+
+
+def action_json(report: ActionReport) -> dict[str, Any]:
+    """Return what `apply` or `undo` did; `journal` is null after a dry run."""
+    return {
+        "action": report.action,
+        "undo": report.undo,
+        "done": list(report.done),
+        "refused": [{"path": refused.path, "reason": refused.reason} for refused in report.refused],
+        "already": report.already,
+        "bytes": report.size,
+        "journal": report.journal or None,
+        "places": list(report.places),
+        "note": report.note or None,
     }
 
 
@@ -101,14 +136,31 @@ def search_csv(report: SearchReport) -> str:
 
 
 def dedupe_csv(report: DedupeReport) -> str:
-    """Return one row a picture: group (from 1), role (keep or copy), path, and for copies distance and relation."""
+    """Return one row a picture: group (from 1), role (keep or copy), path, for copies distance, relation and looks.
+
+    `size` is in bytes, `reason` says why the keeper is kept.
+    """
     rows: list[tuple[object, ...]] = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((number, "keep", group.keep, "", ""))
+        rows.append((number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason)))
         rows.extend(
-            (number, "copy", copy.path, f"{copy.distance:.{_DIGITS}f}", copy.relation.value) for copy in group.copies
+            (
+                number,
+                "copy",
+                copy.path,
+                f"{copy.distance:.{_DIGITS}f}",
+                copy.relation.value,
+                " ".join(copy.looks),
+                _file_size(copy.facts),
+                "",
+            )
+            for copy in group.copies
         )
     return _csv(DEDUPE_COLUMNS, rows)
+
+
+def _file_size(facts: Facts | None) -> object:
+    return facts.size if facts else ""
 
 
 def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:

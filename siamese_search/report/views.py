@@ -18,12 +18,11 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images import load_thumbnail
-from siamese_search.report.words import threshold_sentence
-from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, Relation, SearchReport, Threshold
+from siamese_search.report.words import kind_words, threshold_sentence
+from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
-_RELATIONS = {Relation.IDENTICAL: "identical file", Relation.SAME_PIXELS: "same pixels", Relation.NEAR: "near"}
 _BINS = 48  # of the plot of distances
 _FEWEST_FOR_PLOT = 12
 _WORKERS = 2
@@ -159,7 +158,7 @@ class Viewer:
                     picture=next(pictures),
                     distance=copy.distance,
                     share=_share(copy.distance, threshold.distance),
-                    label=_RELATIONS[copy.relation],
+                    label=kind_words(copy),
                     duplicate=True,
                 )
                 for copy in group.copies

@@ -1,8 +1,9 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
 import re
+from datetime import datetime
 
-from siamese_search.results import Threshold, ThresholdSource
+from siamese_search.results import ActionReport, Copy, Reason, Relation, Rule, Threshold, ThresholdSource
 
 SOURCES = {
     ThresholdSource.OPTION: "given by hand",
@@ -10,6 +11,20 @@ SOURCES = {
     ThresholdSource.GALLERY: "measured on this gallery's own pictures",
     ThresholdSource.PAIRS: "measured on pairs that a person labelled",
 }
+_RELATIONS = {Relation.IDENTICAL: "identical file", Relation.SAME_PIXELS: "same pixels", Relation.NEAR: "near"}
+_REASONS = {
+    Rule.PROTECTED: "protected: in {0}",
+    Rule.PREFERRED: "preferred: in {0}",
+    Rule.PIXELS: "most pixels: {0}, next {1}",
+    Rule.LOSSLESS: "lossless: {0}, next {1}",
+    Rule.SIZE: "largest file: {0}, next {1}",
+    Rule.OLDEST: "oldest: {0}, next {1}",
+    Rule.NEWEST: "newest: {0}, next {1}",
+    Rule.SHORTEST_PATH: "shortest path, equal in all else",
+    Rule.NAME: "first by name, equal in all else",
+    Rule.AGAINST: "in the gallery compared with",
+}
+_PAST = {"trash": "put in the trash", "move": "moved", "hardlink": "made hard links", "reflink": "made to share blocks"}
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -35,6 +50,32 @@ def human_bytes(count: int) -> str:
     return f"{size:,.{digits}f} {_UNITS[power]}"
 
 
+def kind_words(copy: Copy) -> str:
+    """Say how a copy relates to its keeper; what its edit looks like is named as an impression."""
+    words = _RELATIONS[copy.relation]
+    if copy.looks:
+        words += f", looks {' and '.join(edit.value for edit in copy.looks)}"
+    if copy.reviewed:
+        words += ", confirmed"
+    return f"{words}, protected" if copy.protected else words
+
+
+def reason_words(reason: Reason | None) -> str:
+    """Say why a keeper is kept: the first rule in which it beats the best of its copies."""
+    if reason is None:
+        return ""
+    values: tuple[str | int, ...] = (reason.keeper, reason.runner_up)
+    if reason.rule is Rule.SIZE:
+        values = tuple(human_bytes(int(value)) for value in values)
+    elif reason.rule in {Rule.OLDEST, Rule.NEWEST}:
+        values = tuple(_day(int(value)) for value in values)
+    return _REASONS[reason.rule].format(*values)
+
+
+def _day(mtime_ns: int) -> str:
+    return datetime.fromtimestamp(mtime_ns / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     """Say which distance decides, where it comes from, and how many of the `found` copies may be false."""
     rule = (
@@ -50,3 +91,17 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     return (
         f"{expected}, so of these {found:,}, {'fewer than one' if false < 1 else f'about {false:,.0f}'} may be false."
     )
+
+
+def action_words(report: ActionReport) -> str:
+    """Say in one line what `apply` or `undo` did."""
+    done, past = len(report.done), _PAST[report.action]
+    if report.undo:
+        line = f"{done:,} restored ({human_bytes(report.size)})"
+    elif not report.journal:
+        line = f"{done:,} would be {past} ({human_bytes(report.size)}); nothing was changed"
+    else:
+        line = f"{done:,} {past} ({human_bytes(report.size)})"
+    if report.already:
+        line += f", {report.already:,} done before"
+    return f"{line}, {len(report.refused):,} refused." if report.refused else f"{line}."

@@ -1,0 +1,83 @@
+"""Acting on a plan, and taking it back."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from siamese_search.cli.options import JsonOption, QuietOption
+from siamese_search.cli.output import print_json, print_text, progress_bar
+from siamese_search.results import Action, ActionReport
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: simsearch apply plan.json --to trash --dry-run")
+def apply(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="What simsearch dedupe --plan wrote.")],
+    to: Annotated[Action, typer.Option(help="What to do with the copies.")],
+    into: Annotated[Path | None, typer.Option(metavar="DIR", help="With --to move: where to.")] = None,
+    protect: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Never touch what is in here, whatever the plan says.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Do what a plan says with the copies, never with what is kept.
+
+    Every file is checked again before it is touched, and every step is written to a journal beside the plan, so that
+    simsearch undo can take it back. Interrupted, the same command goes on. Into the trash means the folder
+    .simsearch-trash at the top of the indexed folder; delete it to free the space for good. Hardlinks and reflinks are
+    made of identical files only.
+    """
+    from siamese_search.actions import apply_plan, journal_of  # noqa: PLC0415
+    from siamese_search.files import resolve_folders  # noqa: PLC0415
+    from siamese_search.plan import read_plan  # noqa: PLC0415
+
+    with progress_bar("Acting", quiet=quiet) as progress:
+        report = apply_plan(
+            read_plan(plan),
+            action=to,
+            journal=journal_of(plan),
+            into=into,
+            protect=resolve_folders(protect or ()),
+            dry_run=dry_run,
+            progress=progress,
+        )
+    _print(report, json=json)
+
+
+@app.command(epilog="Example: simsearch undo plan.journal")
+def undo(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What simsearch apply wrote beside the plan.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Take back what an apply did: every file returns to its place.
+
+    A file whose place is taken by now is left where it was put, and named.
+    """
+    from siamese_search.actions import undo_journal  # noqa: PLC0415
+
+    with progress_bar("Restoring", quiet=quiet) as progress:
+        report = undo_journal(journal, progress=progress)
+    _print(report, json=json)
+
+
+def _print(report: ActionReport, *, json: bool) -> None:
+    from siamese_search.report.data import action_json  # noqa: PLC0415
+    from siamese_search.report.words import action_words  # noqa: PLC0415
+
+    if json:
+        print_json(action_json(report))
+        return
+    for refused in report.refused:
+        print_text(f"refused: {refused.path} {refused.reason}")
+    print_text(action_words(report))
+    for place in report.places:
+        print_text(f"They are in {place}; delete it to free the space for good.")
+    if report.note:
+        print_text(report.note)
+    if report.journal and not report.undo:
+        print_text(f"To take it back: simsearch undo {report.journal}")

@@ -1,0 +1,211 @@
+"""Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from siamese_search.cli.options import (
+    DEFAULT_INDEX,
+    CsvOption,
+    IndexOption,
+    JsonOption,
+    QuietOption,
+    ThresholdOption,
+    one_format,
+)
+from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.errors import GalleryError, OptionError, PlanError
+from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
+
+if TYPE_CHECKING:
+    from siamese_search.gallery import Gallery
+    from siamese_search.keeper import KeeperRules
+
+app = typer.Typer()
+
+_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
+
+
+@app.command(epilog="Example: simsearch dedupe --keep oldest --protect ~/Pictures/Originals --report duplicates")
+def dedupe(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER|IMAGE", help="Only these indexed folders or pictures.  [default: all]"),
+    ] = None,
+    threshold: ThresholdOption = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Compare with the pictures of this gallery alone, and keep those."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help=f"What to keep, in order: {', '.join(_RULES)}.  [default: pixels, lossless, size, shortest-path]",
+        ),
+    ] = None,
+    prefer: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Keep pictures in here first; earlier ones win.")
+    ] = None,
+    protect: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the group that would free most as one picture.")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
+    ] = None,
+    index: IndexOption = DEFAULT_INDEX,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the near-duplicates within a gallery.
+
+    Each group has one picture worth keeping, and the copies of it that could go. No picture is touched.
+    """
+    one_format(json=json, csv=csv)
+    if threshold is not None and precision is not None:
+        raise OptionError("--threshold and --precision both choose the distance; give one of them")
+    from siamese_search.dedupe import find_duplicates  # noqa: PLC0415
+    from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
+
+    rules = _keeper_rules(keep, prefer, protect)
+    with _galleries(index, against, folders, plan=plan is not None, quiet=quiet) as (gallery, other), silent_decoders():
+        limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
+        with progress_bar("Comparing", quiet=quiet) as progress:
+            found = find_duplicates(
+                gallery, threshold=limit, folders=folders or None, against=other, rules=rules, progress=progress
+            )
+        if plan:
+            _write_plan(plan, found, gallery, other, rules)
+        if report:
+            from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
+
+            with progress_bar("Drawing", quiet=quiet) as progress:
+                write_dedupe_html(found, report / "index.html", progress=progress)
+        if sheet:
+            from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
+
+            write_group_sheet(_most_freeing(found), sheet)
+    if json:
+        print_json(dedupe_json(found))
+    elif csv:
+        print_text(dedupe_csv(found))
+    else:
+        _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
+
+
+def _keeper_rules(keep: list[str] | None, prefer: list[Path] | None, protect: list[Path] | None) -> "KeeperRules":
+    from siamese_search.files import resolve_folders  # noqa: PLC0415
+    from siamese_search.keeper import KeeperRules  # noqa: PLC0415
+
+    names = [name for value in keep or () for name in value.split(",")]
+    unknown = [name for name in names if name not in _RULES]
+    if unknown:
+        raise OptionError(f"--keep {unknown[0]}: no such rule; there are {', '.join(_RULES)}")
+    return KeeperRules(
+        rules=tuple(Rule(name) for name in names),
+        prefer=tuple(folder for given in prefer or () for folder in resolve_folders([given])),
+        protect=resolve_folders(protect or ()),
+    )
+
+
+@contextmanager
+def _galleries(
+    index: Path, against: Path | None, folders: list[Path] | None, *, plan: bool, quiet: bool
+) -> Iterator[tuple["Gallery", "Gallery | None"]]:
+    """Open the gallery to look through and the one to compare it with.
+
+    With --against, folders that are in no gallery yet get one for the time being.
+    """
+    import tempfile  # noqa: PLC0415
+
+    from siamese_search.files import lies_in  # noqa: PLC0415
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+
+    with ExitStack() as stack:
+        gallery = stack.enter_context(Gallery(index))
+        if against is None:
+            yield gallery, None
+            return
+        other = stack.enter_context(Gallery(against))
+        places = [folder.expanduser().resolve() for folder in folders or ()]
+        try:
+            indexed = all(lies_in(place, gallery.roots) for place in places)
+        except GalleryError:
+            if not places:
+                raise
+            indexed = False
+        if not indexed:
+            if plan:
+                raise OptionError(f"a plan needs its pictures indexed; first: simsearch index {places[0]}")
+            passing = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simsearch-")))
+            gallery = stack.enter_context(Gallery(passing, encoder=other.encoder))
+            with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
+                gallery.sync(places, progress=progress)
+        yield gallery, other
+
+
+def _write_plan(
+    path: Path, found: DedupeReport, gallery: "Gallery", other: "Gallery | None", rules: "KeeperRules"
+) -> None:
+    from siamese_search.actions import journal_of  # noqa: PLC0415
+    from siamese_search.plan import plan_json  # noqa: PLC0415
+    from siamese_search.report.data import json_text  # noqa: PLC0415
+    from siamese_search.report.output import whole_file  # noqa: PLC0415
+
+    if journal_of(path).exists():
+        raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
+    text = json_text(plan_json(found, gallery, against=other, protected=rules.protect))
+    with whole_file(path) as half:
+        half.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _most_freeing(report: DedupeReport) -> DuplicateGroup:
+    if not report.groups:
+        raise OptionError("--sheet draws a group, and there is none")
+    return max(report.groups, key=lambda group: sum(copy.facts.size for copy in group.copies if copy.facts))
+
+
+def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None) -> None:
+    from siamese_search.report.words import human_bytes, kind_words, reason_words, threshold_sentence  # noqa: PLC0415
+
+    rows = []
+    free = 0
+    for number, group in enumerate(report.groups, start=1):
+        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), group.keep))
+        for copy in group.copies:
+            rows.append((str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), copy.path))
+            free += copy.facts.size if copy.facts and not copy.protected else 0
+    if rows:
+        columns = ("group", "", "distance", "pixels", "size", "what", "path")
+        print_table(columns, rows, right=("group", "distance", "pixels", "size"))
+    copies = sum(len(group.copies) for group in report.groups)
+    beside = f" against {report.against}" if report.against else ""
+    print_text(
+        f"{report.images:,} images{beside}: {len(report.groups):,} groups with {copies:,} copies,"
+        f" {human_bytes(free)} to free."
+    )
+    print_text(threshold_sentence(report.threshold, found=copies))
+    if page:
+        print_text(f"Report: {page}")
+    if plan:
+        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {plan} --to trash --dry-run")
+
+
+def _size(facts: Facts | None) -> tuple[str, str]:
+    from siamese_search.report.words import human_bytes  # noqa: PLC0415
+
+    return (f"{facts.width} x {facts.height}", human_bytes(facts.size)) if facts else ("", "")
