@@ -34,6 +34,9 @@ def train(
         str | None, typer.Option("--from", metavar="photo|imagenet|scratch|DIR", help="Weights to start from.")
     ] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE.toml", help="A set of training options.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
+    ] = None,
     test_list: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Pictures to hold out as the test part, one path a line.")
     ] = None,
@@ -59,10 +62,11 @@ def train(
     from siamese_search.cli.output import print_json, print_text  # noqa: PLC0415
     from siamese_search.training.finish import finish  # noqa: PLC0415
     from siamese_search.training.loop import train as train_loop  # noqa: PLC0415
+    from siamese_search.training.source import load_dataset  # noqa: PLC0415
 
-    dataset = load_data(data, labels, test_list, seed or 0)
+    dataset = load_dataset(data, labels=labels, classes=classes, test_list=test_list)
     given = {"start": start, "steps": steps, "margin": margin, "seed": seed}
-    config = choose_config(recipe or default_recipe(data, labels), given, settings or [])
+    config = choose_config(recipe or default_recipe(dataset), given, settings or [])
     with _progress(config, quiet=quiet) as (on_step, on_validation, tell):
         run = train_loop(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
         metrics = finish(run, dataset, output, name=name or output.name, tell=tell)
@@ -76,24 +80,11 @@ def train(
     )
 
 
-def load_data(data: str, labels: str | None, test_list: Path | None, seed: int) -> "Dataset":
-    """Read the pictures and what is known about them."""
-    from siamese_search.training.data import load_folder, load_pairs  # noqa: PLC0415
-
-    if data in ("mnist", "digits") and (labels is None or labels == "folders"):
-        from siamese_search.training.digits import load_digits, load_mnist  # noqa: PLC0415
-
-        return load_mnist() if data == "mnist" else load_digits()
-    if labels is None or labels in ("folders", "none"):
-        return load_folder(Path(data), labels=labels or "none", test_list=test_list, seed=seed)
-    return load_pairs(Path(data), Path(labels), seed=seed)
-
-
-def default_recipe(data: str, labels: str | None) -> str:
+def default_recipe(dataset: "Dataset") -> str:
     """Return the recipe that suits the data when none is named."""
-    if data in ("mnist", "digits"):
-        return data
-    return "copies" if labels in (None, "none") else "alike"
+    if dataset.name in ("mnist", "digits"):
+        return dataset.name
+    return "copies" if dataset.labels == "none" else "alike"
 
 
 def choose_config(recipe: str, given: dict[str, Any], settings: list[str]) -> "TrainConfig":

@@ -160,7 +160,7 @@ class PhotoTrunk(nn.Module):
 
 
 class GreyTrunk(nn.Module):
-    """Six convolutions for small grey pictures (digits, glyphs, stamps of 8 to 64 pixels): 15 million products at 28."""
+    """Six convolutions for small grey pictures: digits, glyphs, stamps of 8 to 64 pixels."""
 
     features = 128
 

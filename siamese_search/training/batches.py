@@ -69,7 +69,7 @@ class Batches(TorchDataset[Batch]):
         return chosen, targets_of(shown, shown), identity
 
     def random_pairs(self, step: int) -> tuple[NDArray[np.int64], Tensor]:
-        """Return the next `batch / 2` of one similar and one dissimilar pair for each picture, shuffled in each epoch."""
+        """Return the next `batch / 2` pairs of an epoch, which has a similar and a dissimilar pair for each picture."""
         if self.part.identity is None:
             raise TypeError("random pairs are drawn from identities")
         count = self.config.batch // 2

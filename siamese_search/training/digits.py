@@ -1,7 +1,7 @@
 """Handwritten digits: MNIST from the files that people have of it, and the small set that ships with scikit-learn.
 
-MNIST is read from `mnist.npz`, from the four IDX files (plain or .gz), or from class folders `train/0` ... `test/9`. What
-is read from the first two is held against the checksums of the original files.
+MNIST is read from `mnist.npz`, from the four IDX files (plain or .gz), or from class folders `train/0` ... `test/9`.
+What is read from the first two is held against the checksums of the original files.
 """
 
 import gzip
@@ -33,6 +33,12 @@ IDX_FILES = {
 }
 CLASS_FOLDERS = {"train": ("train", "training"), "test": ("test", "testing")}
 
+HELP = (
+    f"Put {NPZ} (https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz) into it, or the four files "
+    f"{', '.join(file for file, _ in IDX_FILES.values())} (plain or .gz, from "
+    "https://ossci-datasets.s3.amazonaws.com/mnist/), or name the folder that has them"
+)
+
 Arrays = dict[str, NDArray[np.uint8]]
 
 
@@ -49,17 +55,21 @@ def load_mnist(folder: Path = MNIST, *, seed: int = 0) -> Dataset:
         arrays = read_class_folders(split)
         return in_parts("mnist", arrays, validation=min(VALIDATION, len(arrays["x_train"]) // 10), seed=seed)
     else:
-        raise DataError(
-            f"{folder}: no MNIST there. Put {NPZ} (from storage.googleapis.com/tensorflow/tf-keras-datasets) or the four "
-            f"IDX files {', '.join(name for name, _ in IDX_FILES.values())} (plain or .gz, from "
-            "ossci-datasets.s3.amazonaws.com/mnist) into it, or name the folder that has them"
-        )
+        raise DataError(f"{folder}: no MNIST there. {HELP}")
     verify(arrays, folder)
     return in_parts("mnist", arrays, validation=VALIDATION, seed=seed)
 
 
+def holds_mnist(folder: Path) -> bool:
+    """Tell whether a folder has the archive or the four IDX files."""
+    return (folder / NPZ).is_file() or bool(idx_paths(folder))
+
+
 def load_digits(*, seed: int = 0) -> Dataset:
-    """Return scikit-learn's 1,797 digits of 8 x 8 pixels (Alpaydin & Kaynak, 1998): 1,097 to train, 200, 500 to test."""
+    """Return scikit-learn's 1,797 digits of 8 x 8 pixels (Alpaydin & Kaynak, 1998).
+
+    1,097 are for training, 200 for validation, 500 for the test.
+    """
     try:
         from sklearn.datasets import load_digits as load_bunch  # noqa: PLC0415
     except ImportError as error:

@@ -11,11 +11,17 @@ import numpy as np
 import siamese_search
 from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.training.calibrate import all_pairs_curve, calibration_table, promised_row
+from siamese_search.training.calibrate import (
+    all_pairs_curve,
+    calibration_table,
+    distinct_quantiles,
+    promised_row,
+)
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import PartResult, embed_part, judged_part, pair_distances, pairs_of
-from siamese_search.training.metrics import Curve, accuracy_at, best_threshold, contrastive_cost, curve
+from siamese_search.training.metrics import accuracy_at, best_threshold, contrastive_cost, curve
 from siamese_search.training.run import Run, spec_of
+from siamese_search.training.selection import sample, write_part_pairs
 
 MOST_SHOWN = 4000  # training pictures that the final report looks at
 
@@ -31,8 +37,6 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
         results.append(judge_part(run, sample(part, MOST_SHOWN) if part is dataset.train else part, dataset.labels))
     _, validation, test = results
     threshold = best_threshold(validation.distance, validation.pairs.label)
-    tell("calibrating")
-    table = calibration_table(calibration_curve(validation, test, dataset.labels))
     metrics = {
         "data": dataset.name,
         "labels": dataset.labels,
@@ -43,12 +47,13 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
         "parts": {r.part.name: part_metrics(r, threshold, run.config.margin) for r in results},
         "history": run.history,
     }
+    tell("calibrating")
+    spec = replace(spec_of(dataset, run.config), name=name, provenance=provenance(run, dataset))
+    spec = calibrated(spec, validation, test, dataset.labels)
     tell("writing the encoder")
-    spec = replace(
-        spec_of(dataset, run.config),
-        name=name, provenance=provenance(run, dataset), calibration=table, threshold=promised_row(table),
-    )  # fmt: skip
     save_encoder(run.average, spec, folder)
+    if dataset.labels == "folders":
+        write_part_pairs(folder / "pairs.csv", results)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     tell("drawing the figures")
     write_report(results, metrics, spec, folder)
@@ -62,26 +67,6 @@ def write_report(results: list[PartResult], metrics: dict[str, Any], spec: Encod
 
     write_figures(results, metrics["history"], metrics["pair_threshold"], folder / "figures")
     write_page(metrics, spec, folder)
-
-
-def sample(part: Part, most: int) -> Part:
-    """Return the first pictures of a part; a part's order is random, so they stand for all."""
-    if len(part) <= most or part.identity is None:
-        return part
-    return replace(part, pictures=First(part.pictures, most), identity=part.identity[:most])
-
-
-class First:
-    """The first few of other pictures."""
-
-    def __init__(self, pictures: Any, count: int) -> None:
-        self._pictures = pictures
-        self._count = count
-        self.channels = pictures.channels
-        self.picture, self.pixels, self.name = pictures.picture, pictures.pixels, pictures.name
-
-    def __len__(self) -> int:
-        return self._count
 
 
 def judge_part(run: Run, part: Part, labels: str) -> PartResult:
@@ -103,18 +88,24 @@ def part_metrics(result: PartResult, threshold: float, margin: float) -> dict[st
     }
 
 
-def calibration_curve(validation: PartResult, test: PartResult, labels: str) -> Curve:
-    """Return precision and recall over the pairs that calibrate the encoder.
+def calibrated(spec: EncoderSpec, validation: PartResult, test: PartResult, labels: str) -> EncoderSpec:
+    """Return the description with thresholds and what to expect of them.
 
     Without labels, validation and test pictures with their edited views stand for a gallery with copies in it; with
     classes, all pairs of the validation part; with labelled pairs, those of the validation part.
     """
     if labels == "pairs" or validation.part.identity is None or test.part.identity is None:
-        return curve(validation.distance, validation.pairs.label)
+        table = calibration_table(curve(validation.distance, validation.pairs.label))
+        return replace(spec, calibration=table, threshold=promised_row(table))
+    embeddings, identity = validation.embeddings, validation.part.identity
     if labels == "none":
-        identity = np.concatenate([validation.part.identity, test.part.identity + validation.part.identity.max() + 1])
-        return all_pairs_curve(np.concatenate([validation.embeddings, test.embeddings]), identity)
-    return all_pairs_curve(validation.embeddings, validation.part.identity)
+        embeddings = np.concatenate([embeddings, test.embeddings])
+        identity = np.concatenate([identity, test.part.identity + identity.max() + 1])
+    table = calibration_table(all_pairs_curve(embeddings, identity))
+    # The first of its identity is a picture itself, the later ones are its edited views.
+    first = np.unique(identity, return_index=True)[1] if labels == "none" else np.arange(min(len(identity), MOST_SHOWN))
+    distinct = distinct_quantiles(embeddings[first], identity[first])
+    return replace(spec, calibration=table, threshold=promised_row(table), distinct=distinct)
 
 
 def provenance(run: Run, dataset: Dataset) -> dict[str, Any]:

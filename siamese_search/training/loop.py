@@ -25,6 +25,9 @@ from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import embed_part, judge, judged_part
 from siamese_search.training.losses import batch_contrastive_loss, info_nce_loss, koleo_loss, targets_of
 from siamese_search.training.run import Run, frozen_modules, resume, save, start_run
+from siamese_search.training.selection import sample
+
+MOST_SEEN = 2000  # training pictures that a validation also looks at
 
 
 def train(
@@ -47,23 +50,26 @@ def train(
     run = start_run(dataset, config, where)
     resume(run, folder)
     judged = judged_part(dataset.validation, dataset.labels)
+    # How much is learnt by heart. Without labels, when views are edited anew for every judgement, it takes too long.
+    seen = sample(dataset.train, MOST_SEEN) if dataset.labels == "folders" else None
     if run.step == 0:
-        validate(run, judged, 0.0, on_validation)
+        validate(run, judged, seen, 0.0, on_validation)
     batches = loader(Batches(dataset, config, first_step=run.step), config.workers)
     recent: list[float] = []
+    started = time.monotonic()
     for batch in batches:
-        started = time.monotonic()
         for group in run.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(run.step, config)
         loss = training_step(run, batch, where)
         recent.append(loss)
         run.step += 1
-        run.seconds += time.monotonic() - started
+        now = time.monotonic()
+        run.seconds, started = run.seconds + now - started, now
         if on_step:
             on_step(run, loss)
         last = run.step == config.steps
         if run.step % config.validate_every == 0 or last:
-            validate(run, judged, float(np.mean(recent)), on_validation)
+            validate(run, judged, seen, float(np.mean(recent)), on_validation)
             recent.clear()
         if run.step % config.checkpoint_every == 0 or last:
             save(run, folder)
@@ -130,11 +136,16 @@ def update_average(run: Run) -> None:
             value.copy_(current[name])
 
 
-def validate(run: Run, part: Part, training_loss: float, tell: Callable[[dict[str, float]], None] | None) -> None:
-    """Judge the averaged weights and add a row to the history."""
-    embeddings = embed_part(run.average, part, size=run.config.input_size)
-    score = judge(embeddings, part, margin=run.config.margin)
-    row = {"step": run.step, "seconds": run.seconds, "training_objective": training_loss, **asdict(score)}
+def validate(
+    run: Run, part: Part, seen: Part | None, objective: float, tell: Callable[[dict[str, float]], None] | None
+) -> None:
+    """Judge the averaged weights on the validation part, and on what they have seen, and add a row to the history."""
+    size, margin = run.config.input_size, run.config.margin
+    score = judge(embed_part(run.average, part, size=size), part, margin=margin)
+    row = {"step": run.step, "seconds": run.seconds, "training_objective": objective, **asdict(score)}
+    if seen:
+        learnt = judge(embed_part(run.average, seen, size=size), seen, margin=margin)
+        row |= {"training_loss": learnt.loss, "training_accuracy": learnt.accuracy}
     run.history.append(row)
     if tell:
         tell(row)

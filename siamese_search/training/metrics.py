@@ -90,3 +90,27 @@ def recall_at_precision(c: Curve, precision: float) -> tuple[float, float]:
     """Return the recall, and the threshold, at the loosest threshold of at least this precision; (0, 0) if none is."""
     enough = np.flatnonzero(c.precision >= precision)
     return (float(c.recall[enough[-1]]), float(c.distance[enough[-1]])) if len(enough) else (0.0, 0.0)
+
+
+def roc(c: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the shares of dissimilar and of similar pairs accepted, each (m + 1,) in [0, 1]; first, accepting none."""
+    false = np.r_[0, c.accepted - c.similar] / max(c.all_pairs - c.all_similar, 1)
+    return false, np.r_[0.0, c.recall]
+
+
+def roc_auc(c: Curve) -> float:
+    """Return the chance that a similar pair lies closer than a dissimilar one, in [0, 1]; equally close counts as not.
+
+    0 without pairs of one kind. Without ties it is the usual area under the ROC curve.
+    """
+    false, true = roc(c)
+    return float(np.sum(np.diff(false) * true[:-1]))
+
+
+def equal_error_rate(c: Curve) -> float:
+    """Return the lowest value that both error rates can be held at or below, in [0, 1].
+
+    The rates: dissimilar pairs accepted, similar pairs refused. No value between two thresholds is made up.
+    """
+    false, true = roc(c)
+    return float(np.min(np.maximum(false, 1 - true)))

@@ -11,7 +11,8 @@ from PIL import Image
 
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training.data import Dataset, Part, Pictures
-from siamese_search.training.pairs import Pairs, read_pairs
+from siamese_search.training.judged import PartResult
+from siamese_search.training.pairs import Pairs, read_pairs, write_pairs
 
 
 class Chosen:
@@ -36,6 +37,13 @@ class Chosen:
     def name(self, index: int) -> str:
         """Return its name among the others."""
         return self._pictures.name(int(self._chosen[index]))
+
+
+def sample(part: Part, most: int) -> Part:
+    """Return the first pictures of a part; a part's order is random, so they stand for all. Listed pairs stay whole."""
+    if len(part) <= most or part.identity is None:
+        return part
+    return replace(part, pictures=Chosen(part.pictures, np.arange(most)), identity=part.identity[:most])
 
 
 def parse_classes(text: str) -> tuple[int, ...]:
@@ -78,9 +86,7 @@ def with_pairs(dataset: Dataset, pairs_file: Path) -> Dataset:
     """
     names, pairs = read_pairs(pairs_file)
     parts = (dataset.train, dataset.validation, dataset.test)
-    place = {
-        part.pictures.name(i): (number, i) for number, part in enumerate(parts) for i in range(len(part))
-    }
+    place = {part.pictures.name(i): (number, i) for number, part in enumerate(parts) for i in range(len(part))}
     for name in names:
         if name not in place:
             raise DataError(f"{pairs_file}: {dataset.name} has no picture {name!r}")
@@ -100,6 +106,23 @@ def with_pairs(dataset: Dataset, pairs_file: Path) -> Dataset:
         for number, part in enumerate(parts)
     )
     return replace(dataset, labels="pairs", train=train, validation=validation, test=test)
+
+
+def write_part_pairs(path: Path, results: Iterable[PartResult]) -> None:
+    """Write the pairs of parts as one CSV of names, which `with_pairs` reads; raise DataError when it cannot be."""
+    names: list[str] = []
+    first, second, label = [], [], []
+    for result in results:
+        first.append(result.pairs.first + len(names))
+        second.append(result.pairs.second + len(names))
+        label.append(result.pairs.label)
+        names += [result.part.pictures.name(i) for i in range(len(result.part))]
+    pairs = Pairs(first=np.concatenate(first), second=np.concatenate(second), label=np.concatenate(label))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_pairs(path, pairs, names)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _pairs(rows: list[tuple[int, int, int]]) -> Pairs:
