@@ -15,7 +15,8 @@ class EncoderSpec:
 
     Pictures are squashed to `input_size` x `input_size` with `channels` planes (3 = RGB, 1 = grey) and normalised
     inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
-    distance, `threshold` is the one in force.
+    distance, `threshold` is the one in force. `distinct` holds, as (share, distance), which share of all pairs of
+    different pictures lies nearer than a distance: what a gallery's own calibration starts from.
     """
 
     name: str
@@ -28,6 +29,7 @@ class EncoderSpec:
     fingerprint: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     calibration: tuple[CalibrationRow, ...] = ()
+    distinct: tuple[tuple[float, float], ...] = ()
     threshold: CalibrationRow | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -48,9 +50,10 @@ class EncoderSpec:
             raise EncoderError(f"{source}: unknown entries {', '.join(sorted(unknown))}")
         try:
             values["calibration"] = tuple(CalibrationRow(**row) for row in values.get("calibration", ()))
+            values["distinct"] = tuple((float(part), float(distance)) for part, distance in values.get("distinct", ()))
             values["threshold"] = CalibrationRow(**values["threshold"]) if values.get("threshold") else None
             spec = cls(**values)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise EncoderError(f"{source}: incomplete encoder description ({error})") from error
         spec.check(source)
         return spec

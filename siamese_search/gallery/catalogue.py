@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from siamese_search.embed import Embedded
 from siamese_search.errors import GalleryError
 from siamese_search.files import lies_in
-from siamese_search.results import ImageFile, Item, Skipped, Threshold, ThresholdSource
+from siamese_search.results import (
+    Calibration,
+    CalibrationRow,
+    ImageFile,
+    Item,
+    Skipped,
+    Threshold,
+    ThresholdSource,
+)
 
 FORMAT = 1
 _BUSY_SECONDS = 10.0
@@ -153,6 +161,16 @@ class Catalogue:
         values = json.loads(self._meta("threshold"))
         return Threshold(**{**values, "source": ThresholdSource(values["source"])})
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """How the threshold in force was found; None while it is the encoder's own."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'calibration'")
+        if not rows:
+            return None
+        values = json.loads(rows[0][0])
+        table = tuple(CalibrationRow(**row) for row in values["table"])
+        return Calibration(**{**values, "threshold": self.threshold, "table": table})
+
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""
         return tuple(sorted(_path(root) for (root,) in self._rows("SELECT path FROM roots")))
@@ -229,10 +247,11 @@ class Catalogue:
                 self._connection.rollback()
                 raise
 
-    def set_threshold(self, threshold: Threshold) -> None:
-        """Put a threshold in force."""
-        self._connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('threshold', ?)", (json.dumps(asdict(threshold)),)
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Put a threshold in force, with the table that it is a row of."""
+        values = {"calibration": asdict(calibration), "threshold": asdict(calibration.threshold)}
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
         )
 
     def add_root(self, folder: Path) -> None:

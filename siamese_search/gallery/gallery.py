@@ -23,6 +23,7 @@ from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, Skipped
 from siamese_search.gallery.index import StaleIndexError, VectorIndex
 from siamese_search.images import PASSING_REASONS, load_picture, picture_extensions
 from siamese_search.results import (
+    Calibration,
     EmbeddingPair,
     Hit,
     ImageFile,
@@ -319,6 +320,16 @@ class Gallery:
             )
         yield from self._fresh_index().pairs_with(other._fresh_index(), threshold)  # noqa: SLF001
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """How the threshold in force was found; None while it is the one that came with the encoder."""
+        return self._catalogue.calibration
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Put a calibration's threshold in force."""
+        with self._catalogue.transaction():
+            self._catalogue.set_calibration(calibration)
+
     def threshold_or(self, distance: float | None) -> Threshold:
         """Return the threshold that a user chose, or without a choice the one in force."""
         if distance is None:
@@ -327,20 +338,21 @@ class Gallery:
         return Threshold(distance=distance, source=ThresholdSource.OPTION)
 
     def threshold_for(self, *, precision: float) -> Threshold:
-        """Return the loosest threshold that keeps this precision, by the table that came with the encoder.
+        """Return the loosest threshold that keeps this precision, by the gallery's own calibration or the encoder's.
 
         Raises OptionError when the table has none.
         """
-        table = self.encoder.calibration
+        own = self.calibration
+        table = own.table if own else self.encoder.calibration
         rows = [row for row in table if row.precision >= precision]
         if not rows:
             best = max((row.precision for row in table), default=None)
-            known = "has no calibration table" if best is None else f"reaches at most {best:g}"
-            raise OptionError(f"no threshold with precision {precision:g}: encoder {self.encoder.name} {known}")
+            known = "there is no calibration table" if best is None else f"the table reaches at most {best:g}"
+            raise OptionError(f"{self.folder}: no threshold with precision {precision:g}: {known}")
         row = max(rows, key=lambda row: row.threshold)
         return Threshold(
             distance=row.threshold,
-            source=ThresholdSource.ENCODER,
+            source=own.threshold.source if own else ThresholdSource.ENCODER,
             expected_precision=row.precision,
             expected_recall=row.recall,
         )

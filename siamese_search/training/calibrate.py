@@ -30,6 +30,21 @@ def promised_row(table: tuple[CalibrationRow, ...], precision: float = PROMISED)
     return max(enough, key=lambda row: row.threshold, default=None)
 
 
+def distinct_quantiles(embeddings: NDArray[np.float32], identity: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
+    """Return (share, distance) for shares from a tenth down to that of a few pairs: how near different pictures come.
+
+    Pairs of equal identity do not count. Half a decade a step, down to the nearest ten pairs.
+    """
+    rows, columns = np.triu_indices(len(embeddings), 1)
+    different = identity[rows] != identity[columns]
+    dot = (embeddings @ embeddings.T)[rows, columns][different]
+    nearest = np.sort(
+        np.sqrt(np.clip(2 - 2 * np.partition(dot, -(len(dot) // 10 + 1))[-(len(dot) // 10 + 1) :], 0, None))
+    )
+    shares = [10.0 ** (-1 - step / 2) for step in range(13)]
+    return tuple((share, float(nearest[int(share * len(dot))])) for share in shares if share * len(dot) >= 10)  # noqa: PLR2004
+
+
 def all_pairs_curve(embeddings: NDArray[np.float32], identity: NDArray[np.int64], *, widest: float = 1.2) -> Curve:
     """Return the curve over all pairs closer than `widest`: what a dedupe run over these pictures would report.
 

@@ -1,0 +1,238 @@
+"""The threshold for one gallery: the loosest at which the pairs it reports still have the precision promised.
+
+How many of the pairs within a distance are false is estimated, not guessed from them: the encoder brings along how near
+pairs of *different* pictures come to one another (`EncoderSpec.distinct`, measured on pictures known to be different).
+A gallery of look-alikes packs its pictures closer, by about the same factor at all distances; that factor, the
+*likeness*, is read off the gallery's own unrelated pairs, far from where copies lie. So
+
+    false(t) = all pairs * share of different pictures nearer than t / likeness
+    precision(t) = 1 - correction * false(t) / pairs within t
+
+The correction is 1 until a person has judged pairs of the gallery. Then it is the number of false pairs among those,
+over the number that was expected: a Gamma distribution, whose prior is worth two false pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.encoder import Encoder
+from siamese_search.errors import ImageError, OptionError
+from siamese_search.gallery import Gallery
+from siamese_search.images import load_picture, load_thumbnail
+from siamese_search.results import (
+    Calibration,
+    CalibrationRow,
+    Item,
+    ReviewedPair,
+    Threshold,
+    ThresholdSource,
+)
+from siamese_search.training.augment import edited_view
+from siamese_search.training.calibrate import PRECISIONS, PROMISED
+
+STEP = 0.002  # of the distances looked at
+WIDEST = 1.2
+FARTHEST_SHARE = 1e-4  # no threshold takes more than one in ten thousand pairs of different pictures
+LIKENESS_SHARE = 1e-2  # where likeness is read off: so many pairs are copies in no ordinary gallery
+MOST_PRODUCTS = 400_000_000  # of rows and pictures compared: some seconds
+PRIOR_FALSE = 2.0  # false pairs that the uncorrected estimate is worth, against a person's answers
+EDITED = 40  # pictures whose edited copies tell the recall
+EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
+DUE = 0.1  # a gallery that changed by this share is calibrated again
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctPairs:
+    """How near pairs of different pictures come: shares of all pairs, descending, and the distances they lie within."""
+
+    share: Floats
+    distance: Floats
+
+    def within(self, distance: Floats, likeness: float) -> Floats:
+        """Return the share of different pictures nearer than each distance; beyond the nearest measured, extrapolated.
+
+        The logarithm of the share is taken as linear between the points and as going on straight beyond the last: it
+        really falls faster there, so the estimate errs towards more false pairs.
+        """
+        at, log_share = self.distance[::-1], np.log10(self.share[::-1])
+        scaled = distance / likeness
+        slope = (log_share[1] - log_share[0]) / (at[1] - at[0])
+        inside = np.interp(scaled, at, log_share)
+        return np.asarray(10.0 ** np.where(scaled < at[0], log_share[0] + slope * (scaled - at[0]), inside))
+
+    def distance_at(self, share: float) -> float:
+        """Return the distance within which this share of the pairs lies."""
+        return float(np.interp(np.log10(share), np.log10(self.share[::-1]), self.distance[::-1]))
+
+
+def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: int = 0) -> Calibration:
+    """Find the gallery's threshold for this precision, from its own pictures and from what people said of its pairs.
+
+    Takes some seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError
+    when the encoder does not bring what it takes, or when no threshold keeps the precision. Changes nothing; put the
+    result in force with `gallery.set_calibration`.
+    """
+    if not 0 < precision < 1:
+        raise OptionError(f"precision {precision}: expected a share between 0 and 1")
+    encoder = gallery.encoder
+    if len(encoder.spec.distinct) < 2:  # noqa: PLR2004  no line goes through fewer points
+        raise OptionError(f"encoder {encoder.name} was trained on too few pictures to calibrate a gallery by")
+    known = DistinctPairs(*np.array(encoder.spec.distinct, np.float64).T)
+    items = gallery.items()
+    rng = np.random.default_rng(seed)
+    vectors = gallery.vectors_of([item.id for item in items])
+    distances = np.arange(STEP, WIDEST, STEP)
+    reported = pairs_within(vectors, distances, rng)
+    likeness = likeness_of(vectors, known, encoder.threshold.distance, rng)
+    false = len(items) * (len(items) - 1) / 2 * known.within(distances, likeness)
+    answers = [answer for answer in gallery.reviewed() if answer.distance is not None]
+    correction = corrected(answers, distances, reported, false)
+    # With hardly any copies in the gallery the ratio says nothing; a twentieth of the pictures having one is ordinary.
+    expected = np.maximum(reported, max(1.0, len(items) / 20))
+    precisions = 1 - np.minimum(correction[1] * false / expected, 1)
+    precisions[known.within(distances, likeness) > FARTHEST_SHARE] = 0
+    recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
+    table = rows(distances, precisions, recall)
+    chosen = [row for row in rows(distances, precisions, recall, wanted=(precision,)) if row.precision >= precision]
+    if not chosen:
+        raise OptionError(
+            f"{gallery.folder}: no threshold keeps precision {precision:g} here; look-alikes are too near"
+        )
+    row = chosen[0]
+    return Calibration(
+        threshold=Threshold(
+            distance=row.threshold,
+            source=ThresholdSource.PAIRS if answers else ThresholdSource.GALLERY,
+            expected_precision=row.precision,
+            expected_recall=row.recall,
+        ),
+        table=table,
+        images=len(items),
+        likeness=likeness,
+        false_pairs=float(np.interp(row.threshold, distances, correction[1] * false)),
+        answers=len(answers),
+        correction=correction[1],
+        correction_low=correction[0],
+        correction_high=correction[2],
+    )
+
+
+def recalibrate(gallery: Gallery) -> Calibration | None:
+    """Calibrate a gallery that changed by a tenth since it last was, and put the result in force; None otherwise.
+
+    Where no threshold can be found, the encoder's stays in force.
+    """
+    before = gallery.calibration
+    images = len(gallery)
+    if images < 2 or (before and abs(images - before.images) <= DUE * before.images):  # noqa: PLR2004
+        return None
+    try:
+        calibration = calibrate_gallery(gallery)
+    except OptionError:
+        return None
+    gallery.set_calibration(calibration)
+    return calibration
+
+
+def pairs_within(vectors: NDArray[np.float32], distances: Floats, rng: np.random.Generator) -> Floats:
+    """Return how many pairs lie within each distance; of a large gallery estimated from a sample of its pictures."""
+    n = len(vectors)
+    count = max(1, min(n, MOST_PRODUCTS // max(n, 1)))
+    chosen = np.sort(rng.permutation(n)[:count])
+    edges = np.concatenate([[-1.0], distances])
+    histogram = np.zeros(len(distances), np.float64)
+    for start in range(0, count, 256):
+        block = chosen[start : start + 256]
+        squared = np.clip(2 - 2 * vectors[block] @ vectors.T, 0, None)
+        squared[np.arange(len(block)), block] = np.inf  # a picture is no copy of itself
+        near = squared[squared <= distances[-1] ** 2]
+        histogram += np.histogram(np.sqrt(near), edges)[0]
+    return np.asarray(np.cumsum(histogram) * n / count / 2)  # every pair was met from both sides
+
+
+def likeness_of(
+    vectors: NDArray[np.float32], known: DistinctPairs, copies_within: float, rng: np.random.Generator
+) -> float:
+    """Return by what factor the gallery's unrelated pictures lie nearer to one another than known different ones.
+
+    Copies are left out first: of pictures within `copies_within` of each other, one stays. What few pictures say is
+    pulled towards 1.
+    """
+    kept: list[int] = []
+    sample = vectors[rng.permutation(len(vectors))[:1000]]
+    for i, vector in enumerate(sample):
+        if not kept or float(np.max(sample[kept] @ vector)) < 1 - copies_within**2 / 2:
+            kept.append(i)
+    rows, columns = np.triu_indices(len(kept), 1)
+    if len(rows) == 0:
+        return 1.0
+    nearness = (sample[kept] @ sample[kept].T)[rows, columns]
+    observed = float(np.sqrt(np.clip(2 - 2 * np.quantile(nearness, 1 - LIKENESS_SHARE), 1e-6, None)))
+    telling = len(rows) * LIKENESS_SHARE
+    weight = telling / (telling + 2)
+    return float(np.clip((observed / known.distance_at(LIKENESS_SHARE)) ** weight, 0.2, 2))
+
+
+def corrected(
+    answers: Sequence[ReviewedPair], distances: Floats, reported: Floats, false: Floats
+) -> tuple[float, float, float]:
+    """Return the factor on the false pairs that a person's answers call for, as (5 %, middle, 95 %).
+
+    A pair at distance d was expected to be false with the share of false pairs among all those about as far apart.
+    """
+    if not answers:
+        return 1.0, 1.0, 1.0
+    about = max(1, round(0.02 / STEP))
+    lower, upper = np.arange(len(distances)) - about, np.arange(len(distances)) + about
+    lower, upper = np.clip(lower, 0, None), np.clip(upper, None, len(distances) - 1)
+    chance = np.clip((false[upper] - false[lower]) / np.maximum(reported[upper] - reported[lower], 1e-9), 1e-6, 1)
+    expected = sum(float(np.interp(answer.distance or 0, distances, chance)) for answer in answers)
+    seen = sum(answer.label for answer in answers)
+    shape, rate = PRIOR_FALSE + seen, PRIOR_FALSE + expected
+    draws = np.random.default_rng(0).gamma(shape, 1 / rate, 20_000)
+    low, high = np.quantile(draws, (0.05, 0.95))
+    return float(low), shape / rate, float(high)
+
+
+def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Random) -> Floats:
+    """Return the share of everyday edits of the gallery's own pictures that each distance finds."""
+    apart: list[float] = []
+    for item in rng.sample(list(items), min(EDITED, len(items))):
+        try:
+            picture = load_thumbnail(item.path, longest=2 * encoder.input_size)
+        except ImageError:  # moved or damaged since it was indexed
+            continue
+        edit = partial(edited_view, picture, size=encoder.input_size, rng=rng, other=partial(picture.rotate, 180))
+        original = load_picture(item.path, size=encoder.input_size, channels=encoder.channels).pixels
+        views = [in_channels(edit(strength=strength), encoder.channels) for strength in EDIT_STRENGTHS]
+        embedded = encoder.embed_pixels(np.stack([original, *views]))
+        apart.extend(np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist())
+    return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0)) if apart else np.zeros(len(distances))
+
+
+def in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return RGB pixels (h, w, 3) as (h, w, channels), grey by the weights that Pillow uses too."""
+    grey = np.rint(pixels @ (0.299, 0.587, 0.114)).astype(np.uint8)[:, :, None]
+    return grey if channels == 1 else pixels
+
+
+def rows(
+    distances: Floats, precisions: Floats, recall: Floats, *, wanted: Sequence[float] = PRECISIONS
+) -> tuple[CalibrationRow, ...]:
+    """Return the loosest operating point for each precision wanted, smallest distance first."""
+    found: dict[int, CalibrationRow] = {}
+    for precision in wanted:
+        enough = np.flatnonzero(precisions >= precision)
+        if len(enough):
+            at = int(enough[-1])
+            found[at] = CalibrationRow(
+                threshold=float(distances[at]), precision=float(precisions[at]), recall=float(recall[at])
+            )
+    return tuple(found[at] for at in sorted(found))
