@@ -72,9 +72,9 @@ class Calibration:
     """How a gallery's threshold was found, when it held `images` pictures.
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
-    with, less when they are more alike. `answers` is the number of pairs judged by a person that went into it,
-    `correction` the factor by which they changed the expected number of false pairs, `correction_low` and
-    `correction_high` its 90 % interval. `false_pairs` is the number of false pairs expected among all pairs within the threshold.
+    with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
+    threshold. `answers` is the number of pairs judged by a person that went into it, `correction` the factor by which
+    they changed the expected number of false pairs, with its 90 % interval.
     """
 
     threshold: Threshold

@@ -42,9 +42,11 @@ def index(
 
     New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are.
     """
+    from siamese_search.calibrate import recalibrate  # noqa: PLC0415
     from siamese_search.encoder import load_encoder  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
+    from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
 
     chosen = load_encoder(encoder) if encoder else None
     with (
@@ -53,10 +55,13 @@ def index(
         progress_bar("Embedding", quiet=quiet) as progress,
     ):
         report = gallery.sync(folders, progress=progress)
+        calibration = recalibrate(gallery)
     if json:
         print_json(sync_json(report))
     elif not quiet:
         _print_sync(report)
+        if calibration:
+            print_text(f"calibrated: {threshold_sentence(calibration.threshold)}")
 
 
 @app.command(epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png")
