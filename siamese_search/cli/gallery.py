@@ -61,7 +61,7 @@ def index(
     elif not quiet:
         _print_sync(report)
         if calibration:
-            print_text(f"calibrated: {threshold_sentence(calibration.threshold)}")
+            print_text(f"calibrated: {threshold_sentence(calibration.threshold, found=0)}")
 
 
 @app.command(epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png")
