@@ -59,7 +59,7 @@ def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair
         assert all(ranked.index(keeper) < ranked.index(copy) for copy, _ in copies)
     keepers = [keeper for keeper, _ in stars]
     assert all(between(a, b) is None for a in keepers for b in keepers if a != b)
-    shuffled = random.Random(seed).sample(pairs, len(pairs))  # noqa: S311  not for secrets
+    shuffled = random.Random(seed).sample(pairs, len(pairs))
     assert star_groups(ranked, shuffled) == stars
 
 
@@ -67,7 +67,7 @@ def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair
 def test_those_called_different_share_no_group(graph: tuple[list[int], list[EmbeddingPair]], seed: int) -> None:
     """Two that a person has told apart are in no group together, and only for that is anybody left out."""
     ranked, pairs = graph
-    rng = random.Random(seed)  # noqa: S311  not for secrets
+    rng = random.Random(seed)
     edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
     apart = set(rng.sample(edges, len(edges) // 4))
     kept = [p for p in pairs if (p.first, p.second) not in apart]
