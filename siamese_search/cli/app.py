@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import siamese_search
-from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, train
+from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train
 from siamese_search.errors import SimsearchError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(demo.app)
 app.add_typer(gallery.app)
 app.add_typer(dedupe.app)
 app.add_typer(act.app)
+app.add_typer(review.app)
 app.add_typer(calibrate.app)
 app.add_typer(train.app)
 app.add_typer(evaluate.app)

@@ -15,6 +15,7 @@ from siamese_search.results import (
     DedupeReport,
     DuplicateGroup,
     Facts,
+    ReviewedPair,
     SearchReport,
     Skipped,
     SyncReport,
@@ -22,6 +23,7 @@ from siamese_search.results import (
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
 DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
+PAIRS_COLUMNS = ("first", "second", "label")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -157,6 +159,11 @@ def dedupe_csv(report: DedupeReport) -> str:
             for copy in group.copies
         )
     return _csv(DEDUPE_COLUMNS, rows)
+
+
+def pairs_csv(pairs: Iterable[ReviewedPair]) -> str:
+    """Return the answers about pictures that are still there: first, second (absolute paths), label (0 same)."""
+    return _csv(PAIRS_COLUMNS, ((*pair.paths, pair.label) for pair in pairs if pair.paths))
 
 
 def _file_size(facts: Facts | None) -> object:
