@@ -62,11 +62,14 @@ def train(
     from siamese_search.cli.output import print_json, print_text  # noqa: PLC0415
     from siamese_search.training.finish import finish  # noqa: PLC0415
     from siamese_search.training.loop import train as train_loop  # noqa: PLC0415
+    from siamese_search.training.selection import in_grey  # noqa: PLC0415
     from siamese_search.training.source import load_dataset  # noqa: PLC0415
 
     dataset = load_dataset(data, labels=labels, classes=classes, test_list=test_list)
     given = {"start": start, "steps": steps, "margin": margin, "seed": seed}
     config = choose_config(recipe or default_recipe(dataset), given, settings or [])
+    if config.architecture.endswith("-grey"):
+        dataset = in_grey(dataset)
     with _progress(config, quiet=quiet) as (on_step, on_validation, tell):
         run = train_loop(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
         metrics = finish(run, dataset, output, name=name or output.name, tell=tell)

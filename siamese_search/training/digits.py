@@ -105,7 +105,7 @@ def in_parts(name: str, arrays: Arrays, *, validation: int, seed: int) -> Datase
 def read_npz(path: Path) -> Arrays:
     """Read the arrays `x_train`, `y_train`, `x_test`, `y_test` of a .npz file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in IDX_FILES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: not a readable MNIST archive ({error}); fetch it again") from error

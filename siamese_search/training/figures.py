@@ -132,6 +132,8 @@ def curves(history: Sequence[dict[str, float]]) -> "Figure":
     """Draw accuracy and contrastive loss over the steps, on training and validation pairs."""
     figure = new_figure(9, 3.4)
     left, right = figure.subplots(1, 2)
+    if len(history) > 3:  # noqa: PLR2004
+        history = history[1:]  # the untrained network would flatten all that follows
     steps = [row["step"] for row in history]
     for axes, what in ((left, "accuracy"), (right, "loss")):
         plain(axes, x="step", y="accuracy of pairs" if what == "accuracy" else "contrastive loss")

@@ -70,7 +70,9 @@ def contrastive_cost(distance: Floats, label: NDArray[np.int8], *, margin: float
 def best_threshold(distance: Floats, label: NDArray[np.int8]) -> float:
     """Return the threshold of highest accuracy, midway between the last accepted and the first refused distance."""
     c = curve(distance, label)
-    accuracy = np.r_[1 - c.all_similar / c.all_pairs, c.accuracy]  # accepting nothing comes first
+    # Accepting nothing comes first; no threshold does so where pairs lie at distance 0.
+    nothing = 1 - c.all_similar / c.all_pairs if c.distance[0] > 0 else 0.0
+    accuracy = np.r_[nothing, c.accuracy]
     best = int(accuracy.argmax())
     edges = np.r_[0.0, c.distance, c.distance[-1]]
     return float((edges[best] + edges[best + 1]) / 2)

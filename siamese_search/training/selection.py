@@ -39,6 +39,36 @@ class Chosen:
         return self._pictures.name(int(self._chosen[index]))
 
 
+class Grey:
+    """Other pictures without their colours."""
+
+    channels = 1
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+        self.name = pictures.name
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def picture(self, index: int) -> Image.Image:
+        """Return one in grey."""
+        return self._pictures.picture(index).convert("L")
+
+    def pixels(self, index: int, size: int) -> NDArray[np.uint8]:
+        """Return one squashed to (size, size, 1)."""
+        return np.asarray(Image.fromarray(self._pictures.pixels(index, size)).convert("L"))[:, :, None]
+
+
+def in_grey(dataset: Dataset) -> Dataset:
+    """Return a dataset whose pictures are grey, for architectures that take no others."""
+    if dataset.channels == 1:
+        return dataset
+    parts = (replace(part, pictures=Grey(part.pictures)) for part in (dataset.train, dataset.validation, dataset.test))
+    train, validation, test = parts
+    return replace(dataset, train=train, validation=validation, test=test)
+
+
 def sample(part: Part, most: int) -> Part:
     """Return the first pictures of a part; a part's order is random, so they stand for all. Listed pairs stay whole."""
     if len(part) <= most or part.identity is None:
