@@ -18,7 +18,7 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images import load_thumbnail
-from siamese_search.report.words import kind_words, threshold_sentence
+from siamese_search.report.words import note_words, reason_words, relation_words, threshold_sentence
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
@@ -46,23 +46,29 @@ class PictureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchView:
-    """A picture beside the one it was compared with. `share` in [0, 1] is the length of its distance bar."""
+    """A picture beside the one it was compared with. `share` in [0, 1] is the length of its distance bar.
+
+    `note` says what else is known of it, such as what its edit looks like.
+    """
 
     picture: PictureView
     distance: float
     share: float
     label: str
     duplicate: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A keeper and its copies; `reclaimable` counts the bytes of the copies."""
+    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes of those that are not protected."""
 
     number: int
     keep: PictureView
+    reason: str
     copies: tuple[MatchView, ...]
     reclaimable: int
+    farthest: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,7 @@ class DedupeView:
     """The figures above the groups, and the groups, largest saving first. `groups` can be walked once."""
 
     images: int
+    against: str | None
     group_count: int
     copy_count: int
     reclaimable: int
@@ -125,11 +132,12 @@ class Viewer:
 
     def dedupe(self, report: DedupeReport) -> DedupeView:
         """Return the view of a dedupe report."""
-        savings = [sum(_bytes(copy.path) for copy in group.copies) for group in report.groups]
+        savings = [sum(_bytes(copy.path) for copy in group.copies if not copy.protected) for group in report.groups]
         ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
         distances = [copy.distance for group in report.groups for copy in group.copies]
         return DedupeView(
             images=report.images,
+            against=report.against,
             group_count=len(report.groups),
             copy_count=len(distances),
             reclaimable=sum(savings),
@@ -158,12 +166,20 @@ class Viewer:
                     picture=next(pictures),
                     distance=copy.distance,
                     share=_share(copy.distance, threshold.distance),
-                    label=kind_words(copy),
+                    label=relation_words(copy.relation),
                     duplicate=True,
+                    note=note_words(copy),
                 )
                 for copy in group.copies
             )
-            yield GroupView(number=number, keep=keep, copies=copies, reclaimable=saving)
+            yield GroupView(
+                number=number,
+                keep=keep,
+                reason=reason_words(group.reason),
+                copies=copies,
+                reclaimable=saving,
+                farthest=max(copy.distance for copy in group.copies),
+            )
 
     def _queries(self, results: Sequence[QueryResult], threshold: Threshold) -> Iterator[QueryView]:
         pictures = self.pictures(chain.from_iterable(query_paths(result) for result in results))

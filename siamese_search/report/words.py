@@ -50,14 +50,24 @@ def human_bytes(count: int) -> str:
     return f"{size:,.{digits}f} {_UNITS[power]}"
 
 
-def kind_words(copy: Copy) -> str:
-    """Say how a copy relates to its keeper; what its edit looks like is named as an impression."""
-    words = _RELATIONS[copy.relation]
-    if copy.looks:
-        words += f", looks {' and '.join(edit.value for edit in copy.looks)}"
+def relation_words(relation: Relation) -> str:
+    """Say how a copy relates to its keeper."""
+    return _RELATIONS[relation]
+
+
+def note_words(copy: Copy) -> str:
+    """Say what else is known of a copy, "" if nothing; what its edit looks like is named as an impression."""
+    notes = [f"looks {' and '.join(edit.value for edit in copy.looks)}"] if copy.looks else []
     if copy.reviewed:
-        words += ", confirmed"
-    return f"{words}, protected" if copy.protected else words
+        notes.append("confirmed by you")
+    if copy.protected:
+        notes.append("protected")
+    return ", ".join(notes)
+
+
+def kind_words(copy: Copy) -> str:
+    """Say both in one line."""
+    return ", ".join(filter(None, (relation_words(copy.relation), note_words(copy))))
 
 
 def reason_words(reason: Reason | None) -> str:

@@ -1,0 +1,129 @@
+"""A real headless Chromium, driven through its debugging pipe: no driver package needed."""
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Browser:
+    """One page of a browser of its own. `errors` and `requests` collect what the page complains of and asks for."""
+
+    def __init__(self, profile: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        assert CHROMIUM is not None
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self._count = 0
+        self._waiting: list[dict[str, Any]] = []
+        self._rest = b""
+        to_child, self._out = os.pipe()
+        self._in, from_child = os.pipe()
+
+        def place_pipes() -> None:
+            # Chromium reads commands on descriptor 3 and answers on 4.
+            read, write = os.dup(to_child), os.dup(from_child)
+            os.dup2(read, 3)
+            os.dup2(write, 4)
+
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
+        flags += ["--disable-dev-shm-usage", f"--window-size={width},{height}", f"--user-data-dir={profile}"]
+        self._process = subprocess.Popen(
+            [CHROMIUM, *flags, *(["--blink-settings=preferredColorScheme=0"] if dark else []), "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=place_pipes,
+            close_fds=False,
+        )
+        os.close(to_child)
+        os.close(from_child)
+        self._session = ""
+        targets = self.call("Target.getTargets")["targetInfos"]
+        page = next(target for target in targets if target["type"] == "page")
+        attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._out)
+        os.close(self._in)
+
+    def open(self, address: str) -> None:
+        """Load a page and wait until it is whole."""
+        self.call("Page.navigate", url=address)
+        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def evaluate(self, code: str) -> Any:
+        """Run a piece of script in the page and return its value."""
+        answer = self.call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait(self, condition: str, *, seconds: float = 60) -> None:
+        """Wait until a condition holds in the page."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(f"Boolean({condition})"):
+            assert time.monotonic() < end, f"never came true: {condition}"
+            time.sleep(0.05)
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        text = {"text": key} if len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def screenshot(self, path: Path) -> None:
+        """Save what is seen as a PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one command and return its result; events that come in between are noted."""
+        self._count += 1
+        session = {"sessionId": self._session} if self._session else {}
+        command = {"id": self._count, "method": method, "params": parameters, **session}
+        os.write(self._out, json.dumps(command).encode() + b"\0")
+        while True:
+            message = self._receive()
+            if message.get("id") == self._count:
+                assert "error" not in message, message["error"]
+                return message["result"]  # type: ignore[no-any-return]
+            self._note(message)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._in], [], [], 60)
+            assert ready, "the browser does not answer"
+            part = os.read(self._in, 1 << 20)
+            assert part, "the browser has ended"
+            self._rest += part
+        message, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(message)  # type: ignore[no-any-return]
+
+    def _note(self, message: dict[str, Any]) -> None:
+        about = message.get("params", {})
+        match message.get("method"):
+            case "Network.requestWillBeSent":
+                self.requests.append(about["request"]["url"])
+            case "Runtime.exceptionThrown":
+                self.errors.append(str(about["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if about["type"] in {"error", "warning"}:
+                self.errors.append(str(about["args"]))
+            case "Log.entryAdded" if about["entry"]["level"] in {"error", "warning"}:
+                self.errors.append(about["entry"]["text"])
