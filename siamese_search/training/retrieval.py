@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from siamese_search.gallery.index import VectorIndex
 
 RANKS = (1, 5, 10)
+TIED = 0
 Progress = Callable[[int, int], None]
 
 
@@ -67,29 +68,42 @@ def first_ranks(
 ) -> NDArray[np.int64]:
     """Return for each query the rank, from 1, of the first picture that shows the same, at most `deepest + 1`."""
     index = VectorIndex.build(np.arange(len(gallery), dtype=np.int64), gallery.embeddings, generation=0)
-    ranks = np.full(len(queries), deepest + 1, np.int64)
+    ranks = np.empty(len(queries), np.int64)
     block = 500
     for start in range(0, len(queries), block):
-        # One hit more than needed tells whether the last rank is tied with what lies beyond.
-        answers = index.search(queries.embeddings[start : start + block], k=deepest + 1)
-        for place, hits in enumerate(answers, start):
-            ranks[place] = first_rank(hits, gallery.identity, queries.identity[place], deepest, len(gallery))
+        vectors, wanted = queries.embeddings[start : start + block], queries.identity[start : start + block]
+        k = deepest + 1
+        rows = np.arange(len(wanted))
+        while len(rows):
+            answers = index.search(vectors[rows], k=k)
+            found = [
+                first_rank(hits, gallery.identity, wanted[row], deepest, complete=k >= len(gallery))
+                for row, hits in zip(rows, answers, strict=True)
+            ]
+            ranks[start + rows] = found
+            rows = rows[np.array(found) == TIED]
+            k *= 4
         if progress:
             progress(min(start + block, len(queries)), len(queries))
     return ranks
 
 
 def first_rank(
-    hits: Sequence[tuple[int, float]], shown: NDArray[np.int64], wanted: np.int64, deepest: int, size: int
+    hits: Sequence[tuple[int, float]], shown: NDArray[np.int64], wanted: np.int64, deepest: int, *, complete: bool
 ) -> int:
-    """Return the rank of the first alike hit when the unlike ones come first at equal distances."""
-    cut_off = hits[-1][1] if len(hits) < size else np.inf  # more may lie at this very distance
+    """Return the rank of the first alike hit when the unlike ones come first at equal distances, at most `deepest + 1`.
+
+    `TIED` when that depends on what lies beyond the last hit; never when `hits` is `complete`.
+    """
     ids, distances = np.array([i for i, _ in hits]), np.array([d for _, d in hits])
     alike = shown[ids] == wanted
-    sure = np.flatnonzero(alike & (distances < cut_off))
-    if not len(sure):
+    if not alike.any():
         return deepest + 1
-    return min(deepest, int(np.sum(~alike & (distances <= distances[sure[0]])))) + 1
+    nearest = distances[alike][0]
+    before = int(np.sum(~alike & (distances <= nearest)))
+    if before < deepest and nearest == distances[-1] and not complete:
+        return TIED
+    return min(before, deepest) + 1
 
 
 def average_precisions(queries: Embedded, gallery: Embedded) -> NDArray[np.float64]:
