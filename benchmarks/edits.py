@@ -8,6 +8,7 @@ order would make other sets.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
@@ -303,13 +304,9 @@ def heavy_combo(picture: Picture, rng: Random, host: Host) -> Picture:
 # ---- turns
 
 
-def turned(how: Transpose) -> Edit:
-    """Return the edit that turns or mirrors a picture, and does no more."""
-
-    def turn(picture: Picture, rng: Random, host: Host) -> Picture:
-        return picture.transpose(how)
-
-    return turn
+def turned(how: Transpose, picture: Picture, rng: Random, host: Host) -> Picture:
+    """Turn or mirror, and do no more."""
+    return picture.transpose(how)
 
 
 EVERYDAY: dict[str, Edit] = {
@@ -327,4 +324,4 @@ HEAVY: dict[str, Edit] = {
         heavy_combo,
     )
 }  # fmt: skip
-TURNS: dict[str, Edit] = {how.name.lower(): turned(how) for how in Transpose}
+TURNS: dict[str, Edit] = {how.name.lower(): partial(turned, how) for how in Transpose}

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from scoring import Score, distinct, scores
+from numpy.typing import NDArray
+from scoring import Ranking, Score, distinct, scores
 from sets import read_set
 from systems import SYSTEMS
 
@@ -29,9 +30,7 @@ class Run:
     is resident memory of all its processes together.
     """
 
-    system: str
     version: str
-    about: str
     images: int
     scores: dict[str, Score]
     images_per_cpu_second: float
@@ -44,6 +43,18 @@ class Run:
         return cls(**{**data, "scores": {scope: Score(**score) for scope, score in data["scores"].items()}})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a system made of pictures, and what that cost: `peak` is in bytes."""
+
+    features: NDArray[Any]
+    ranking: Ranking
+    version: str
+    embed_seconds: float
+    cpu_seconds: float
+    peak: int
+
+
 def installed(system: str, python: str) -> bool:
     """Tell whether a Python has what a system needs."""
     search = f"import importlib.util as u, sys; sys.exit(u.find_spec({SYSTEMS[system].module!r}) is None)"
@@ -53,24 +64,33 @@ def installed(system: str, python: str) -> bool:
 def run_system(system: str, folder: Path, *, python: str = sys.executable, encoder: str = "photo") -> Run:
     """Run a system over the set in `folder` and score it; a system that fails raises CalledProcessError."""
     rows = read_set(folder)
+    work = work_of(system, [folder / "images" / row.file for row in rows], python=python, encoder=encoder)
+    return Run(
+        version=work.version,
+        images=len(rows),
+        scores=scores(rows, work.ranking),
+        images_per_cpu_second=len(rows) / work.cpu_seconds,
+        images_per_second=len(rows) / work.embed_seconds,
+        peak_mb=work.peak / 2**20,
+    )
+
+
+def work_of(system: str, paths: Sequence[Path], *, python: str = sys.executable, encoder: str = "photo") -> Work:
+    """Let a system embed and rank pictures."""
     with tempfile.TemporaryDirectory() as temporary:
         listed, out = Path(temporary, "pictures.txt"), Path(temporary, "pairs.npz")
-        listed.write_text("".join(f"{(folder / 'images' / row.file).resolve()}\n" for row in rows), encoding="utf-8")
-        command = [python, str(WORKER), system, str(listed), str(out), "--encoder", encoder]
-        cpu_seconds, peak = watched(command)
+        listed.write_text("".join(f"{path.resolve()}\n" for path in paths), encoding="utf-8")
+        cpu_seconds, peak = watched([python, str(WORKER), system, str(listed), str(out), "--encoder", encoder])
         about = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
-        with np.load(out) as pairs:
-            ranking = distinct(pairs["first"], pairs["second"], pairs["score"])
-    return Run(
-        system=system,
-        version=about["version"],
-        about=SYSTEMS[system].about,
-        images=len(rows),
-        scores=scores(rows, ranking),
-        images_per_cpu_second=len(rows) / cpu_seconds,
-        images_per_second=len(rows) / about["embed_seconds"],
-        peak_mb=peak / 2**20,
-    )
+        with np.load(out) as found:
+            return Work(
+                features=found["features"],
+                ranking=distinct(found["first"], found["second"], found["score"]),
+                version=about["version"],
+                embed_seconds=about["embed_seconds"],
+                cpu_seconds=cpu_seconds,
+                peak=peak,
+            )
 
 
 def watched(command: Sequence[str]) -> tuple[float, int]:
@@ -117,16 +137,17 @@ def load(path: Path) -> dict[str, dict[str, Run]]:
 # ---- shown
 
 
-def tables(name: str, runs: Mapping[str, Run]) -> str:
+def tables(title: str, runs: Mapping[str, Run]) -> str:
     """Return the tables of one set in Markdown: scores and costs, then the recall of each edit; all shares in %."""
-    best_first = sorted(runs.values(), key=lambda run: -run.scores["ref"].average_precision)
-    parts = [f"### {name}: {best_first[0].images:,} pictures\n", markdown(COLUMNS, [cells(run) for run in best_first])]
+    names = sorted(runs, key=lambda name: -runs[name].scores["ref"].average_precision)
+    parts = [f"### {title}: {runs[names[0]].images:,} pictures\n"]
+    parts.append(markdown(COLUMNS, [cells(name, runs[name]) for name in names]))
     for scope, words in SCOPES.items():
-        columns = ["edit", *(run.system for run in best_first)]
-        edits = best_first[0].scores[scope].per_edit
-        lines = [[edit, *(f"{100 * run.scores[scope].per_edit[edit]:.0f}" for run in best_first)] for edit in edits]
+        found = {name: runs[name].scores[scope].per_edit for name in names}
+        lines = [[edit, *(f"{100 * found[name][edit]:.0f}" for name in names)] for edit in found[names[0]]]
+        lines.append(["**mean**", *(f"{100 * np.mean(list(found[name].values())):.1f}" for name in names)])
         parts.append(f"Recall of each edit's (original, copy) pairs where the precision over {words} is 0.99:\n")
-        parts.append(markdown(columns, lines))
+        parts.append(markdown(["edit", *names], lines))
     return "\n".join(parts)
 
 
@@ -137,8 +158,9 @@ COLUMNS = [
 SCOPES = {"all": "all pairs", "ref": "pairs of an original and a copy"}
 
 
-def cells(run: Run) -> list[str]:
+def cells(name: str, run: Run) -> list[str]:
     """Return one system's row."""
+    about = f"{name} ({SYSTEMS[name].about})" if name in SYSTEMS else name
     shares = [
         f"{100 * value:.1f}"
         for scope in SCOPES
@@ -146,7 +168,7 @@ def cells(run: Run) -> list[str]:
         for value in (score.average_precision, score.best_f1, score.recall_at_p99, score.recall_at_p90)
     ]
     cost = f"{run.images_per_cpu_second:.0f}", f"{run.images_per_second:.0f}", f"{run.peak_mb:.0f}"
-    return [f"{run.system} ({run.about})", *shares, *cost]
+    return [about, *shares, *cost]
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -70,7 +70,7 @@ class Job:
     photo: Photo
     hosts: Sequence[Photo]
     folder: Path
-    edits: Sequence[str]
+    edits: dict[str, Edit]
     seed: int
 
 
@@ -114,7 +114,7 @@ def make_set(photos: Sequence[Photo], suite: Suite, out: Path, *, seed: int = SE
         rows += [Row(keep_original(photo, images), photo.name, kind, "original") for photo in members]
     # Hosts lie outside the set and are lent once: copies share no host, and no host is a distractor.
     jobs = [
-        Job(photo, rest[suite.hosts * number :][: suite.hosts], images, list(suite.edits), seed)
+        Job(photo, rest[suite.hosts * number :][: suite.hosts], images, suite.edits, seed)
         for number, photo in enumerate(bases)
     ]
     with ProcessPoolExecutor() as pool:
@@ -136,18 +136,13 @@ def make_copies(job: Job) -> list[Row]:
     """Write the edited copies of one photo, and return their rows."""
     picture = load(job.photo)
     rows = []
-    for name in job.edits:
+    for name, edit in job.edits.items():
         rng = Random(f"{job.seed}/{job.photo.name}/{name}")
-        copy = every_edit()[name](picture, rng, lambda k: load(job.hosts[k]))
+        copy = edit(picture, rng, lambda k: load(job.hosts[k]))
         row = Row(f"{job.photo.name}__{name}.jpg", job.photo.name, "copy", name)
         copy.save(job.folder / row.file, quality=JPEG_QUALITY_OF.get(name, JPEG_QUALITY))
         rows.append(row)
     return rows
-
-
-def every_edit() -> dict[str, Edit]:
-    """Return the edits of all suites by name; a process is told names, as functions made by functions do not travel."""
-    return {**EVERYDAY, **HEAVY, **TURNS}
 
 
 def load(photo: Photo) -> Image.Image:

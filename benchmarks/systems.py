@@ -1,6 +1,6 @@
-"""The systems compared, each in a process of its own, possibly of another Python: `python systems.py NAME SET OUT`.
+"""The systems compared, each in a process of its own, possibly of another Python: `python systems.py NAME LIST OUT`.
 
-A system ranks the pictures of a set: for each its nearest others, at most `NEAREST`, with how alike they are. Here only
+A system ranks pictures: for each its nearest others, at most `NEAREST`, with how alike they are. Here only
 numpy and Pillow are imported; a system imports its own library when it runs. Where several processes work, each has one
 thread.
 """
@@ -57,8 +57,7 @@ def nearest_by_cosine(features: Array) -> tuple[Array, Array, Array]:
 
 def nearest_by_bits(bits: Array) -> tuple[Array, Array, Array]:
     """Rank rows of bits (n, b) by how many differ."""
-    signs = bits.astype(np.float32) * 2 - 1
-    return nearest(len(signs), lambda block: np.asarray((signs[block] @ signs.T - signs.shape[1]) / 2))
+    return nearest_by_turned_bits(bits[:, None])
 
 
 def nearest_by_turned_bits(bits: Array) -> tuple[Array, Array, Array]:
@@ -67,8 +66,8 @@ def nearest_by_turned_bits(bits: Array) -> tuple[Array, Array, Array]:
     upright = signs[:, 0]
 
     def alike(block: slice) -> Array:
-        best: Array = np.max([signs[block, turn] @ upright.T for turn in range(signs.shape[1])], axis=0)
-        return (best - signs.shape[2]) / 2
+        best = np.max([signs[block, turn] @ upright.T for turn in range(signs.shape[1])], axis=0)
+        return np.asarray((best - signs.shape[2]) / 2)
 
     return nearest(len(signs), alike)
 
@@ -81,7 +80,7 @@ def nearest(count: int, alike: Callable[[slice], Array]) -> tuple[Array, Array, 
         scores = alike(slice(start, start + 1024))
         rows = np.arange(len(scores))
         scores[rows, start + rows] = -np.inf  # a row is not its own neighbour
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        best = np.argpartition(-scores, k, axis=1)[:, :k]
         first.append(np.repeat(start + rows, k))
         second.append(best.ravel())
         score.append(np.take_along_axis(scores, best, axis=1).ravel())
@@ -281,7 +280,7 @@ SYSTEMS = {
 
 
 def main() -> None:
-    """Rank a set's pictures; write pairs and scores to OUT, and beside it what there is to know of the run."""
+    """Embed and rank pictures; write features and pairs to OUT, and what there is to know of the run beside it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("system", choices=SYSTEMS)
     parser.add_argument("pictures", type=Path, help="a file that lists them, a path a line")
@@ -294,7 +293,7 @@ def main() -> None:
     features = system.embed(paths, given.out.parent, given.encoder)
     seconds = time.monotonic() - started
     first, second, score = system.nearest(features)
-    np.savez(given.out, first=first, second=second, score=score)
+    np.savez(given.out, features=features, first=first, second=second, score=score)
     about = {
         "embed_seconds": seconds,
         "numbers": features[0].size,

@@ -1,0 +1,163 @@
+"""The near-duplicate benchmark: how well simsearch, and the systems beside it, find edited copies of photos.
+
+It starts from any folder of photos that no system was trained on. README.md tells what is measured and how to get the
+other systems.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from classes import meaning
+from galleries import Outcome, edit_table, outcome_table, self_calibrated
+from sets import SUITES, Photo, Suite, find_photos, make_set
+from systems import SYSTEMS
+
+from runs import installed, load, markdown, run_system, save, tables, work_of
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Photos = Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photos, with all inside.")]
+ListOption = Annotated[
+    Path | None, typer.Option("--list", metavar="FILE", help="Only the photos it lists, a relative path a line.")
+]
+OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where sets and results are kept.")]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="|".join(SUITES), help="Which sets.")]
+EncoderOption = Annotated[str, typer.Option(metavar="NAME|DIR", help="The encoder of simsearch.")]
+BENCH = Path("data/benchmark")
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py compare ~/Pictures --python fastdup=venv/bin/python")
+def compare(
+    photos: Photos,
+    listed: ListOption = None,
+    out: OutOption = BENCH,
+    sets: SetOption = ["B", "C"],  # noqa: B006  (typer reads it)
+    system: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only these systems.  [default: all that are installed]")
+    ] = None,
+    python: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=PYTHON", help="The Python that a system is installed in.")
+    ] = None,
+    encoder: EncoderOption = "photo",
+) -> None:
+    """Run simsearch and the systems that are installed over the sets, one after the other, and print the tables.
+
+    Results are kept as they come in `results.json`; a system that is named again is run again.
+    """
+    pythons = dict(pair.split("=", 1) for pair in python or ())
+    for name in (*(system or ()), *pythons):
+        if name not in SYSTEMS:
+            sys.exit(f"{name}: no such system; there are {', '.join(SYSTEMS)}")
+    results = out / "results.json"
+    for name in sets:
+        folder = made(name, SUITES[name], find_photos(photos, listed), out)
+        for each in system or SYSTEMS:
+            if not installed(each, pythons.get(each, sys.executable)):
+                tell(f"{each}: {SYSTEMS[each].needs} is not installed, left out")
+                continue
+            tell(f"{each} on {name} ...")
+            try:
+                run = run_system(each, folder, python=pythons.get(each, sys.executable), encoder=encoder)
+            except subprocess.CalledProcessError as error:
+                tell(f"{each}: it failed ({error})")
+                continue
+            runs = load(results)
+            runs.setdefault(name, {})[each] = run
+            save(results, runs)
+    for name, of_set in load(results).items():
+        print(tables(name, of_set))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py thresholds ~/Pictures --one-class holidays/2019")
+def thresholds(
+    photos: Photos,
+    listed: ListOption = None,
+    out: OutOption = BENCH,
+    sets: SetOption = ["B", "C", "turns"],  # noqa: B006  (typer reads it)
+    truth: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Also a folder with a groundtruth.csv: path, group_id (empty: its own)."),
+    ] = None,
+    one_class: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Also a gallery of the photos under PHOTOS/NAME alone.")
+    ] = None,
+    encoder: EncoderOption = "photo",
+) -> None:
+    """Let galleries calibrate themselves, and hold what they promise against the truth."""
+    found = find_photos(photos, listed)
+    folders = {name: made(name, SUITES[name], found, out) for name in sets}
+    for name in one_class or ():
+        of_class = [photo for photo in found if photo.path.is_relative_to(photos / name)]
+        bases = len(of_class) // 4
+        suite = Suite(SUITES["B"].edits, bases=bases, distractors=len(of_class) - bases)
+        folders[f"only {name}"] = made(f"only-{name.replace('/', '-')}", suite, of_class, out)
+    folders |= {folder.name: folder for folder in truth or ()}
+    outcomes: list[Outcome] = []
+    for name, folder in folders.items():
+        tell(f"gallery of {name} ...")
+        index = out / "indexes" / folder.name
+        for file in index.glob("*"):
+            file.unlink()
+        outcomes.append(self_calibrated(name, folder, index, encoder=encoder))
+    print(outcome_table(outcomes))
+    print(edit_table(outcomes))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py classes ~/photos-by-class")
+def classes(photos: Photos, listed: ListOption = None, encoder: EncoderOption = "photo") -> None:
+    """Ask whether the nearest photos are of the same class, the folder they lie in, beside raw ImageNet features."""
+    found = find_photos(photos, listed)
+    rows = []
+    for name in ("simsearch", "imagenet"):
+        features = work_of(name, [photo.path for photo in found], encoder=encoder).features.astype(np.float32)
+        result = meaning(features / np.linalg.norm(features, axis=1, keepdims=True), found)
+        shares = f"{100 * result.recall_at_1:.1f}", f"{100 * result.mean_average_precision:.1f}"
+        rows.append([f"{name} ({SYSTEMS[name].about})", f"{result.queries:,}", *shares])
+    print(markdown(["system", "queries", "recall@1", "mAP"], rows))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py int8 ~/Pictures --list unseen.txt")
+def int8(
+    photos: Photos,
+    listed: ListOption = None,
+    out: OutOption = BENCH,
+    sets: SetOption = ["B", "C"],  # noqa: B006  (typer reads it)
+    encoder: EncoderOption = "photo",
+    calibrated_on: Annotated[int, typer.Option(min=8, help="Photos outside the list that tell the ranges.")] = 200,
+) -> None:
+    """Compute the encoder's convolutions in eight bits, and run both over the sets; prints the tables."""
+    from int8 import write_int8  # noqa: PLC0415  (the extra `train`)
+
+    found = find_photos(photos, listed)
+    taken = {photo.path for photo in found}
+    others = [photo.path for photo in find_photos(photos) if photo.path not in taken] or sorted(taken)
+    write_int8(encoder, others[:: max(1, len(others) // calibrated_on)], out / "int8")
+    for name in sets:
+        folder = made(name, SUITES[name], found, out)
+        runs = {}
+        for each, chosen in (("as it ships", encoder), ("int8", str(out / "int8"))):
+            tell(f"{each} on {name} ...")
+            runs[each] = run_system("simsearch", folder, encoder=chosen)
+        print(tables(name, runs))
+
+
+def made(name: str, suite: Suite, photos: list[Photo], out: Path) -> Path:
+    """Return the folder of a set, made when it is not there."""
+    folder = out / name
+    if not (folder / "set.json").exists():
+        tell(f"making {name} ...")
+        make_set(photos, suite, folder)
+    return folder
+
+
+def tell(text: str) -> None:
+    """Say what is going on, beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    app()
