@@ -87,7 +87,7 @@
 
   const fill = (which, figure) => {
     const image = figure.querySelector("img");
-    at(`compare-${which}`).src = image?.src ?? "";
+    at(`compare-${which}`).replaceChildren(figure.querySelector(".frame").firstElementChild.cloneNode(true));
     const link = document.createElement("a");
     link.href = figure.querySelector("a.frame")?.href ?? "#";
     link.textContent = figure.title;
