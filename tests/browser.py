@@ -13,6 +13,8 @@ from typing import Any, Self
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+
 
 class Browser:
     """One page of a browser of its own. `errors` and `requests` collect what the page complains of and asks for."""
@@ -27,20 +29,15 @@ class Browser:
         to_child, self._out = os.pipe()
         self._in, from_child = os.pipe()
 
-        def place_pipes() -> None:
-            # Chromium reads commands on descriptor 3 and answers on 4.
-            read, write = os.dup(to_child), os.dup(from_child)
-            os.dup2(read, 3)
-            os.dup2(write, 4)
-
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run"]
         flags += ["--disable-dev-shm-usage", f"--window-size={width},{height}", f"--user-data-dir={profile}"]
+        flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
+        # Chromium reads commands on descriptor 3 and answers on 4.
         self._process = subprocess.Popen(
-            [CHROMIUM, *flags, *(["--blink-settings=preferredColorScheme=0"] if dark else []), "about:blank"],
+            ["bash", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "bash", CHROMIUM, *flags, "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=place_pipes,
-            close_fds=False,
+            pass_fds=(to_child, from_child),
         )
         os.close(to_child)
         os.close(from_child)
@@ -85,8 +82,8 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press and release a key."""
-        text = {"text": key} if len(key) == 1 else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        what = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": KEYS[key], "code": key}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **what)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def screenshot(self, path: Path) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 import siamese_search
-from siamese_search.actions import apply_plan, undo_journal
+from siamese_search.actions import apply_plan, plan_json, read_plan, undo_journal
 from siamese_search.dedupe import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import OptionError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.keeper import KeeperRules
-from siamese_search.plan import plan_json, read_plan
 from siamese_search.results import Action, ActionReport, Rule
 
 NEAR = 0.3
@@ -434,8 +433,7 @@ def test_a_journal_that_is_none_is_refused(tmp_path: Path, content: bytes) -> No
 KILLER = """
 import os, sys
 from pathlib import Path
-from siamese_search.actions import apply_plan, undo_journal
-from siamese_search.plan import read_plan
+from siamese_search.actions import apply_plan, read_plan, undo_journal
 from siamese_search.results import Action
 
 plan, action, into = sys.argv[1:]

@@ -162,7 +162,7 @@ def _write_plan(
     path: Path, found: DedupeReport, gallery: "Gallery", other: "Gallery | None", rules: "KeeperRules"
 ) -> None:
     from siamese_search.actions import journal_of  # noqa: PLC0415
-    from siamese_search.plan import plan_json  # noqa: PLC0415
+    from siamese_search.actions.plan import plan_json  # noqa: PLC0415
     from siamese_search.report.data import json_text  # noqa: PLC0415
     from siamese_search.report.output import whole_file  # noqa: PLC0415
 

@@ -61,7 +61,7 @@ def _ask(gallery: "Gallery", threshold: float | None, *, port: int, browser: boo
     import sys  # noqa: PLC0415
     import webbrowser  # noqa: PLC0415
 
-    from siamese_search.questions import Questions  # noqa: PLC0415
+    from siamese_search.web.questions import Questions  # noqa: PLC0415
     from siamese_search.web.review import review_app  # noqa: PLC0415
     from siamese_search.web.server import serve  # noqa: PLC0415
 

@@ -24,10 +24,10 @@ from siamese_search import __version__
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
 from siamese_search.images import load_thumbnail
-from siamese_search.questions import Questions
 from siamese_search.report.data import pairs_csv
 from siamese_search.report.words import human_bytes, printable
 from siamese_search.results import EmbeddingPair
+from siamese_search.web.questions import Questions
 
 _LONGEST = 1400  # pixels of a picture on the page
 _HERE = Path(__file__).parent

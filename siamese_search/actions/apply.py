@@ -1,19 +1,16 @@
-"""A plan put into practice, and taken back: every step checked just before, announced before, and killable.
-
-What is promised, and why it holds, is in docs/acting.md.
-"""
+"""A plan put into practice: every step checked just before, announced before it is done, and killable."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from siamese_search import disk
-from siamese_search.checks import Checks
-from siamese_search.errors import FolderError, OptionError, PlanError, SimsearchError
-from siamese_search.files import hash_file, lies_in, resolve_folders
+from siamese_search.actions import disk
+from siamese_search.actions.checks import Checks
+from siamese_search.actions.journal import Head, Journal, Record, State, open_journal
+from siamese_search.actions.plan import Plan, Step
+from siamese_search.errors import FolderError, OptionError, PlanError
+from siamese_search.files import lies_in, resolve_folders
 from siamese_search.gallery import Gallery
-from siamese_search.journal import Head, Journal, Record, State, open_journal
-from siamese_search.plan import Plan, Step
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]
@@ -53,58 +50,11 @@ def apply_plan(
             opened.mark_run("apply")
             for copy, state in list(opened.states.items()):
                 if state is State.BEGIN:
-                    _finish(opened, opened.steps[copy])
+                    finish(opened, opened.steps[copy])
             report = _work(plan, checks, opened, gallery.roots, progress)
             gallery.refresh(Path(copy) for copy in opened.steps)
             opened.mark_run("end")
     return report
-
-
-def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionReport:
-    """Take back every step of a journal that was done, last one first; refuse where something is in the way.
-
-    A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
-    cannot be loaded, the files are restored all the same. Raises PlanError.
-    """
-    done: list[str] = []
-    refused: list[Refused] = []
-    size = 0
-    with open_journal(path) as journal:
-        journal.mark_run("undo")
-        action = journal.head.action
-        waiting = [
-            record
-            for record in reversed(journal.steps.values())
-            if journal.states[record.copy] in {State.BEGIN, State.DONE, State.UNDOING}
-        ]
-        for count, record in enumerate(waiting, start=1):
-            if journal.states[record.copy] is State.BEGIN and not _finish(journal, record):
-                continue
-            trouble = _restore(journal, record)
-            if trouble:
-                refused.append(Refused(path=record.copy, reason=trouble))
-            else:
-                done.append(record.copy)
-                size += record.size
-            if progress:
-                progress(count, len(waiting))
-        already = sum(state is State.UNDONE for state in journal.states.values()) - len(done)
-        note = _take_back(journal)
-        journal.mark_run("end")
-    return ActionReport(
-        action=action,
-        undo=True,
-        done=tuple(done),
-        refused=tuple(refused),
-        already=already,
-        size=size,
-        journal=str(path),
-        places=(),
-        note=note,
-    )
-
-
-# -- apply
 
 
 def _work(
@@ -182,7 +132,7 @@ def _act(journal: Journal, step: Step, roots: Sequence[Path]) -> tuple[Record, s
     return record, None
 
 
-def _finish(journal: Journal, record: Record) -> bool:
+def finish(journal: Journal, record: Record) -> bool:
     """Settle a step that was announced and perhaps interrupted; tell whether it took place."""
     happened = _happened(journal.head.action, record)
     journal.mark(State.DONE if happened else State.FAILED, record.copy)
@@ -256,54 +206,3 @@ def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
         journal="",
         places=(),
     )
-
-
-# -- undo
-
-
-def _restore(journal: Journal, record: Record) -> str | None:
-    """Take one step back; return what is in the way, or None."""
-    action, copy, target = journal.head.action, Path(record.copy), Path(record.target)
-    trouble = None
-    try:
-        match action:
-            case Action.TRASH | Action.MOVE:
-                trouble = _bring_back(journal, record, copy, target)
-            case Action.HARDLINK:
-                disk.drop_part(copy)
-                if disk.same_file(copy, Path(record.keep)):
-                    journal.mark(State.UNDOING, record.copy)
-                    disk.unlink_in_place(copy, record.content_hash, mode=record.mode, mtime_ns=record.mtime_ns)
-            case Action.REFLINK:
-                pass  # the copy never stopped being a file of its own
-    except OSError as error:
-        trouble = f"cannot be restored: {error.strerror or error}"
-    if trouble is None:
-        journal.mark(State.UNDONE, record.copy)
-    return trouble
-
-
-def _bring_back(journal: Journal, record: Record, copy: Path, target: Path) -> str | None:
-    if disk.finish_transfer(target, copy, record.content_hash):
-        return None  # it was restored, by a run that was killed or by hand
-    if disk.regular_file(target) is None:
-        return f"is no longer at {target}"
-    if hash_file(target) != record.content_hash:
-        return f"was changed at {target}; move it by hand"
-    if copy.is_symlink() or copy.exists():
-        return f"another file is in its place now; what was there is at {target}"
-    journal.mark(State.UNDOING, record.copy)
-    disk.transfer(target, copy, record.content_hash)
-    disk.drop_empty_folders(target.parent)
-    return None
-
-
-def _take_back(journal: Journal) -> str:
-    """Bring the gallery in step with what was restored; return a word about it when that failed."""
-    restored = [Path(copy) for copy, state in journal.states.items() if state is State.UNDONE]
-    try:
-        with Gallery(journal.head.gallery) as gallery:
-            gallery.refresh(restored)
-    except SimsearchError as error:
-        return f"the gallery was not brought in step: {error}"
-    return ""
