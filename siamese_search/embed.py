@@ -7,23 +7,31 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import time_ns
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.decoder import Decoder
 from siamese_search.encoder import Encoder
 from siamese_search.errors import ImageError
 from siamese_search.files import content_hash
-from siamese_search.images import NO_PERMISSION, Picture, load_picture
+from siamese_search.images import CHANGED, Picture, image_errors
 from siamese_search.results import Skipped
 
 _BATCH = 4  # larger batches fall out of the CPU's caches
+_MOST_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
+_TICK_NS = 10_000_000  # of the clock by which file systems tell when a file was written
+_COARSE_TICK_NS = 2_000_000_000  # of those that keep whole seconds
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way."""
+    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way.
+
+    Not `settled` is a file written so lately that its time would not tell if it were written once more.
+    """
 
     path: Path
     vector: NDArray[np.float32]
@@ -31,6 +39,7 @@ class Embedded:
     width: int
     height: int
     format: str
+    settled: bool = True
 
 
 def embed_files(
@@ -43,10 +52,13 @@ def embed_files(
     """
     workers = workers or usable_cores()
     waiting: deque[Future[list[Embedded | Skipped]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
+    with (
+        Decoder(size=encoder.input_size, channels=encoder.channels) as decoder,
+        ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool,
+    ):
         try:
             for some in _batches(paths, batch):
-                waiting.append(pool.submit(_embed_batch, some, encoder))
+                waiting.append(pool.submit(_embed_batch, some, encoder, decoder))
                 if len(waiting) > 2 * workers:
                     yield from waiting.popleft().result()
             while waiting:
@@ -72,8 +84,8 @@ def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
         yield some
 
 
-def _embed_batch(paths: list[Path], encoder: Encoder) -> list[Embedded | Skipped]:
-    decoded = [_decode(path, encoder) for path in paths]
+def _embed_batch(paths: list[Path], encoder: Encoder, decoder: Decoder) -> list[Embedded | Skipped]:
+    decoded = [_decode(path, decoder) for path in paths]
     pixels = [entry.picture.pixels for entry in decoded if isinstance(entry, _Decoded)]
     vectors = iter(encoder.embed_pixels(np.stack(pixels)) if pixels else ())
     return [
@@ -86,6 +98,7 @@ def _embed_batch(paths: list[Path], encoder: Encoder) -> list[Embedded | Skipped
             width=entry.picture.width,
             height=entry.picture.height,
             format=entry.picture.format,
+            settled=entry.settled,
         )
         for entry in decoded
     ]
@@ -96,17 +109,38 @@ class _Decoded:
     path: Path
     content_hash: str
     picture: Picture
+    settled: bool
 
 
-def _decode(path: Path, encoder: Encoder) -> _Decoded | Skipped:
+def _decode(path: Path, decoder: Decoder) -> _Decoded | Skipped:
     try:
-        with path.open("rb") as file:
-            digest = content_hash(file)
-            file.seek(0)
-            return _Decoded(path, digest, load_picture(file, size=encoder.input_size, channels=encoder.channels))
+        with image_errors(path):
+            # A second look at a file that was being written; one that still is has to wait for the next sync.
+            return _read(path, decoder) or _read(path, decoder) or Skipped(path=str(path), reason=CHANGED)
     except ImageError as error:
         return Skipped(path=str(path), reason=error.reason)
-    except PermissionError:
-        return Skipped(path=str(path), reason=NO_PERMISSION)
-    except OSError as error:
-        return Skipped(path=str(path), reason=f"cannot be read: {error.strerror}")
+
+
+def _read(path: Path, decoder: Decoder) -> _Decoded | None:
+    """Hash and decode a file; None when it was not the same file all the while."""
+    now = time_ns()
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        if before.st_size > _MOST_BYTES:
+            raise ImageError(str(path), f"too large: {before.st_size:,} bytes, the limit is {_MOST_BYTES:,}")
+        digest = content_hash(file)
+        file.seek(0)
+        try:
+            picture = decoder.load(file)
+        except ImageError:
+            if _same_state(path.stat(), before):
+                raise
+            return None
+    if not _same_state(path.stat(), before):
+        return None
+    tick = _TICK_NS if before.st_mtime_ns % 1_000_000_000 else _COARSE_TICK_NS
+    return _Decoded(path, digest, picture, settled=abs(now - before.st_mtime_ns) > tick)
+
+
+def _same_state(one: os.stat_result, other: os.stat_result) -> bool:
+    return all(getattr(one, field) == getattr(other, field) for field in ("st_ino", "st_dev", "st_size", "st_mtime_ns"))

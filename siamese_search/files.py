@@ -1,5 +1,6 @@
 """Image files on disk: finding them in a fixed order, and telling by content whether two are the same."""
 
+import errno
 import os
 import stat
 from collections import defaultdict
@@ -39,6 +40,17 @@ def resolve_folders(folders: Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(path for path in unique if not lies_in(path, [other for other in unique if other != path]))
 
 
+def folder_trouble(folder: Path) -> str | None:
+    """Say why nothing can be found in a folder: not there, not to be listed, or empty; None when something can."""
+    try:
+        with os.scandir(folder) as listing:
+            return None if next(listing, None) else "folder is empty"
+    except (FileNotFoundError, NotADirectoryError):
+        return "folder is not there"
+    except OSError as error:
+        return f"folder cannot be listed ({error.strerror})"
+
+
 def lies_in(path: Path, folders: Iterable[Path]) -> bool:
     """Tell whether an absolute path is one of the folders or inside one; looks at the names only."""
     # By text: Path.is_relative_to costs ten times as much, and this runs for every item of a gallery.
@@ -47,7 +59,7 @@ def lies_in(path: Path, folders: Iterable[Path]) -> bool:
 
 
 def find_images(folders: Sequence[Path], *, extensions: Collection[str]) -> Iterator[ImageFile | Skipped]:
-    """Walk resolved folders by name and yield every image file, and as Skipped every folder that cannot be listed.
+    """Walk resolved folders by name and yield every image file, and as Skipped whatever cannot be looked at.
 
     A file counts by its extension (lower case, with the dot), or, whatever its name, when it begins like a JPEG, PNG,
     GIF, WebP, AVIF or HEIC. Hidden files and folders are left out, and so are links that lead back into `folders`;
@@ -84,7 +96,10 @@ def _walk(
                     subfolders.append(Path(entry.path))
                     continue
                 status = entry.stat()
-            except OSError:  # a link to nowhere, or a file that vanished meanwhile
+            except OSError as error:
+                # A link to nowhere and a file that vanished meanwhile are nothing; all else is there and out of sight.
+                if error.errno not in {errno.ENOENT, errno.ELOOP}:
+                    yield Skipped(path=entry.path, reason=f"cannot be read: {error.strerror}")
                 continue
             if stat.S_ISREG(status.st_mode) and _looks_like_image(entry, extensions):
                 yield ImageFile(path=Path(entry.path), size=status.st_size, mtime_ns=status.st_mtime_ns)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from time import thread_time
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,10 @@ MAX_PIXELS = 178_956_970  # Pillow's own error limit
 NEEDS_HEIF = "HEIC needs an extra: pip install 'siamese-search[heic]'"
 NO_PERMISSION = "permission denied"
 NO_MEMORY = "not enough memory to decode it"
-# Reasons that may vanish while the file stays the same.
-PASSING_REASONS = frozenset({NEEDS_HEIF, NO_PERMISSION, NO_MEMORY})
+CHANGED = "it changed while it was read"
+_GONE = "no such file"
+_UNREAD = "cannot be read: "
+_PASSING = frozenset({NEEDS_HEIF, NO_PERMISSION, NO_MEMORY, CHANGED, _GONE})
 
 # Pillow warns at half of its error limit and fails at twice `MAX_IMAGE_PIXELS`. With this value it still guards the
 # frames inside GIF and ICO files, and leaves the one refusal that counts, and its wording, to `_refuse_bomb`.
@@ -31,6 +34,12 @@ Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 # Left out: formats that Pillow only names but cannot draw, and EPS, which would run a stranger's program.
 _UNDRAWABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+# Decoded piece by piece by decoders that every browser relies on; all other formats count as risky.
+_ORDINARY = ("JPEG", "PNG", "GIF", "WEBP")
+_ORDINARY_PIXELS = 32_000_000  # as they are decoded; beyond it takes hundreds of megabytes
+_ORDINARY_PROGRESSIVE = 4_000_000  # of a progressive JPEG, which may have thousands of scans
+_ORDINARY_SECONDS = 3.0  # of one core
+_BLOCK = 4096
 _HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
@@ -58,6 +67,10 @@ class Picture:
     format: str
 
 
+class RiskyPictureError(Exception):
+    """A picture better decoded in a process of its own: a rarer format, very large, or slow. Never reaches a user."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Decoded:
     """A first frame in mode L, LA, RGB or RGBA, still to be turned; `width` and `height` as shown."""
@@ -70,15 +83,21 @@ class _Decoded:
 
 
 def load_picture(
-    source: Path | BinaryIO, *, size: int | None = None, channels: Literal[1, 3] = 3, max_pixels: int = MAX_PIXELS
+    source: Path | BinaryIO,
+    *,
+    size: int | None = None,
+    channels: Literal[1, 3] = 3,
+    max_pixels: int = MAX_PIXELS,
+    careful: bool = False,
 ) -> Picture:
     """Decode an image file, squashed to `(size, size)` by bicubic resampling when `size` is given.
 
     Of animations and multi-page files the first frame counts. Raises ImageError, and nothing else, for whatever is
     wrong with the file; so also for more than `max_pixels` pixels. Pillow's limits make values above twice MAX_PIXELS
-    no different from it. A JPEG may be decoded at a fraction of its resolution, never below twice `size`.
+    no different from it. A JPEG may be decoded at a fraction of its resolution, never below twice `size`. `careful`
+    decodes only what can neither take long nor much memory; anything else raises RiskyPictureError.
     """
-    with _decoded(source, least=2 * size if size else None, max_pixels=max_pixels) as decoded:
+    with _decoded(source, least=2 * size if size else None, max_pixels=max_pixels, careful=careful) as decoded:
         image = decoded.image if size is None else decoded.image.resize((size, size), Image.Resampling.BICUBIC)
         image = _upright(_on_white(image), decoded.orientation).convert("RGB" if channels == 3 else "L")  # noqa: PLR2004
         pixels = np.array(image).reshape(image.height, image.width, channels)
@@ -101,6 +120,11 @@ def same_pixels(first: Path, second: Path) -> bool:
     return np.array_equal(load_picture(first).pixels, load_picture(second).pixels)
 
 
+def is_passing(reason: str) -> bool:
+    """Tell whether a reason why a picture was skipped may vanish while its file stays the same."""
+    return reason in _PASSING or reason.startswith(_UNREAD)
+
+
 @cache
 def picture_extensions() -> frozenset[str]:
     """Return the extensions, lower case with the dot, of the files that can be decoded here, HEIC always among them."""
@@ -116,13 +140,17 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _decoded(source: Path | BinaryIO, *, least: int | None, max_pixels: int) -> Iterator[_Decoded]:
+def _decoded(
+    source: Path | BinaryIO, *, least: int | None, max_pixels: int, careful: bool = False
+) -> Iterator[_Decoded]:
     """Open and decode; an error here or in the body of the `with` becomes an ImageError."""
-    with _errors_of(source), _open(source) as opened:
+    with image_errors(source), _open_ordinary(source) if careful else _open(source) as opened:
         _refuse_bomb(opened, max_pixels)
         size = opened.size
         # draft() makes libjpeg leave out detail that resizing would throw away; it never goes below the size asked for.
         drafted = least is not None and opened.draft(None, (least, least)) is not None
+        if careful and not _is_small(opened):
+            raise RiskyPictureError
         opened.load()
         orientation = _orientation(opened)
         # Pillow turns some formats while loading (TIFF), so the size counts as it is now, unless draft() shrank it.
@@ -141,6 +169,37 @@ def _open(source: Path | BinaryIO) -> ImageFile.ImageFile:
         if not _is_heif(source):
             raise
         return Image.open(source, formats=("HEIF",))
+
+
+def _open_ordinary(source: Path | BinaryIO) -> ImageFile.ImageFile:
+    try:
+        return Image.open(cast("BinaryIO", _Paced(source)), formats=_ORDINARY)
+    except UnidentifiedImageError:
+        raise RiskyPictureError from None
+
+
+def _is_small(image: Image.Image) -> bool:
+    limit = _ORDINARY_PROGRESSIVE if "progressive" in image.info else _ORDINARY_PIXELS
+    return image.width * image.height <= limit
+
+
+class _Paced:
+    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work."""
+
+    def __init__(self, source: Path | BinaryIO) -> None:
+        file = BytesIO(source.read_bytes()) if isinstance(source, Path) else source
+        self.name = getattr(file, "name", "")
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self._read = file.read
+        self._reads = 0
+        self._until = thread_time() + _ORDINARY_SECONDS
+
+    def read(self, size: int = -1) -> bytes:
+        self._reads += 1
+        # Decoders read blocks, parsers of headers a few bytes at a time: those need not ask for the time at each.
+        if (size > _BLOCK or self._reads % 256 == 0) and thread_time() > self._until:
+            raise RiskyPictureError
+        return self._read(size)
 
 
 def _is_heif(source: Path | BinaryIO) -> bool:
@@ -226,15 +285,17 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-class _Refused(Exception):  # noqa: N818  not an error of its own: it carries a reason to `_errors_of`
+class _Refused(Exception):  # noqa: N818  not an error of its own: it carries a reason to `image_errors`
     pass
 
 
 @contextmanager
-def _errors_of(source: Path | BinaryIO) -> Iterator[None]:
-    """Turn whatever a decoder raises into an ImageError with a reason for people."""
+def image_errors(source: Path | BinaryIO) -> Iterator[None]:
+    """Turn whatever opening, reading or decoding a picture raises into an ImageError with a reason for people."""
     try:
         yield
+    except (ImageError, RiskyPictureError):
+        raise
     except Exception as error:  # decoders meet broken files with every exception there is
         name = source if isinstance(source, Path) else getattr(source, "name", "image data")
         raise ImageError(str(name), _reason(error, source)) from error
@@ -245,7 +306,7 @@ def _reason(error: Exception, source: Path | BinaryIO) -> str:  # noqa: PLR0911 
         case _Refused():
             return str(error)
         case FileNotFoundError():
-            return "no such file"
+            return _GONE
         case PermissionError():
             return NO_PERMISSION
         case IsADirectoryError():
@@ -257,6 +318,8 @@ def _reason(error: Exception, source: Path | BinaryIO) -> str:  # noqa: PLR0911 
             return _too_large(f"{int(pixels[1]):,}" if pixels else "too many", MAX_PIXELS)
         case UnidentifiedImageError():
             return "the file is empty" if _is_empty(source) else "not an image that can be read"
+        case OSError(errno=int(), strerror=str(words)):
+            return f"{_UNREAD}{words}"
         case OSError() if "truncated" in str(error).lower():
             return "the file is cut short"
         case _:

@@ -209,7 +209,7 @@ class DedupeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """What `index` did. `seconds` is wall time, `index` the gallery folder."""
+    """What `index` did. `seconds` is wall time, `index` the gallery folder; `stopped`: it was told to end early."""
 
     added: int
     changed: int
@@ -220,6 +220,7 @@ class SyncReport:
     images: int
     seconds: float
     index: str
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ def test_bad_pictures_do_not_stop_the_others(photos: Path, encoder: Encoder) -> 
     results = list(embed_files(paths, encoder))
     assert results[:3] == [
         Skipped(path=str(paths[0]), reason="not an image that can be read"),
-        Skipped(path=str(paths[1]), reason="cannot be read: No such file or directory"),
-        Skipped(path=str(paths[2]), reason="cannot be read: Is a directory"),
+        Skipped(path=str(paths[1]), reason="no such file"),
+        Skipped(path=str(paths[2]), reason="is a folder, not an image file"),
     ]
     assert isinstance(results[3], Embedded)
     assert list(embed_files(paths[:3], encoder, batch=2)) == results[:3]

@@ -20,7 +20,7 @@ import siamese_search
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, ImageError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity
+from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, SkippedFile
 from siamese_search.images import NO_PERMISSION
 from siamese_search.results import CalibrationRow, SyncReport, Threshold, ThresholdSource
 
@@ -161,10 +161,10 @@ def test_passing_troubles_are_tried_again(gallery: Gallery, photos: Path) -> Non
     bad = photos / "bad.jpg"
     bad.write_bytes(b"no picture")
     gallery.sync([photos])
-    gallery.close()
-    with sqlite3.connect(gallery.folder / "gallery.db") as database:
-        database.execute("UPDATE skipped SET reason = ?", (NO_PERMISSION,))
-    database.close()
+    catalogue = Catalogue(gallery.folder / "gallery.db")
+    with catalogue.transaction():
+        catalogue.skip(SkippedFile(file=catalogue.skipped()[0].file, reason=NO_PERMISSION))
+    catalogue.close()
     tried: list[int] = []
     report = gallery.sync([photos], progress=lambda done, _total: tried.append(done))
     assert tried == [1]
@@ -289,13 +289,20 @@ def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str
     elif damage == "flipped":
         path.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
     else:
-        os.utime(photos / "coffee.png", (1, 1))
+        data = (photos / "ihc.png").read_bytes()
+        (photos / "ihc.png").unlink()
         Gallery(gallery.folder).sync([photos])
-        assert path.read_bytes() != whole
-        path.write_bytes(whole)
-    fresh = Gallery(gallery.folder, encoder=gallery.encoder)
+        old = path.read_bytes()
+        (photos / "ihc.png").write_bytes(data)
+        Gallery(gallery.folder).sync([photos])
+        path.write_bytes(old)
+    told: list[str] = []
+    fresh = Gallery(gallery.folder, encoder=gallery.encoder, notice=told.append)
     assert fresh.search(photos / "coffee.png") == expected
-    assert path.stat().st_size == len(whole)
+    words = {"missing": "missing", "empty": "damaged", "flipped": "damaged", "old": "out of date"}
+    assert told == [f"{path}: was {words[damage]}; built anew from gallery.db"]
+    Gallery(gallery.folder, encoder=gallery.encoder, notice=told.append).search(photos / "coffee.png")
+    assert len(told) == 1
 
 
 def test_the_index_follows_another_process(gallery: Gallery, photos: Path, sample: Sample) -> None:
@@ -371,7 +378,7 @@ def test_other_peoples_folders_are_left_alone(photos: Path, encoder: Encoder) ->
 
 def test_a_busy_gallery_is_told(gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process writes for long, the message says so."""
-    monkeypatch.setattr("siamese_search.gallery.catalogue._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("siamese_search.gallery.database.BUSY_SECONDS", 0.05)
     gallery.close()
     (photos / "coffee.png").unlink()
     writer = sqlite3.connect(gallery.folder / "gallery.db", isolation_level=None)

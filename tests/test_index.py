@@ -112,7 +112,7 @@ def saved(tmp_path: Path) -> Path:
 def test_a_saved_index_answers_the_same(saved: Path) -> None:
     """Saving and loading keeps every answer and leaves no other file behind."""
     vectors = unit(np.random.default_rng(0).normal(size=(20, 8)))
-    loaded = VectorIndex.load(saved, generation=7)
+    loaded = VectorIndex.load(saved, generation=7, count=20, dim=8)
     assert loaded.search(vectors, k=4) == VectorIndex.build(np.arange(20), vectors, generation=7).search(vectors, k=4)
     assert list(saved.parent.iterdir()) == [saved]
 
@@ -125,7 +125,7 @@ def test_every_flipped_byte_is_noticed(saved: Path) -> None:
         damaged[place] ^= 0x10
         saved.write_bytes(damaged)
         try:
-            loaded = VectorIndex.load(saved, generation=7)
+            loaded = VectorIndex.load(saved, generation=7, count=20, dim=8)
         except StaleIndexError:
             continue
         assert place < whole.index(b"\n"), "only the words of the header may change without harm"
@@ -137,24 +137,41 @@ def test_cut_files_are_refused(saved: Path, length: int) -> None:
     """A file cut short at any point, or missing, is stale."""
     saved.write_bytes(saved.read_bytes()[:length])
     with pytest.raises(StaleIndexError):
-        VectorIndex.load(saved, generation=7)
+        VectorIndex.load(saved, generation=7, count=20, dim=8)
     saved.unlink()
     with pytest.raises(StaleIndexError):
-        VectorIndex.load(saved, generation=7)
+        VectorIndex.load(saved, generation=7, count=20, dim=8)
 
 
 def test_other_generations_are_refused(saved: Path) -> None:
     """An index older or newer than the catalogue is stale."""
     for generation in (6, 8):
         with pytest.raises(StaleIndexError):
-            VectorIndex.load(saved, generation=generation)
+            VectorIndex.load(saved, generation=generation, count=20, dim=8)
 
 
 def test_a_failed_save_keeps_the_old_file(saved: Path) -> None:
     """When the new file cannot be written the old one stays, and nothing else is left."""
     old = saved.read_bytes()
-    index = VectorIndex.load(saved, generation=7)
+    index = VectorIndex.load(saved, generation=7, count=20, dim=8)
     with pytest.raises(OSError, match="name too long"):
         index.save(saved.with_name("x" * 300))
     assert saved.read_bytes() == old
     assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_forged_file_is_refused(saved: Path) -> None:
+    """A right checksum is not enough: another number of pictures, ids out of order and numbers like NaN are refused."""
+    for count, dim in ((21, 8), (19, 8), (20, 9), (10, 17), (1 << 40, 8)):
+        with pytest.raises(StaleIndexError):
+            VectorIndex.load(saved, generation=7, count=count, dim=dim)
+    vectors = unit(np.random.default_rng(0).normal(size=(20, 8)))
+    for ids, broken in (
+        (np.arange(20)[::-1].copy(), vectors),
+        (np.zeros(20, np.int64), vectors),
+        (np.arange(20), vectors * np.float32("nan")),
+        (np.arange(20), vectors * 3),
+    ):
+        VectorIndex.build(ids, broken, generation=7).save(saved)
+        with pytest.raises(StaleIndexError, match="damaged"):
+            VectorIndex.load(saved, generation=7, count=20, dim=8)

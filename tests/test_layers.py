@@ -18,6 +18,7 @@ LAYERS = (
     {"errors"},
     {"results"},
     {"images", "files"},
+    {"decoder"},
     {"encoder"},
     {"embed"},
     {"gallery", "keeper", "relation"},
@@ -31,7 +32,7 @@ OWNERS = {
     "torch": {"encoder/network.py", "encoder/export.py", "encoder/runtime.py", "training/"},
     "PIL": {"images.py", "training/", "report/", "demo.py"},
     "matplotlib": {"training/", "report/"},
-    "sqlite3": {"gallery/catalogue.py"},
+    "sqlite3": {"gallery/database.py", "gallery/rescue.py"},
     "typer": {"cli/"},
 }
 

@@ -1,10 +1,9 @@
-"""The catalogue of a gallery: one SQLite file that is the single truth about its pictures and their embeddings."""
+"""The catalogue of a gallery: the single truth about its pictures and their embeddings, in one SQLite file."""
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from siamese_search.embed import Embedded
 from siamese_search.errors import GalleryError
 from siamese_search.files import lies_in
+from siamese_search.gallery.database import Database
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -25,54 +25,9 @@ from siamese_search.results import (
     ThresholdSource,
 )
 
-FORMAT = 1
-_BUSY_SECONDS = 10.0
-
-# Paths are BLOBs, since a file name is bytes and need not be UTF-8. Ids are never used twice (AUTOINCREMENT), so an
-# index that is one generation behind cannot name the wrong picture. Embeddings lie apart: syncing reads only items.
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
-CREATE TABLE items (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    root INTEGER NOT NULL REFERENCES roots (id),
-    path BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    content_hash TEXT NOT NULL,
-    width INTEGER NOT NULL,
-    height INTEGER NOT NULL,
-    format TEXT NOT NULL,
-    UNIQUE (root, path)
-);
-CREATE TABLE embeddings (
-    item INTEGER PRIMARY KEY REFERENCES items (id) ON DELETE CASCADE,
-    vector BLOB NOT NULL
-);
-CREATE TABLE skipped (
-    root INTEGER NOT NULL REFERENCES roots (id),
-    path BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    PRIMARY KEY (root, path)
-) WITHOUT ROWID;
-"""
-# What a person said about two contents, the lesser hash first: 0 the same picture, 1 different ones.
-_REVIEWED = """
-CREATE TABLE IF NOT EXISTS reviewed (
-    first TEXT NOT NULL,
-    second TEXT NOT NULL,
-    label INTEGER NOT NULL CHECK (label IN (0, 1)),
-    time REAL NOT NULL,
-    PRIMARY KEY (first, second),
-    CHECK (first < second)
-) WITHOUT ROWID;
-"""
-_ITEM = """
-SELECT items.id, roots.path, items.path, size, mtime_ns, content_hash, width, height, format
-FROM items JOIN roots ON roots.id = items.root
-"""
+_DIMS = range(2, 4097)
+_UNIT = 1e-3  # how far from 1 a squared length may be
+_AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +54,9 @@ class SkippedFile:
 
 
 class Catalogue:
-    """An open gallery.db. All methods raise GalleryError when the file is damaged, or locked by another process.
+    """An open gallery.db. All methods raise GalleryError when the file is damaged, locked, or cannot be written.
 
-    Writing methods belong inside `with catalogue.transaction():`, which is atomic and counts the generation up.
+    Writing methods belong inside `with catalogue.transaction():`, which is atomic.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,307 +64,300 @@ class Catalogue:
             raise GalleryError(
                 f"{path.parent}: no gallery here; make one with: simsearch index FOLDER --index {path.parent}"
             )
-        self._path = path
-        with _guarded(path):
-            self._connection = _connect(path)
-        try:
-            self._check_format()
-        except GalleryError:
-            self.close()
-            raise
+        self._database = Database(path)
 
     @classmethod
     def create(cls, path: Path, encoder: EncoderIdentity, threshold: Threshold) -> Self:
-        """Make a new, empty catalogue in an existing folder."""
-        meta = {
-            "format": str(FORMAT),
-            "generation": "0",
-            "encoder": json.dumps(asdict(encoder)),
-            "threshold": json.dumps(asdict(threshold)),
-        }
-        with _guarded(path), closing(_connect(path)) as connection:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} {_REVIEWED}")
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")  # last: until here a kill leaves an empty file behind
+        """Make a new, empty catalogue in an existing folder, whole or not at all."""
+        meta = {"encoder": json.dumps(asdict(encoder)), "threshold": json.dumps(asdict(threshold))}
+        Database.create(path, meta).close()
         return cls(path)
 
     @staticmethod
     def exists(path: Path) -> bool:
-        """Tell whether there is a catalogue; an empty file is the rest of one that was never finished."""
-        return path.is_file() and path.stat().st_size > 0
+        """Tell whether there is a catalogue; an empty file is none."""
+        return Database.exists(path)
 
     def close(self) -> None:
         """Close the file; the catalogue is unusable afterwards."""
-        self._connection.close()
+        self._database.close()
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """Let everything read inside belong to one moment, whatever another process commits meanwhile."""
+        return self._database.snapshot()
 
     # -- reading
 
     @property
     def generation(self) -> int:
-        """A number that grows with every committed change."""
-        return int(self._meta("generation"))
+        """A number that stands for the embeddings in here: another one as soon as one of them is another."""
+        return self._database.tally("embeddings")[1]
 
     @property
     def encoder(self) -> EncoderIdentity:
         """The encoder that made every embedding in here."""
-        return EncoderIdentity(**json.loads(self._meta("encoder")))
+        values = self._meta("encoder")
+        try:
+            identity = EncoderIdentity(**values)
+        except TypeError as error:
+            raise self._database.damaged(error) from error
+        texts = identity.name, identity.location, identity.fingerprint
+        if identity.dim not in _DIMS or not all(isinstance(text, str) for text in texts):
+            raise self._database.damaged("an impossible encoder")
+        return identity
 
     @property
     def threshold(self) -> Threshold:
         """The threshold in force."""
-        values = json.loads(self._meta("threshold"))
-        return Threshold(**{**values, "source": ThresholdSource(values["source"])})
+        values = self._meta("threshold")
+        try:
+            threshold = Threshold(**{**values, "source": ThresholdSource(values["source"])})
+            possible = 0 <= threshold.distance <= 2  # noqa: PLR2004  unit vectors are no further apart
+        except (TypeError, KeyError, ValueError) as error:
+            raise self._database.damaged(error) from error
+        if not possible:
+            raise self._database.damaged("an impossible threshold")
+        return threshold
 
     @property
     def calibration(self) -> Calibration | None:
         """How the threshold in force was found; None while it is the encoder's own."""
-        rows = self._rows("SELECT value FROM meta WHERE key = 'calibration'")
-        if not rows:
+        values = self._meta("calibration", optional=True)
+        if not values:
             return None
-        values = json.loads(rows[0][0])
-        table = tuple(CalibrationRow(**row) for row in values["table"])
-        return Calibration(**{**values, "threshold": self.threshold, "table": table})
+        try:
+            table = tuple(CalibrationRow(**row) for row in values["table"])
+            return Calibration(**{**values, "threshold": self.threshold, "table": table})
+        except (TypeError, KeyError) as error:
+            raise self._database.damaged(error) from error
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""
-        return tuple(sorted(_path(root) for (root,) in self._rows("SELECT path FROM roots")))
+        return tuple(sorted(self._roots().values()))
 
     def count(self) -> int:
         """Return the number of items."""
-        return int(self._rows("SELECT count(*) FROM items")[0][0])
+        return self._database.tally("items")[0]
 
     def items(self) -> list[Item]:
         """Return all items in the order of their ids."""
-        return [_item(row) for row in self._rows(f"{_ITEM} ORDER BY items.id")]
+        with self.snapshot():
+            roots = self._roots()
+            items = [self._item(row, roots) for row in self._database.scan("items")]
+        if len({item.path for item in items}) != len(items):
+            raise self._database.damaged("a picture is in it twice")
+        return items
 
     def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
         """Return the named items; ids that are not there are left out."""
-        found = {}
-        for start in range(0, len(ids), 500):  # SQLite limits the number of placeholders
-            some = ids[start : start + 500]
-            marks = ",".join("?" * len(some))
-            found.update({row[0]: _item(row) for row in self._rows(f"{_ITEM} WHERE items.id IN ({marks})", some)})
-        return found
+        with self.snapshot():
+            roots = self._roots()
+            return {row[0]: self._item(row, roots) for row in self._by_key("items", "id", ids)}
 
     def skipped(self) -> list[SkippedFile]:
         """Return the files that could not be embedded, by path."""
-        rows = self._rows(
-            "SELECT roots.path, skipped.path, size, mtime_ns, reason FROM skipped JOIN roots ON roots.id = skipped.root"
-        )
-        entries = [
-            SkippedFile(file=ImageFile(path=_path(root, path), size=size, mtime_ns=mtime_ns), reason=reason)
-            for root, path, size, mtime_ns, reason in rows
-        ]
+        with self.snapshot():
+            roots = self._roots()
+            entries = [
+                SkippedFile(
+                    file=ImageFile(path=self._path(path, roots.get(root)), size=size, mtime_ns=mtime_ns), reason=reason
+                )
+                for root, path, size, mtime_ns, reason in self._database.scan("skipped")
+            ]
         return sorted(entries, key=lambda entry: entry.file.path)
 
     def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
         """Return all ids in ascending order, their embeddings `(n, dim)`, and the generation both belong to."""
-        dim = self.encoder.dim
-        with _guarded(self._path):
-            self._connection.execute("BEGIN")  # one snapshot, whatever another process commits meanwhile
-            try:
-                generation, count = self.generation, self._rows("SELECT count(*) FROM embeddings")[0][0]
-                ids = np.empty(count, np.int64)
-                vectors = np.empty((count, dim), np.float32)
-                cursor = self._connection.execute("SELECT item, vector FROM embeddings ORDER BY item")
-                for row, (item, blob) in enumerate(cursor):
-                    if len(blob) != 4 * dim:
-                        raise sqlite3.DatabaseError(f"embedding of item {item} has {len(blob)} bytes, not {4 * dim}")
-                    ids[row] = item
-                    vectors[row] = np.frombuffer(blob, "<f4")
-            finally:
-                self._connection.execute("COMMIT")
+        database = self._database
+        with self.snapshot():
+            dim = self.encoder.dim
+            count, generation = database.tally("embeddings")
+            if count * 4 * dim > database.size:  # before anything is allocated by it
+                raise database.damaged("more embeddings than the file can hold")
+            ids = np.empty(count, np.int64)
+            vectors = np.empty((count, dim), np.float32)
+            for row, (item, blob) in enumerate(database.scan("embeddings")):
+                ids[row] = item
+                vectors[row] = self._vector(item, blob, dim)
         return ids, vectors, generation
 
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
-        blobs: dict[int, bytes] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            marks = ",".join("?" * len(some))
-            blobs.update(self._rows(f"SELECT item, vector FROM embeddings WHERE item IN ({marks})", some))  # noqa: S608
         dim = self.encoder.dim
-        return np.frombuffer(b"".join(blobs[item] for item in ids), "<f4").reshape(len(ids), dim)
+        found = {item: self._vector(item, blob, dim) for item, blob in self._by_key("embeddings", "item", ids)}
+        vectors = np.empty((len(ids), dim), np.float32)
+        for row, item in enumerate(ids):
+            vectors[row] = found[item]
+        return vectors
 
     # -- writing
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit everything done inside, or, when anything is raised, nothing."""
-        with _guarded(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._connection.rollback()
-                raise
+        return self._database.transaction()
 
     def set_calibration(self, calibration: Calibration) -> None:
         """Put a threshold in force, with the table that it is a row of."""
         values = {"calibration": asdict(calibration), "threshold": asdict(calibration.threshold)}
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
-        )
+        for key, value in values.items():
+            self._database.put("meta", (key, json.dumps(value)))
 
     def add_root(self, folder: Path) -> None:
         """Make sure that `folder` lies in a root; roots inside it become part of it."""
-        roots = self.roots()
-        if lies_in(folder, roots):
+        roots = self._roots()
+        if lies_in(folder, roots.values()):
             return
-        inner = [root for root in roots if lies_in(root, [folder])]
-        (new,) = self._connection.execute(
-            "INSERT INTO roots (path) VALUES (?) RETURNING id", (os.fsencode(folder),)
-        ).fetchone()
-        for root in inner:
-            ((old,),) = self._rows("SELECT id FROM roots WHERE path = ?", (os.fsencode(root),))
-            prefix = os.fsencode(root.relative_to(folder).as_posix()) + b"/"
-            for table in ("items", "skipped"):
-                paths = self._rows(f"SELECT path FROM {table} WHERE root = ?", (old,))  # noqa: S608  our own names
-                self._connection.executemany(
-                    f"UPDATE {table} SET root = ?, path = ? WHERE root = ? AND path = ?",  # noqa: S608
-                    [(new, prefix + path, old, path) for (path,) in paths],
-                )
-            self._connection.execute("DELETE FROM roots WHERE id = ?", (old,))
+        new = max(roots, default=0) + 1
+        self._database.put("roots", (new, os.fsencode(folder)))
+        for old, root in roots.items():
+            if lies_in(root, [folder]):
+                prefix = os.fsencode(root.relative_to(folder).as_posix()) + b"/"
+                for row in self._database.select("items", "root = ?", (old,)):
+                    self._database.put("items", (row[0], new, prefix + row[2], *row[3:]))
+                for row in self._database.select("skipped", "root = ?", (old,)):
+                    self._database.put("skipped", (new, prefix + row[1], *row[2:]))
+                self._database.delete("skipped", "root = ?", [(old,)])
+                self._database.delete("roots", "id = ?", [(old,)])
+
+    def move_root(self, old: Path, new: Path) -> None:
+        """Record that everything under a root lies in another folder now, in the same order inside."""
+        number = next(number for number, root in self._roots().items() if root == old)
+        self._database.put("roots", (number, os.fsencode(new)))
+
+    def drop_roots(self, roots: Iterable[Path]) -> None:
+        """Forget roots; nothing may be left under them."""
+        self._database.delete("roots", "path = ?", [(os.fsencode(root),) for root in roots])
 
     def put(self, file: ImageFile, embedded: Embedded) -> None:
         """Add the picture at `file.path`, or replace what was known of it; its id stays the same."""
         place = self._place(file.path)
-        columns = (
-            *place,
-            file.size,
-            file.mtime_ns,
-            embedded.content_hash,
-            embedded.width,
-            embedded.height,
-            embedded.format,
-        )
-        (item,) = self._connection.execute(
-            "INSERT INTO items (root, path, size, mtime_ns, content_hash, width, height, format)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (root, path) DO UPDATE SET size = excluded.size,"
-            " mtime_ns = excluded.mtime_ns, content_hash = excluded.content_hash, width = excluded.width,"
-            " height = excluded.height, format = excluded.format RETURNING id",
-            columns,
-        ).fetchone()
-        blob = embedded.vector.astype("<f4").tobytes()
-        self._connection.execute("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", (item, blob))
-        self._connection.execute("DELETE FROM skipped WHERE root = ? AND path = ?", place)
+        known = self._database.rows("SELECT id FROM items WHERE root = ? AND path = ?", place)
+        item = known[0][0] if known else self._next_id()
+        about = embedded.content_hash, embedded.width, embedded.height, embedded.format
+        self._database.put("items", (item, *place, file.size, file.mtime_ns, *about))
+        self._database.put("embeddings", (item, embedded.vector.astype("<f4").tobytes()))
+        self._database.delete("skipped", "root = ? AND path = ?", [place])
+
+    def copy(self, original: int, file: ImageFile) -> bool:
+        """Add the picture at `file.path`, whose content is that of an item; tell whether that item was still there."""
+        rows = self._database.select("items", "id = ?", (original,))
+        vectors = self._database.select("embeddings", "item = ?", (original,))
+        if not (rows and vectors):
+            return False
+        place, item = self._place(file.path), self._next_id()
+        self._database.put("items", (item, *place, file.size, file.mtime_ns, *rows[0][5:]))
+        self._database.put("embeddings", (item, vectors[0][1]))
+        self._database.delete("skipped", "root = ? AND path = ?", [place])
+        return True
 
     def move(self, item: int, file: ImageFile) -> None:
         """Record where an item's unchanged content is now, and its size and time there."""
-        self._connection.execute(
-            "UPDATE items SET root = ?, path = ?, size = ?, mtime_ns = ? WHERE id = ?",
-            (*self._place(file.path), file.size, file.mtime_ns, item),
-        )
+        place = self._place(file.path)
+        for row in self._database.select("items", "id = ?", (item,)):
+            self._database.put("items", (item, *place, file.size, file.mtime_ns, *row[5:]))
+        self._database.delete("skipped", "root = ? AND path = ?", [place])
 
     def remove(self, items: Iterable[int]) -> None:
         """Forget items and their embeddings."""
-        self._connection.executemany("DELETE FROM items WHERE id = ?", [(item,) for item in items])
+        keys = [(item,) for item in items]
+        self._database.delete("embeddings", "item = ?", keys)
+        self._database.delete("items", "id = ?", keys)
+
+    def remove_path(self, path: Path) -> None:
+        """Forget the item at a path, if there is one."""
+        known = self._database.rows("SELECT id FROM items WHERE root = ? AND path = ?", self._place(path))
+        self.remove(item for (item,) in known)
 
     def skip(self, entry: SkippedFile) -> None:
-        """Record that a file cannot be embedded; an item at its path is forgotten."""
-        place = self._place(entry.file.path)
-        self._connection.execute("DELETE FROM items WHERE root = ? AND path = ?", place)
-        self._connection.execute(
-            "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)",
-            (*place, entry.file.size, entry.file.mtime_ns, entry.reason),
-        )
+        """Record that a file cannot be embedded."""
+        reason = entry.reason.encode("utf-8", "backslashreplace").decode()
+        self._database.put("skipped", (*self._place(entry.file.path), entry.file.size, entry.file.mtime_ns, reason))
 
     def unskip(self, paths: Iterable[Path]) -> None:
         """Forget skipped files."""
-        self._connection.executemany(
-            "DELETE FROM skipped WHERE root = ? AND path = ?", [self._place(path) for path in paths]
-        )
+        self._database.delete("skipped", "root = ? AND path = ?", [self._place(path) for path in paths])
 
-    # -- what a person said about pairs; no part of the generation, since the index does not depend on it
+    # -- what a person said about pairs
 
     def reviewed(self) -> list[tuple[str, str, int, float]]:
         """Return the answers as (lesser hash, greater hash, label, seconds since 1970), oldest first."""
-        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'reviewed'"):
-            return []
-        return self._rows("SELECT first, second, label, time FROM reviewed ORDER BY time, first, second")
+        rows = [(first, second, label, time) for first, second, label, time in self._database.scan("reviewed")]
+        return sorted(rows, key=lambda row: (row[3], row[0], row[1]))
 
     def review(self, hashes: tuple[str, str], label: int, *, time: float) -> None:
         """Store an answer at once, in place of an earlier one about the same two contents."""
-        with _guarded(self._path):
-            self._connection.execute(_REVIEWED)
-            self._connection.execute(
-                "INSERT OR REPLACE INTO reviewed VALUES (?, ?, ?, ?)", (*sorted(hashes), label, time)
-            )
+        with self.transaction():
+            self._database.put("reviewed", (*sorted(hashes), int(label), float(time)))
 
     def unreview(self, hashes: tuple[str, str]) -> None:
         """Take an answer back at once."""
-        if self.reviewed():
-            with _guarded(self._path):
-                self._connection.execute("DELETE FROM reviewed WHERE first = ? AND second = ?", sorted(hashes))
+        with self.transaction():
+            self._database.delete("reviewed", "first = ? AND second = ?", [sorted(hashes)])
 
     # -- inside
 
-    def _check_format(self) -> None:
-        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'meta'"):
-            raise _damaged(self._path, "another program's database")
-        found = int(self._meta("format"))
-        if found > FORMAT:
-            raise GalleryError(
-                f"{self._path}: written in format {found}, this version reads up to {FORMAT}; upgrade simsearch"
-            )
+    def _meta(self, key: str, *, optional: bool = False) -> dict[str, Any]:
+        text = self._database.meta(key)
+        if text is None and optional:
+            return {}
+        try:
+            values = json.loads(text or "")
+        except (ValueError, RecursionError) as error:
+            raise self._database.damaged(f"no {key} in it") from error
+        if not isinstance(values, dict):
+            raise self._database.damaged(f"no {key} in it")
+        return values
 
-    def _meta(self, key: str) -> str:
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
-        if not rows:
-            raise _damaged(self._path, f"no {key} in it")
-        return str(rows[0][0])
+    def _by_key(self, table: str, key: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            yield from self._database.select(table, f"{key} IN ({','.join('?' * len(some))})", some)
 
-    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with _guarded(self._path):
-            return self._connection.execute(query, values).fetchall()
+    def _roots(self) -> dict[int, Path]:
+        return {number: self._path(path) for number, path in self._database.scan("roots")}
 
     def _place(self, path: Path) -> tuple[int, bytes]:
-        for root, folder in self._rows("SELECT id, path FROM roots"):
-            if lies_in(path, [_path(folder)]):
-                return root, os.fsencode(path.relative_to(_path(folder)).as_posix())
+        for root, folder in self._roots().items():
+            if lies_in(path, [folder]):
+                return root, os.fsencode(path.relative_to(folder).as_posix())
         raise ValueError(f"{path} lies in none of the gallery's roots")
 
+    def _next_id(self) -> int:
+        """Return the id after the greatest that was ever given."""
+        greatest = self._database.rows("SELECT seq FROM sqlite_sequence WHERE name = 'items'")
+        return int(greatest[0][0]) + 1 if greatest else 1
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
-    # With a write-ahead log this survives a kill; a power cut may cost the last batches, never the file.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
+    def _item(self, row: tuple[Any, ...], roots: dict[int, Path]) -> Item:
+        item, root, path, size, mtime_ns, content_hash, width, height, format_ = row
+        numbers, texts = (size, mtime_ns, width, height), (content_hash, format_)
+        if not (all(isinstance(value, int) for value in numbers) and all(isinstance(value, str) for value in texts)):
+            raise self._database.damaged(f"item {item} is none")
+        return Item(
+            id=item,
+            path=self._path(path, roots.get(root)),
+            size=size,
+            mtime_ns=mtime_ns,
+            content_hash=content_hash,
+            width=width,
+            height=height,
+            format=format_,
+        )
 
+    def _path(self, path: bytes, root: Path | None = Path()) -> Path:
+        """Return a stored path, which must not lead out of its root, whoever wrote the catalogue."""
+        absolute = root == Path()
+        if (
+            root is None
+            or not isinstance(path, bytes)
+            or b"\0" in path
+            or path.startswith(b"/") != absolute
+            or (b"." in path and not {b".", b".."}.isdisjoint(path.split(b"/")))
+        ):
+            raise self._database.damaged(f"the path {path!r} leads out of the gallery's folders")
+        return root / os.fsdecode(path)
 
-def _damaged(path: Path, detail: object) -> GalleryError:
-    return GalleryError(f"{path}: damaged or not a gallery ({detail}); delete {path.parent} and index again")
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise GalleryError(f"{path}: busy, another process is writing to it; try again later") from error
-        raise GalleryError(f"{path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
-
-
-def _path(root: bytes, path: bytes = b"") -> Path:
-    return Path(os.fsdecode(root), os.fsdecode(path))
-
-
-def _item(row: tuple[Any, ...]) -> Item:
-    item, root, path, size, mtime_ns, content_hash, width, height, format_ = row
-    return Item(
-        id=item,
-        path=_path(root, path),
-        size=size,
-        mtime_ns=mtime_ns,
-        content_hash=content_hash,
-        width=width,
-        height=height,
-        format=format_,
-    )
+    def _vector(self, item: int, blob: bytes, dim: int) -> NDArray[np.float32]:
+        vector = np.frombuffer(blob, "<f4") if len(blob) == 4 * dim else np.zeros(dim, np.float32)
+        if not abs(float(vector @ vector) - 1) < _UNIT:  # so is one with NaN in it
+            raise self._database.damaged(f"the embedding of item {item} is none")
+        return vector

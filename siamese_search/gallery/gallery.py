@@ -1,11 +1,9 @@
 """A gallery folder: kept in step with folders of pictures, searched by picture, and compared with itself."""
 
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import islice
 from pathlib import Path
 from time import perf_counter, time
 from types import TracebackType
@@ -14,19 +12,19 @@ from typing import BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.embed import Embedded, embed_files
+from siamese_search.decoder import Decoder
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.folder import SHIPPED
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, OptionError
-from siamese_search.files import Changes, compare, find_images, lies_in, resolve_folders
-from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, SkippedFile
+from siamese_search.files import lies_in
+from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity
 from siamese_search.gallery.index import StaleIndexError, VectorIndex
-from siamese_search.images import PASSING_REASONS, load_picture, picture_extensions
+from siamese_search.gallery.lock import LOCK, is_written, writing
+from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,
     Hit,
-    ImageFile,
     Item,
     ReviewedPair,
     Skipped,
@@ -36,12 +34,9 @@ from siamese_search.results import (
 )
 
 _DEFAULT_ENCODER = "photo"
-_BATCH = 64  # pictures a transaction: what a kill can lose
 _CATALOGUE = "gallery.db"
 _INDEX = "index.faiss"
 _GREATEST_DISTANCE = 2.0
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +59,19 @@ class Gallery:
     """The gallery in `folder`. Nothing is read or written before the first use; `sync` creates it when missing.
 
     Without an `encoder` the one that the gallery was made with is loaded when needed, for a new gallery "photo". An
-    encoder whose fingerprint differs from the gallery's raises FingerprintError at its first use.
+    encoder whose fingerprint differs from the gallery's raises FingerprintError at its first use. `notice` is called
+    with one line when something was mended on the way that the user should know of.
     """
 
-    def __init__(self, folder: str | Path, *, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, *, encoder: Encoder | None = None, notice: Callable[[str], None] | None = None
+    ) -> None:
         self.folder = Path(folder)
+        self._notice = notice
         self._encoder = encoder
         self._opened: Catalogue | None = None
         self._index: VectorIndex | None = None
+        self._is_writer = False
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +86,12 @@ class Gallery:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything read inside belong to one moment, whatever another process commits meanwhile."""
+        with self._catalogue.snapshot():
+            yield
 
     # -- what is in it
 
@@ -151,121 +157,106 @@ class Gallery:
 
     # -- keeping in step
 
-    def sync(self, folders: Sequence[str | Path], *, progress: Progress | None = None) -> SyncReport:
-        """Make the gallery agree with what is in `folders` now; items elsewhere stay as they are.
+    def sync(
+        self, folders: Sequence[str | Path] = (), *, progress: Progress | None = None, stop: Stop | None = None
+    ) -> SyncReport:
+        """Make the gallery agree with what is in `folders` (default: all its roots) now; the rest stays as it is.
 
         Only new and changed files are embedded, in committed batches, so that an interrupted run goes on where it was.
-        Files that failed before are tried again when they changed. A folder that cannot be listed keeps its items.
-        Raises FolderError, and changes nothing, when one of `folders` is not there. `progress` is called with the
-        number of files embedded so far and their total.
+        Files that failed before are tried again when they changed. What cannot be listed keeps its items, and so does a
+        root that is not there: a drive that is not connected. Raises FolderError, and changes nothing, when another of
+        `folders` is missing. `progress` is called with the number of files embedded so far and their total; `stop` is
+        asked between pictures, and ends the run well when it returns True.
         """
         start = perf_counter()
-        wanted = resolve_folders(folders)
-        if self._exists() and self._encoder is not None:
-            self._check(self._encoder, self._catalogue.encoder)
-        found: list[ImageFile] = []
-        unlisted: list[Skipped] = []
-        for entry in find_images(wanted, extensions=picture_extensions()):
-            if isinstance(entry, ImageFile):
-                found.append(entry)
-            else:
-                unlisted.append(entry)
-        if not self._exists():
-            self._create()
-
-        catalogue = self._catalogue
-        out_of_sight = [Path(entry.path) for entry in unlisted]
-        before = {
-            entry.file.path: entry
-            for entry in catalogue.skipped()
-            if lies_in(entry.file.path, wanted) and not lies_in(entry.file.path, out_of_sight)
-        }
-        still_bad = [file for file in found if _failed_before(file, before.get(file.path))]
-        bad_paths = {file.path for file in still_bad}
-        changes = compare(
-            (file for file in found if file.path not in bad_paths),
-            (item for item in catalogue.items() if lies_in(item.path, wanted) and not lies_in(item.path, out_of_sight)),
-        )
-        gone = before.keys() - {file.path for file in found}
-        self._settle(wanted, changes, gone)
-        changed = {file.path for file in changes.changed}
-        counts = self._embed(sorted(changes.added + changes.changed, key=lambda file: file.path), changed, progress)
-        self._fresh_index()
-        return SyncReport(
-            added=counts.added,
-            changed=counts.changed,
-            moved=len(changes.moved),
-            removed=len(changes.removed) + counts.lost,
-            unchanged=len(changes.unchanged) + len(changes.touched),
-            skipped=(
-                *(entry.skipped for entry in catalogue.skipped() if lies_in(entry.file.path, wanted)),
-                *unlisted,
-            ),
-            images=catalogue.count(),
-            seconds=perf_counter() - start,
-            index=str(self.folder),
-        )
+        scope_of(folders, self._catalogue if self._exists() else None)  # nothing is made or waited for on a slip
+        if not (folders or self._exists()):
+            raise OptionError(f"{self.folder}: no gallery here yet; name the folders to index")
+        with self._writing():
+            if not self._exists():
+                self._create()
+            catalogue = self._catalogue
+            before = catalogue.generation
+            scope = scope_of(folders, catalogue)
+            outcome = bring_in_step(catalogue, scope, encoder=lambda: self.encoder, progress=progress, stop=stop)
+            self._fresh_index(expected=catalogue.generation != before or not before)
+            return SyncReport(
+                added=outcome.added,
+                changed=outcome.changed,
+                moved=outcome.moved,
+                removed=outcome.removed + outcome.lost,
+                unchanged=outcome.unchanged,
+                skipped=(
+                    *(entry.skipped for entry in catalogue.skipped() if lies_in(entry.file.path, scope.present)),
+                    *outcome.unseen,
+                ),
+                images=catalogue.count(),
+                seconds=perf_counter() - start,
+                index=str(self.folder),
+                stopped=outcome.stopped,
+            )
 
     def refresh(self, paths: Iterable[Path]) -> None:
         """Bring single files in step, as `sync` does for folders: forget what is gone, embed what is new or changed.
 
         Paths outside the gallery's roots are passed over.
         """
-        wanted = {path for path in paths if lies_in(path, self.roots)}
-        files = []
-        for path in sorted(wanted):
-            with suppress(OSError):
-                status = path.lstat()
-                if stat.S_ISREG(status.st_mode):
-                    files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
-        changes = compare(files, (item for item in self._catalogue.items() if item.path in wanted))
-        self._settle((), changes, ())
-        self._embed(changes.added + changes.changed, {file.path for file in changes.changed}, None)
+        with self._writing():
+            refresh(self._catalogue, paths, encoder=lambda: self.encoder)
+            self._fresh_index(expected=True)
 
-    def _settle(self, wanted: Sequence[Path], changes: Changes, gone: Iterable[Path]) -> None:
-        """Commit all that needs no embedding."""
-        catalogue = self._catalogue
-        gone = list(gone)
-        covered = all(lies_in(folder, catalogue.roots()) for folder in wanted)
-        if covered and not (gone or changes.removed or changes.moved or changes.touched):
-            return
-        with catalogue.transaction():
-            for folder in wanted:
-                catalogue.add_root(folder)
-            catalogue.unskip(gone)
-            catalogue.remove(changes.removed)
-            for item, file in changes.moved + changes.touched:
-                catalogue.move(item, file)
+    def remove(self, paths: Sequence[str | Path]) -> int:
+        """Forget all pictures at or under some paths; return how many. The files themselves are not touched.
 
-    def _embed(self, files: Sequence[ImageFile], known: set[Path], progress: Progress | None) -> "_Counts":
-        counts = _Counts()
-        if not files:
-            return counts
-        catalogue = self._catalogue
-        embedded = _told(embed_files((file.path for file in files), self.encoder), len(files), progress)
-        results = zip(files, embedded, strict=True)
-        while batch := list(islice(results, _BATCH)):
-            with catalogue.transaction():
-                for file, result in batch:
-                    if isinstance(result, Embedded):
-                        catalogue.put(file, result)
-                    else:
-                        catalogue.skip(SkippedFile(file=file, reason=result.reason))
-                    counts.count(embedded=isinstance(result, Embedded), known=file.path in known)
-        return counts
+        Raises FolderError, and forgets nothing, when one of the paths holds none.
+        """
+        with self._writing():
+            images = forget(self._catalogue, paths)
+            self._fresh_index(expected=True)
+        return images
+
+    def relocate(self, old: str | Path, new: str | Path) -> int:
+        """Record that an indexed folder is elsewhere now, with all that is in it; return the number of its pictures.
+
+        Nothing is embedded again. Raises FolderError, and changes nothing, unless `old` is one of `roots` and `new`
+        holds its pictures.
+        """
+        with self._writing():
+            return relocate(self._catalogue, old, new)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the only writer while inside; makes the folder when there is no gallery yet."""
+        if self._exists():
+            if self._encoder is not None:
+                self._check(self._encoder, self._catalogue.encoder)
+        else:
+            self._make_folder()
+        with writing(self.folder):
+            for rest in self.folder.glob(f"{_INDEX}.*.tmp"):  # of a process that was killed
+                rest.unlink(missing_ok=True)
+            self.close()  # a repair may have put another catalogue in its place while this process waited
+            self._is_writer = True
+            try:
+                yield
+            finally:
+                self._is_writer = False
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            names = [path.name for path in self.folder.iterdir()]
+        except OSError as error:
+            raise GalleryError(f"{self.folder}: cannot be made a gallery: {error.strerror}") from error
+        foreign = [name for name in names if not name.startswith((_CATALOGUE, _INDEX, LOCK))]
+        if foreign:
+            raise GalleryError(f"{self.folder}: holds other files ({foreign[0]}); name a new or empty folder")
 
     def _create(self) -> None:
         encoder = self._encoder = self._encoder or load_encoder(_DEFAULT_ENCODER)
         identity = EncoderIdentity(
             name=encoder.name, location=_location(encoder), fingerprint=encoder.fingerprint, dim=encoder.dim
         )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            foreign = [path.name for path in self.folder.iterdir() if not path.name.startswith((_CATALOGUE, _INDEX))]
-        except OSError as error:
-            raise GalleryError(f"{self.folder}: cannot be made a gallery: {error.strerror}") from error
-        if foreign:
-            raise GalleryError(f"{self.folder}: holds other files ({foreign[0]}); name a new or empty folder")
         self._opened = Catalogue.create(self.folder / _CATALOGUE, identity, encoder.threshold)
 
     # -- searching
@@ -279,7 +270,8 @@ class Gallery:
         _check_options(k, threshold)
         encoder = self.encoder
         source = Path(image) if isinstance(image, str) else image
-        picture = load_picture(source, size=encoder.input_size, channels=encoder.channels)
+        with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
+            picture = decoder.load(source)
         return self.search_vectors(encoder.embed_pixels(picture.pixels[None]), k=k, threshold=threshold)[0]
 
     def search_vectors(
@@ -291,8 +283,9 @@ class Gallery:
         if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():  # noqa: PLR2004
             raise OptionError(f"embeddings of shape {vectors.shape}: expected finite numbers of shape (n, {dim})")
         limit = self.threshold.distance if threshold is None else threshold
-        found = self._fresh_index().search(vectors, k=k)
-        items = self._catalogue.items_by_id(sorted({item for hits in found for item, _ in hits}))
+        with self.snapshot():
+            found = self._fresh_index().search(vectors, k=k)
+            items = self._catalogue.items_by_id(sorted({item for hits in found for item, _ in hits}))
         return tuple(
             tuple(
                 Hit(rank=rank, path=str(items[item].path), distance=distance, duplicate=distance <= limit)
@@ -462,51 +455,33 @@ class Gallery:
                 f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index, or delete this one and index again"
             )
 
-    def _fresh_index(self) -> VectorIndex:
-        """Return the index of the catalogue's present generation: the one in memory, the file's, or a new one."""
-        generation = self._catalogue.generation
-        if self._index is None or self._index.generation != generation:
-            path = self.folder / _INDEX
-            try:
-                self._index = VectorIndex.load(path, generation=generation)
-            except StaleIndexError:
-                ids, vectors, generation = self._catalogue.vectors()
-                self._index = VectorIndex.build(ids, vectors, generation=generation)
-                self._keep(self._index, path)
+    def _fresh_index(self, *, expected: bool = False) -> VectorIndex:
+        """Return the index of the catalogue's present generation: the one in memory, the file's, or a new one.
+
+        A file that had to be replaced although nobody expected it is told of.
+        """
+        with self.snapshot():
+            catalogue = self._catalogue
+            generation = catalogue.generation
+            if self._index is None or self._index.generation != generation:
+                path = self.folder / _INDEX
+                try:
+                    count, dim = catalogue.count(), catalogue.encoder.dim
+                    self._index = VectorIndex.load(path, generation=generation, count=count, dim=dim)
+                except StaleIndexError as error:
+                    ids, vectors, generation = catalogue.vectors()
+                    self._index = VectorIndex.build(ids, vectors, generation=generation)
+                    # While another process writes, the file is behind by nature, and that process will replace it.
+                    if self._is_writer or not is_written(self.folder):
+                        self._keep(self._index, path)
+                        if not expected and self._notice:
+                            self._notice(f"{path}: was {error}; built anew from {_CATALOGUE}")
         return self._index
 
     def _keep(self, index: VectorIndex, path: Path) -> None:
-        try:
+        # A folder one may read but not write, or a full disk: the index in memory answers as well.
+        with suppress(OSError):
             index.save(path)
-        except OSError:
-            # A folder one may read but not write, or a full disk: the index in memory answers as well.
-            return
-
-
-@dataclass(slots=True)
-class _Counts:
-    """`lost` items were known and can no longer be read."""
-
-    added: int = 0
-    changed: int = 0
-    lost: int = 0
-
-    def count(self, *, embedded: bool, known: bool) -> None:
-        self.added += embedded and not known
-        self.changed += embedded and known
-        self.lost += known and not embedded
-
-
-def _told(results: Iterable[Embedded | Skipped], total: int, progress: Progress | None) -> Iterator[Embedded | Skipped]:
-    """Tell the progress of what passes through."""
-    for done, result in enumerate(results, start=1):
-        if progress:
-            progress(done, total)
-        yield result
-
-
-def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
-    return entry is not None and entry.file == file and entry.reason not in PASSING_REASONS
 
 
 def _location(encoder: Encoder) -> str:

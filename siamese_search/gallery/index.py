@@ -7,6 +7,7 @@ the difference of the two vectors.
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,9 @@ from siamese_search.results import EmbeddingPair
 
 FORMAT = 1
 _MAGIC = b"simsearch index "
+_LONGEST_HEADER = 4096
+_ID_BYTES = 8
+_UNIT = 1e-3  # how far from 1 a squared length may be
 _SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 _ROWS, _COLUMNS = 256, 16_384  # one block of the distance matrix: 16 MB
 _PAIRS = 8_192  # pairs whose distances are computed at once
@@ -29,7 +33,7 @@ faiss.omp_set_num_threads(1)
 
 
 class StaleIndexError(Exception):
-    """An index file that is missing, damaged or of another generation; never leaves the gallery package."""
+    """An index file that is "missing", "damaged" or "out of date"; never leaves the gallery package."""
 
 
 class VectorIndex:
@@ -62,41 +66,68 @@ class VectorIndex:
     # -- on disk
 
     @classmethod
-    def load(cls, path: Path, *, generation: int) -> Self:
-        """Read an index; raises StaleIndexError unless the file is whole and of this generation."""
+    def load(cls, path: Path, *, generation: int, count: int, dim: int) -> Self:
+        """Read an index of `count` embeddings; raises StaleIndexError unless the file is whole and of this generation.
+
+        The file holds plain numbers, so that nothing a stranger wrote is given to FAISS to parse, and is not read at
+        all unless its size is the one to expect.
+        """
+        expected = count * (_ID_BYTES + 4 * dim)
         try:
-            header, _, payload = path.read_bytes().partition(b"\n")
-        except OSError as error:
-            raise StaleIndexError(str(error)) from error
-        try:
-            about = json.loads(header.removeprefix(_MAGIC))
-            agrees = (about["format"], about["generation"]) == (FORMAT, generation)
-            # FAISS itself accepts a flipped byte without a word.
-            whole = about["checksum"] == xxhash.xxh3_128_hexdigest(payload)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StaleIndexError("not an index file") from error
-        if not (agrees and whole):
-            raise StaleIndexError("of another generation" if whole else "damaged")
-        return cls(faiss.deserialize_index(np.frombuffer(payload, np.uint8)), generation=generation)
+            with path.open("rb") as file:
+                header = file.readline(_LONGEST_HEADER)
+                about = json.loads(header.removeprefix(_MAGIC))
+                if (about["format"], about["generation"]) != (FORMAT, generation):
+                    raise StaleIndexError("out of date")
+                whole = os.fstat(file.fileno()).st_size == len(header) + expected
+                payload = file.read() if whole else b""
+        except FileNotFoundError:
+            raise StaleIndexError("missing") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise StaleIndexError("damaged") from error
+        if len(payload) != expected or about.get("checksum") != xxhash.xxh3_128_hexdigest(payload):
+            raise StaleIndexError("damaged")
+        ids = np.frombuffer(payload, "<i8", count)
+        vectors = np.frombuffer(payload, "<f4", offset=_ID_BYTES * count).reshape(count, dim)
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        # Its checksum is right, but who wrote it? Ids out of order and numbers like NaN would mislead a search.
+        if (np.diff(ids) <= 0).any() or not (abs(squares - 1) < _UNIT).all():
+            raise StaleIndexError("damaged")
+        return cls.build(ids.astype(np.int64), vectors.astype(np.float32), generation=generation)
 
     def save(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one. Raises OSError."""
-        payload = faiss.serialize_index(self._index).tobytes()
+        ids, vectors = self._ids.astype("<i8", copy=False), self._vectors.astype("<f4", copy=False)
+        blocks = ids.tobytes(), np.ascontiguousarray(vectors).data
+        checksum = xxhash.xxh3_128()
+        for block in blocks:
+            checksum.update(block)
         about = {
             "format": FORMAT,
             "generation": self.generation,
             "images": len(self),
-            "checksum": xxhash.xxh3_128_hexdigest(payload),
+            "checksum": checksum.hexdigest(),
         }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         try:
             with temporary.open("wb") as file:
-                file.write(_MAGIC + json.dumps(about).encode() + b"\n" + payload)
+                file.write(_MAGIC + json.dumps(about).encode() + b"\n")
+                file.writelines(blocks)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """The ids of all items, ascending."""
+        return self._ids
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The embeddings `(n, dim)` in the order of `ids`; valid as long as this index is."""
+        return self._vectors
 
     # -- answers
 

@@ -1,0 +1,349 @@
+"""The SQLite file of a gallery: every row sealed, every read checked, every failure one clear line.
+
+SQLite does not notice a flipped bit inside a value, and little of what a stranger may have prepared. So each row ends
+with a seal, the checksum of its other columns, and each table has its number of rows and the sum of their seals kept by
+triggers: a row that was altered, lost, doubled or made up is noticed when it is read.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import xxhash
+
+from siamese_search.errors import GalleryError
+
+FORMAT = 1
+BUSY_SECONDS = 10.0
+_SEAL_BITS = (1 << 61) - 1  # two of them added up still fit into SQLite's integers
+_LONGEST_VALUE = 16 << 20  # bytes; far above any path, reason or embedding
+_LEAST_ROW = 8  # bytes; no row is stored in fewer
+
+# The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
+KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "reviewed": "first, second"}
+# Paths are BLOBs, since a file name is bytes and need not be UTF-8. Ids are never used twice (AUTOINCREMENT), so an
+# index that is behind cannot name the wrong picture. Embeddings lie apart: syncing reads only items. `reviewed` holds
+# what a person said about two contents, the lesser hash first: 0 the same picture, 1 different ones.
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE tally (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, total INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE roots (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, seal INTEGER NOT NULL);
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    root INTEGER NOT NULL REFERENCES roots (id),
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    width INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    format TEXT NOT NULL,
+    seal INTEGER NOT NULL,
+    UNIQUE (root, path)
+);
+CREATE TABLE embeddings (
+    item INTEGER PRIMARY KEY REFERENCES items (id),
+    vector BLOB NOT NULL,
+    seal INTEGER NOT NULL
+);
+CREATE TABLE skipped (
+    root INTEGER NOT NULL REFERENCES roots (id),
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    seal INTEGER NOT NULL,
+    PRIMARY KEY (root, path)
+) WITHOUT ROWID;
+CREATE TABLE reviewed (
+    first TEXT NOT NULL,
+    second TEXT NOT NULL,
+    label INTEGER NOT NULL CHECK (label IN (0, 1)),
+    time REAL NOT NULL,
+    seal INTEGER NOT NULL,
+    PRIMARY KEY (first, second),
+    CHECK (first < second)
+) WITHOUT ROWID;
+"""
+_TALLIED = """
+INSERT INTO tally VALUES ('{table}', 0, 0);
+CREATE TRIGGER {table}_in AFTER INSERT ON {table} BEGIN
+    UPDATE tally SET rows = rows + 1, total = (total + NEW.seal) & {bits} WHERE name = '{table}';
+END;
+CREATE TRIGGER {table}_out AFTER DELETE ON {table} BEGIN
+    UPDATE tally SET rows = rows - 1, total = (total - OLD.seal) & {bits} WHERE name = '{table}';
+END;
+CREATE TRIGGER {table}_anew AFTER UPDATE ON {table} BEGIN
+    UPDATE tally SET total = (total - OLD.seal + NEW.seal) & {bits} WHERE name = '{table}';
+END;
+"""
+_SCHEMA = _TABLES + "".join(_TALLIED.format(table=table, bits=_SEAL_BITS) for table in KEYS)
+
+
+class Database:
+    """An open gallery.db. All methods raise GalleryError when the file is damaged, locked, or cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with guarded(path):
+            self._connection = _open(path)
+        try:
+            with guarded(path):
+                self._check_schema()
+        except GalleryError:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls, path: Path, meta: dict[str, str]) -> Self:
+        """Make a new one, whole or not at all; the caller holds the writer's lock."""
+        new = path.with_name(f"{path.name}.new")
+        for rest in path.parent.glob(f"{new.name}*"):  # of a creation that was killed
+            rest.unlink()
+        with guarded(path), closing(connect(new)) as connection:
+            connection.executescript(f"BEGIN; {_SCHEMA}")
+            for key, value in {"format": str(FORMAT), **meta}.items():
+                connection.execute("INSERT INTO meta VALUES (?, ?, ?)", sealed("meta", (key, value)))
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")
+        new.replace(path)
+        return cls(path)
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Tell whether there is a database; an empty file is none."""
+        return path.is_file() and path.stat().st_size > 0
+
+    def close(self) -> None:
+        """Close the file; the database is unusable afterwards."""
+        self._connection.close()
+
+    # -- reading
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything read inside belong to one moment, whatever another process commits meanwhile."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with guarded(self.path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self._connection.execute("COMMIT")
+
+    def tally(self, table: str) -> tuple[int, int]:
+        """Return the number of rows of a table and the sum of their seals, which changes whenever a row does."""
+        for rows, total in self.rows("SELECT rows, total FROM tally WHERE name = ?", (table,)):
+            if isinstance(rows, int) and isinstance(total, int) and 0 <= rows * _LEAST_ROW <= self.size:
+                return rows, total
+        raise self.damaged(f"an impossible number of rows in {table}")
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, with what was not written back from the log: nothing in it can be larger."""
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def scan(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield all rows in the order of their keys, without the seals; raises at the first that is not as written."""
+        with self.snapshot():
+            most, total = self.tally(table)
+            rows = found = 0
+            with guarded(self.path):
+                for row in self._connection.execute(f"SELECT * FROM {table} ORDER BY {KEYS[table]}"):  # noqa: S608
+                    rows += 1
+                    if rows > most:  # also ends a table that a stranger knotted into a loop
+                        break
+                    whole = self.checked(table, row)
+                    found += row[-1]
+                    yield whole
+            if (rows, found & _SEAL_BITS) != (most, total):
+                raise self.damaged(f"{table} has {rows} rows, not those {most} that were written")
+
+    def select(self, table: str, where: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return the rows that meet a condition, without the seals."""
+        return [
+            self.checked(table, row)
+            for row in self.rows(f"SELECT * FROM {table} WHERE {where}", values)  # noqa: S608
+        ]
+
+    def checked(self, table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a row without its seal, which must be that of its values."""
+        if row != sealed(table, row[:-1]):
+            raise self.damaged(f"row {row[0]} of {table} is not as it was written")
+        return row[:-1]
+
+    def meta(self, key: str) -> str | None:
+        """Return one of the values kept about the gallery as a whole."""
+        for row in self.select("meta", "key = ?", (key,)):
+            return str(row[1])
+        return None
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of any query, unchecked."""
+        with guarded(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def integrity(self) -> list[str]:
+        """Return what SQLite itself finds wrong with the file's structure, at most ten lines."""
+        try:
+            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check (10)")]
+            found += [f"{row[0]}: row {row[1]} refers to nothing" for row in self._connection.execute(_REFERENCES)]
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        return [line for line in found if line != "ok"]
+
+    def damaged(self, detail: object) -> GalleryError:
+        """Return the error that says so."""
+        return damaged(self.path, detail)
+
+    # -- writing, inside `with database.transaction():`
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything done inside, or, when anything is raised, nothing."""
+        with guarded(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # what went wrong first is what counts
+                    self._connection.rollback()
+                raise
+
+    def put(self, table: str, row: tuple[Any, ...]) -> None:
+        """Write a row, in place of one with the same key."""
+        marks = ", ".join("?" * (len(row) + 1))
+        columns = _columns()[table]
+        anew = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        key = KEYS.get(table, "key")
+        self._connection.execute(
+            f"INSERT INTO {table} VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {anew}",  # noqa: S608
+            sealed(table, row),
+        )
+
+    def delete(self, table: str, where: str, values: Iterable[Sequence[Any]]) -> None:
+        """Delete the rows that meet a condition, for each of several sets of values."""
+        self._connection.executemany(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
+
+    # -- inside
+
+    def _check_schema(self) -> None:
+        """Refuse every file that is not laid out exactly as ours: a stranger's view or trigger never runs."""
+        query = "SELECT name, type, sql FROM sqlite_master WHERE sql NOT NULL"
+        found = {name: (kind, sql) for name, kind, sql in self._connection.execute(query)}
+        kind, sql = found.get("meta", ("", ""))
+        if kind == "table" and sql.startswith("CREATE TABLE"):
+            version = self._connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+            if version and str(version[0]).isdigit() and int(version[0]) > FORMAT:
+                raise GalleryError(
+                    f"{self.path}: written in format {version[0]}, this version reads up to {FORMAT}; upgrade simsearch"
+                )
+        if found != _schema():
+            raise self.damaged("not laid out as a gallery is")
+
+
+def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Open an SQLite file that may come from a stranger."""
+    query = "mode=ro&immutable=1" if immutable else "mode=rwc"
+    # The name goes into a URI as bytes: it need not be UTF-8.
+    name = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02x}" for byte in os.fsencode(path))  # noqa: PLR2004
+    connection = sqlite3.connect(f"file:{name}?{query}", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # With a write-ahead log this survives a kill; a power cut may cost the last batches, never the file.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def sealed(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a row with its seal as the last column."""
+    if table == "embeddings" and isinstance(row[1], bytes):
+        digest = xxhash.xxh3_64_intdigest(row[1], seed=row[0] & _SEAL_BITS)
+    else:
+        digest = xxhash.xxh3_64_intdigest(repr(row).encode("utf-8", "surrogatepass"))
+    return (*row, digest & _SEAL_BITS)
+
+
+def damaged(path: Path, detail: object) -> GalleryError:
+    """Return the error that names a damaged file and the ways out."""
+    return GalleryError(
+        f"{path}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {path.parent},"
+        f" or delete {path.parent} and index again"
+    )
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into one line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _told(path, error) from error
+
+
+def _told(path: Path, error: sqlite3.Error) -> GalleryError:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return GalleryError(f"{path}: busy, another process is writing to it; try again later")
+        case sqlite3.SQLITE_FULL:
+            return GalleryError(f"{path}: the disk is full; free some space and run it again, nothing is lost")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:
+            return GalleryError(f"{path}: cannot be opened or written ({error}); check its permissions")
+        case sqlite3.SQLITE_IOERR:
+            return GalleryError(f"{path}: the disk failed or is full ({error}); mend that and run it again")
+        case sqlite3.SQLITE_NOMEM:
+            return GalleryError(f"{path}: not enough memory; close other programs and run it again")
+        case _:
+            return damaged(path, error)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Connect and see that the file can be read, which takes more than opening it."""
+    connection = connect(path)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        log = path.with_name(f"{path.name}-wal")
+        unwritable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+        if not unwritable or (log.exists() and log.stat().st_size):
+            raise
+        # In a folder that nobody may write, a write-ahead log cannot even be looked for: read the file as it stands.
+        return connect(path, immutable=True)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@cache
+def _reference() -> tuple[dict[str, tuple[str, str]], dict[str, list[str]]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        query = "SELECT name, type, sql FROM sqlite_master WHERE sql NOT NULL"
+        schema = {name: (kind, sql) for name, kind, sql in connection.execute(query)}
+        tables = ("meta", *KEYS)
+        columns = {table: [row[1] for row in connection.execute(f"PRAGMA table_info ({table})")] for table in tables}
+    return schema, columns
+
+
+def _schema() -> dict[str, tuple[str, str]]:
+    return _reference()[0]
+
+
+def _columns() -> dict[str, list[str]]:
+    return _reference()[1]
+
+
+_REFERENCES = "PRAGMA foreign_key_check"

@@ -1,0 +1,85 @@
+"""Who writes to a gallery: one process at a time, known by name, and forgotten by the kernel when it dies."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+from siamese_search.errors import GalleryError
+
+LOCK = "gallery.lock"
+WAIT_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_MOST_BYTES = 1000
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Be the only writer of a gallery folder while inside.
+
+    Waits WAIT_SECONDS for another one, then raises GalleryError that tells which process it is and since when. Readers
+    take no lock. The file stays where it is; what counts is the kernel's lock on it, which ends with its process.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be written: {error.strerror}; mend that and run it again") from error
+    try:
+        _wait(descriptor, folder)
+        with suppress(OSError):  # a full disk: who holds the lock stays unsaid
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"process": os.getpid(), "since": time.time()}).encode(), 0)
+        yield
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def is_written(folder: Path) -> bool:
+    """Tell whether a process is writing to a gallery folder just now."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not _acquired(descriptor, fcntl.LOCK_SH)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _wait(descriptor: int, folder: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    try:
+        while not _acquired(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise GalleryError(f"{folder}: busy, {_holder(descriptor)} is writing to it; try again when it is done")
+            time.sleep(_POLL_SECONDS)
+    except OSError as error:
+        raise GalleryError(
+            f"{folder}: cannot be locked: {error.strerror}; put the gallery on another disk: --index DIR"
+        ) from error
+
+
+def _acquired(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        about = json.loads(os.pread(descriptor, _MOST_BYTES, 0))
+        since = datetime.fromtimestamp(float(about["since"])).astimezone()
+        return f"process {int(about['process'])}, since {since:%Y-%m-%d %H:%M:%S},"
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return "another process"

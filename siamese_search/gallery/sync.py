@@ -1,0 +1,294 @@
+"""Keeping a catalogue in step with its folders: what changed is told apart, and only what is new is embedded.
+
+Whatever interrupts a run, at most the batch in hand is lost; what cannot be seen is never taken for gone.
+"""
+
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from siamese_search.embed import Embedded, embed_files
+from siamese_search.encoder import Encoder
+from siamese_search.errors import FolderError
+from siamese_search.files import Changes, compare, find_images, folder_trouble, hash_file, lies_in, resolve_folders
+from siamese_search.gallery.catalogue import Catalogue, SkippedFile
+from siamese_search.images import is_passing, picture_extensions
+from siamese_search.results import ImageFile, Item, Skipped
+
+BATCH = 64  # pictures a transaction: what a kill can lose
+_NEVER = 0  # a time that no file has: the next sync looks at its content
+
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a sync did so far; `lost` items were known and can no longer be read."""
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    lost: int = 0
+    unseen: tuple[Skipped, ...] = ()
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The folders that a sync is about: those that are there, and, with their troubles, roots that are not."""
+
+    present: tuple[Path, ...]
+    absent: tuple[Skipped, ...] = ()
+
+
+def scope_of(folders: Sequence[str | Path], catalogue: Catalogue | None) -> Scope:
+    """Tell which of the folders, or without any of a gallery's roots, are there.
+
+    A root that is missing, or empty although pictures of it are known, is taken for a drive that is not connected.
+    Raises FolderError when another folder is missing.
+    """
+    roots = catalogue.roots() if catalogue else ()
+    known = catalogue.items() if catalogue else []
+    absent = []
+    present = []
+    for folder in folders or roots:
+        path = Path(folder).expanduser().resolve()
+        root = next((root for root in roots if lies_in(path, [root])), None)
+        kept = sum(lies_in(item.path, [root]) for item in known) if root and (trouble := folder_trouble(root)) else 0
+        if root and kept:
+            reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
+            absent.append(Skipped(path=str(root), reason=reason))
+        else:
+            present.append(folder)
+    return Scope(resolve_folders(present), tuple(dict.fromkeys(absent)))
+
+
+def bring_in_step(
+    catalogue: Catalogue,
+    scope: Scope,
+    *,
+    encoder: Callable[[], Encoder],
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Outcome:
+    """Make the catalogue agree with what is in the folders now; the caller holds the writer's lock.
+
+    `stop` is asked between pictures; once it says so, what was embedded is committed and the run ends.
+    """
+    outcome = Outcome()
+    wanted = scope.present
+    found: list[ImageFile] = []
+    unseen: list[Skipped] = []
+    for entry in find_images(wanted, extensions=picture_extensions()):
+        if isinstance(entry, ImageFile):
+            found.append(entry)
+        else:
+            unseen.append(entry)
+        if stop and stop():
+            outcome.stopped = True
+            return outcome
+    outcome.unseen = (*scope.absent, *unseen)
+
+    # A root that lies deeper than a folder named here, and is a drive that is not connected, is out of sight as well.
+    out_of_sight = [Path(entry.path) for entry in outcome.unseen]
+    before = {
+        entry.file.path: entry
+        for entry in catalogue.skipped()
+        if lies_in(entry.file.path, wanted) and not lies_in(entry.file.path, out_of_sight)
+    }
+    bad_paths = {file.path for file in found if _failed_before(file, before.get(file.path))}
+    items = catalogue.items()
+    changes = compare(
+        (file for file in found if file.path not in bad_paths),
+        (
+            item
+            for item in items
+            if lies_in(item.path, wanted) and not lies_in(item.path, out_of_sight) and item.path not in bad_paths
+        ),
+    )
+    removed = {*changes.removed, *(item.id for item in items if item.path in bad_paths)}
+    gone = before.keys() - {file.path for file in found}
+    _settle(catalogue, wanted, changes, removed, gone)
+    outcome.moved, outcome.removed = len(changes.moved), len(removed)
+    outcome.unchanged = len(changes.unchanged) + len(changes.touched)
+    new = _without_copies(catalogue, changes.added, items, outcome)
+    _embed(catalogue, new, changes.changed, outcome, encoder=encoder, progress=progress, stop=stop)
+    return outcome
+
+
+def refresh(catalogue: Catalogue, paths: Iterable[Path], *, encoder: Callable[[], Encoder]) -> None:
+    """Bring single files in step; paths outside the catalogue's roots are passed over."""
+    roots = catalogue.roots()
+    wanted = {path for path in paths if lies_in(path, roots)}
+    files = []
+    for path in sorted(wanted):
+        with suppress(OSError):
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
+    changes = compare(files, (item for item in catalogue.items() if item.path in wanted))
+    _settle(catalogue, (), changes, set(changes.removed), ())
+    _embed(catalogue, changes.added, changes.changed, Outcome(), encoder=encoder)
+
+
+def _settle(
+    catalogue: Catalogue, wanted: Sequence[Path], changes: Changes, removed: set[int], gone: Iterable[Path]
+) -> None:
+    """Commit all that needs no embedding, in one transaction."""
+    gone = list(gone)
+    covered = all(lies_in(folder, catalogue.roots()) for folder in wanted)
+    if covered and not (gone or removed or changes.moved or changes.touched):
+        return
+    with catalogue.transaction():
+        for folder in wanted:
+            catalogue.add_root(folder)
+        catalogue.unskip(gone)
+        catalogue.remove(removed)
+        for item, file in changes.moved + changes.touched:
+            catalogue.move(item, file)
+
+
+def _without_copies(
+    catalogue: Catalogue, added: Sequence[ImageFile], items: Sequence[Item], outcome: Outcome
+) -> list[ImageFile]:
+    """Add the new files whose content is known from elsewhere, with its embedding; return those left to embed.
+
+    So a folder that was moved while its old place is not connected, or copied, costs hashing only.
+    """
+    by_size: defaultdict[int, dict[str, Item]] = defaultdict(dict)
+    for item in items:
+        by_size[item.size].setdefault(item.content_hash, item)
+    rest = []
+    copies = []
+    for file in added:
+        digest = None
+        if file.size in by_size:
+            with suppress(OSError):
+                digest = hash_file(file.path)
+        original = by_size[file.size].get(digest) if digest else None
+        if original:
+            copies.append((file, original))
+        else:
+            rest.append(file)
+    waiting = iter(copies)
+    while some := list(islice(waiting, BATCH)):
+        with catalogue.transaction():
+            for file, original in some:
+                outcome.added += catalogue.copy(original.id, file)
+    return rest
+
+
+def _embed(
+    catalogue: Catalogue,
+    added: Sequence[ImageFile],
+    changed: Sequence[ImageFile],
+    outcome: Outcome,
+    *,
+    encoder: Callable[[], Encoder],
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> None:
+    files = sorted([*added, *changed], key=lambda file: file.path)
+    if not files:
+        return
+    known = {file.path for file in changed}
+    embedded = _told(embed_files((file.path for file in files), encoder()), len(files), progress)
+    results = zip(files, _until(stop, embedded, outcome), strict=False)
+    while batch := list(islice(results, BATCH)):
+        with catalogue.transaction():
+            for file, result in batch:
+                _record(catalogue, file, result, known=file.path in known, outcome=outcome)
+
+
+def _record(
+    catalogue: Catalogue, file: ImageFile, result: Embedded | Skipped, *, known: bool, outcome: Outcome
+) -> None:
+    if isinstance(result, Embedded):
+        catalogue.put(file if result.settled else replace(file, mtime_ns=_NEVER), result)
+        outcome.changed += known
+        outcome.added += not known
+        return
+    catalogue.skip(SkippedFile(file=file, reason=result.reason))
+    # A file that cannot be read just now may be as it was; one that is no picture any more is none.
+    if known and not is_passing(result.reason):
+        catalogue.remove_path(file.path)
+        outcome.lost += 1
+
+
+def _told(results: Iterable[Embedded | Skipped], total: int, progress: Progress | None) -> Iterator[Embedded | Skipped]:
+    """Tell the progress of what passes through."""
+    for done, result in enumerate(results, start=1):
+        if progress:
+            progress(done, total)
+        yield result
+
+
+def _until(stop: Stop | None, results: Iterable[Embedded | Skipped], outcome: Outcome) -> Iterator[Embedded | Skipped]:
+    """Let results pass until a stop is asked for."""
+    for result in results:
+        yield result
+        if stop and stop():
+            outcome.stopped = True
+            return
+
+
+def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
+    return entry is not None and entry.file == file and not is_passing(entry.reason)
+
+
+def forget(catalogue: Catalogue, paths: Sequence[str | Path]) -> int:
+    """Forget all pictures at or under some paths, and roots among them; return how many pictures.
+
+    Raises FolderError, and forgets nothing, when one of the paths holds none.
+    """
+    wanted = [Path(path).expanduser().resolve() for path in paths]
+    # A picture itself may be named through a link that leads elsewhere: its path then is the one it was found by.
+    wanted += [path.parent.resolve() / path.name for path in (Path(path).expanduser() for path in paths)]
+    items = [item for item in catalogue.items() if lies_in(item.path, wanted)]
+    skipped = [entry.file.path for entry in catalogue.skipped() if lies_in(entry.file.path, wanted)]
+    roots = [root for root in catalogue.roots() if lies_in(root, wanted)]
+    for given, place, other in zip(paths, wanted, wanted[len(paths) :], strict=False):
+        if not any(lies_in(path, [place, other]) for path in [*(item.path for item in items), *skipped, *roots]):
+            raise FolderError(f"{given}: no indexed pictures there; `simsearch info` names the folders")
+    with catalogue.transaction():
+        catalogue.remove(item.id for item in items)
+        catalogue.unskip(skipped)
+        catalogue.drop_roots(roots)
+    return len(items)
+
+
+def relocate(catalogue: Catalogue, old: str | Path, new: str | Path) -> int:
+    """Record that a root with all that is in it is a folder elsewhere now; return the number of its pictures.
+
+    Raises FolderError, and changes nothing, unless `old` is a root and `new` a folder outside all others that holds
+    at least one of its pictures.
+    """
+    source = Path(old).expanduser().resolve()
+    (target,) = resolve_folders([new])
+    roots = catalogue.roots()
+    if source not in roots:
+        known = ", ".join(map(str, roots)) or "none"
+        raise FolderError(f"{old}: is not an indexed folder; those are: {known}")
+    for root in roots:
+        if root != source and (lies_in(target, [root]) or lies_in(root, [target])):
+            raise FolderError(f"{new}: {root} is indexed already and overlaps it; first: simsearch remove {root}")
+    items = [item for item in catalogue.items() if lies_in(item.path, [source])]
+    if items and not any(_is_at(item, target / item.path.relative_to(source)) for item in items):
+        raise FolderError(f"{new}: holds none of the {len(items):,} pictures of {source}; check the name")
+    with catalogue.transaction():
+        catalogue.move_root(source, target)
+    return len(items)
+
+
+def _is_at(item: Item, path: Path) -> bool:
+    try:
+        return path.stat().st_size == item.size
+    except OSError:
+        return False
