@@ -6,7 +6,7 @@ layers carry timm's names, so weights are interchangeable with timm's `tf_effici
 
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -193,8 +193,8 @@ class GreyTrunk(nn.Module):
 def computes_bfloat16(device: torch.device) -> bool:
     """Tell whether a device multiplies bfloat16 itself, and so faster than float32."""
     if device.type == "cpu":
-        capabilities = getattr(torch.cpu, "get_capabilities", dict)  # not in older versions
-        return bool(capabilities().get("avx512_bf16"))
+        known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in older versions
+        return bool(known.get("avx512_bf16"))
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 

@@ -85,7 +85,8 @@ def worst_mistakes(result: PartResult, threshold: float, count: int) -> NDArray[
     # A distance equal to the threshold counts as similar.
     wrong = (result.distance <= threshold) != (result.pairs.label == SIMILAR)
     order = np.argsort(-wrong_by, kind="stable")
-    return order[wrong[order]][:count]
+    worst: NDArray[np.int64] = order[wrong[order]][:count]
+    return worst
 
 
 def pair_grid(result: PartResult, chosen: NDArray[np.int64], threshold: float) -> "Figure":
@@ -184,14 +185,13 @@ def embedding_map(result: PartResult) -> "Figure":
     identity = None if result.part.identity is None else result.part.identity[chosen]
     classes = [] if identity is None else np.unique(identity).tolist()
     if identity is None or len(classes) > MOST_CLASSES:
-        axes.scatter(*place.T, s=6, color=TEAL, linewidths=0)
+        axes.scatter(place[:, 0], place[:, 1], s=6, color=TEAL, linewidths=0)
         return figure
     for number, shown in enumerate(classes):
         members = place[identity == shown]
-        axes.scatter(*members.T, s=6, color=class_colour(number), linewidths=0)
-        axes.text(
-            *np.median(members, axis=0), str(shown), fontsize=13, weight="bold", ha="center", va="center", color=INK
-        )
+        axes.scatter(members[:, 0], members[:, 1], s=6, color=class_colour(number), linewidths=0)
+        x, y = np.median(members, axis=0)
+        axes.text(x, y, str(shown), fontsize=13, weight="bold", ha="center", va="center", color=INK)
     return figure
 
 
