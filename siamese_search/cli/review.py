@@ -43,7 +43,8 @@ def review(
     if json:
         print_json({"same": labels.count(0), "different": labels.count(1), "export": str(export) if export else None})
     else:
-        print_text(f"{len(labels):,} answers: {labels.count(0):,} same, {labels.count(1):,} different.")
+        answers = "1 answer" if len(labels) == 1 else f"{len(labels):,} answers"
+        print_text(f"{answers}: {labels.count(0):,} same, {labels.count(1):,} different.")
         if not export and labels:
             print_text("To set the threshold by them: simsearch calibrate")
 

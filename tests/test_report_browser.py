@@ -1,0 +1,103 @@
+"""The report in a real browser: it works without network, by keyboard, and stays fluent when it is large."""
+
+import time
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser
+from PIL import Image
+
+from siamese_search.report.html import write_dedupe_html
+from siamese_search.results import (
+    Copy,
+    DedupeReport,
+    DuplicateGroup,
+    Edit,
+    Reason,
+    Relation,
+    Rule,
+    Skipped,
+    Threshold,
+    ThresholdSource,
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+
+def write_report(folder: Path, *, groups: int) -> str:
+    """Write a report of this many groups of three small pictures, and return its address."""
+    made = []
+    for number in range(groups):
+        # A thousand files at most: only the report has to be large.
+        paths = [folder / f"{number % 333}-{name}.png" for name in ("keep", "mirrored", "other")]
+        image = Image.linear_gradient("L").resize((24 + number % 7, 20)).rotate(30)
+        drawings = (image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), image)
+        for path, drawing in zip(paths, drawings, strict=True):
+            if not path.exists():
+                drawing.save(path)
+        copies = (
+            Copy(path=str(paths[1]), distance=0.2, relation=Relation.NEAR, looks=(Edit.MIRRORED,)),
+            Copy(path=str(paths[2]), distance=0.3 + number / 10_000, relation=Relation.NEAR, reviewed=True),
+        )
+        reason = Reason(rule=Rule.PIXELS, keeper="24 x 20", runner_up="20 x 20")
+        made.append(DuplicateGroup(keep=str(paths[0]), copies=copies[: 1 + number % 2], reason=reason))
+    report = DedupeReport(
+        threshold=Threshold(distance=0.7, source=ThresholdSource.GALLERY, expected_precision=0.99),
+        images=3 * groups,
+        groups=tuple(made),
+        skipped=(Skipped(path="broken.jpg", reason="the file is cut short"),),
+    )
+    write_dedupe_html(report, folder / "index.html")
+    return (folder / "index.html").as_uri()
+
+
+def test_the_page_works_by_keyboard(tmp_path: Path) -> None:
+    """Walking, comparing, the difference aligned by turns, closing, sorting and filtering; no complaint, no request."""
+    address = write_report(tmp_path, groups=6)
+    with Browser(tmp_path / "profile") as page:
+        page.open(address)
+        page.press("j")
+        page.press("j")
+        assert page.evaluate("document.activeElement.id") == "g2"
+        page.press("Enter")
+        page.wait("document.getElementById('compare').open")
+        assert page.evaluate("document.getElementById('compare-note').textContent") == "looks mirrored"
+        page.wait("document.getElementById('compare-turn').textContent.includes('turned or mirrored')")
+        pixels = "document.getElementById('compare-difference').getContext('2d').getImageData(9, 9, 99, 99).data"
+        assert page.evaluate(f"Math.max(...{pixels}.filter((value, place) => place % 4 < 3))") < 100
+        page.press("j")
+        page.wait("document.getElementById('compare').open")
+        page.press("Escape")
+        page.wait("!document.getElementById('compare').open")
+        assert page.evaluate("document.activeElement.id") == "g3"
+        order = "[...document.querySelectorAll('.card')].map((card) => card.dataset.farthest).join()"
+        page.evaluate("sort = document.getElementById('sort'); sort.value = 'farthest'")
+        page.evaluate("sort.dispatchEvent(new Event('change'))")
+        distances = page.evaluate(order).split(",")
+        assert distances == sorted(distances, reverse=True)
+        page.press("/")
+        for letter in "confirmed":
+            page.press(letter)
+        page.wait("document.getElementById('shown').value === '3 of 6 groups'")
+        assert page.errors == []
+        assert [address for address in page.requests if not address.startswith("data:")] == [address]
+
+
+def test_five_thousand_groups_stay_fluent(tmp_path: Path) -> None:
+    """The page opens, filters and jumps to its end within moments however many groups it has."""
+    address = write_report(tmp_path, groups=5000)
+    with Browser(tmp_path / "profile") as page:
+        start = time.monotonic()
+        page.open(address)
+        page.wait("document.querySelectorAll('.card').length === 5000")
+        opened = time.monotonic() - start
+        page.evaluate("filter = document.getElementById('filter'); filter.value = '0.633 /332-keep'")
+        page.evaluate("filter.dispatchEvent(new Event('input'))")
+        page.wait("document.getElementById('shown').value === '1 of 5,000 groups'")
+        page.evaluate("filter.value = ''; filter.dispatchEvent(new Event('input'))")
+        page.wait("document.getElementById('shown').value === '5,000 groups'")
+        page.press("k")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        moved = time.monotonic() - start - opened
+        assert page.errors == []
+    assert (opened < 30, moved < 30) == (True, True)

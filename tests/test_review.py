@@ -1,0 +1,210 @@
+"""The review page: which pairs are asked about, what the server answers and refuses, and the page in a browser."""
+
+import csv
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import CHROMIUM, Browser
+
+import siamese_search
+from siamese_search.dedupe import find_duplicates
+from siamese_search.encoder import Encoder
+from siamese_search.gallery import Gallery
+from siamese_search.web.questions import Questions, boundary
+
+
+@pytest.fixture
+def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
+    """Index the six photos and their three copies."""
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    gallery.sync([photos])
+    return gallery
+
+
+# -- which pairs are asked about
+
+
+def test_the_guess_starts_at_the_threshold_and_follows_the_answers() -> None:
+    """Without answers it is the threshold; then it moves to where same turns into different, slips or not."""
+    assert boundary([], 0.6) == pytest.approx(0.6, abs=0.01)
+    rng = random.Random(5)
+    for truth in (0.35, 0.5, 0.75):
+        known: list[tuple[float, int]] = []
+        for _ in range(30):
+            distance = boundary(known, 0.6)
+            said = int(distance + rng.gauss(0, 0.02) > truth)
+            known.append((distance + rng.uniform(-0.005, 0.005), said))
+        assert boundary(known, 0.6) == pytest.approx(truth, abs=0.03)
+        known.append((truth + 0.2, 0))
+        assert boundary(known, 0.6) == pytest.approx(truth, abs=0.05)
+
+
+def test_questions_begin_at_the_threshold_and_end(gallery: Gallery) -> None:
+    """The first lies nearest the threshold; none comes twice; skips are asked no more in this sitting but later."""
+    questions = Questions(gallery, threshold=1.2)
+    pairs = {(pair.first, pair.second): pair.distance for pair in gallery.pairs(questions.limit)}
+    first = questions.next()
+    assert first is not None
+    assert abs(first.distance - 1.2) == min(abs(distance - 1.2) for distance in pairs.values())
+    asked = []
+    while (pair := questions.next()) is not None:
+        asked.append((pair.first, pair.second))
+        assert questions.answer(pair.first, pair.second, None if len(asked) % 2 else 1)
+    assert len(asked) == len(set(asked)) > 10
+    assert len(gallery.reviewed()) == len(asked) // 2
+    again = Questions(gallery, threshold=1.2)
+    assert len(again.known) == len(asked) // 2
+    while (pair := again.next()) is not None:
+        again.answer(pair.first, pair.second, None)
+    assert len(again.answers) == len(asked) - len(asked) // 2
+
+
+def test_going_back_takes_the_answer_back(gallery: Gallery) -> None:
+    """The gallery forgets the answer, and the same pair is asked again; at the beginning there is no way back."""
+    questions = Questions(gallery, threshold=1.2)
+    assert questions.back() is None
+    pair = questions.next()
+    assert pair is not None
+    questions.answer(pair.first, pair.second, 0)
+    assert len(gallery.reviewed()) == 1
+    assert questions.back() == pair
+    assert gallery.reviewed() == []
+    assert questions.next() == pair
+    assert not questions.answer(pair.first, 9999, 0)
+
+
+# -- the server
+
+
+@pytest.fixture
+def server(gallery: Gallery) -> Iterator[str]:
+    """Run `simsearch review` as a person does, and give the address that it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
+    command = [sys.executable, "-m", "siamese_search.cli.app", "review", "--no-browser", "--threshold", "1.2"]
+    with subprocess.Popen(
+        [*command, "--index", str(gallery.folder), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+    ) as process:
+        assert process.stderr
+        assert process.stdout
+        line = process.stderr.readline()
+        assert line.startswith("Review at http://127.0.0.1:"), line
+        yield line.split()[2]
+        process.send_signal(signal.SIGINT)
+        summary = json.loads(process.stdout.read())
+        labels = [pair.label for pair in gallery.reviewed()]
+        assert (summary["same"], summary["different"]) == (labels.count(0), labels.count(1))
+    assert process.returncode == 0
+
+
+def ask(address: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    """Send a request, as JSON when there is a body; return status, content and headers."""
+    data = None if body is None else json.dumps(body).encode()
+    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    request = urllib.request.Request(address, data=data, headers=sent)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+            return reply.status, reply.read(), dict(reply.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), dict(error.headers)
+
+
+def test_the_server_keeps_answers(server: str, gallery: Gallery) -> None:
+    """Answers are stored as they come, skips are not, back takes back; the CSV holds them with paths."""
+    state: dict[str, Any] = json.loads(ask(f"{server}question")[1])
+    told = []
+    for label in (1, None, 0):
+        pair = state["pair"]
+        body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": label}
+        state = json.loads(ask(f"{server}answer", body)[1])
+        told.append(body)
+    assert (state["same"], state["different"], state["sitting"]) == (1, 1, 3)
+    assert [pair.label for pair in gallery.reviewed()] == [1, 0]
+    rows = list(csv.DictReader(io.StringIO(ask(f"{server}pairs.csv")[1].decode())))
+    assert [row["label"] for row in rows] == ["1", "0"]
+    assert all(Path(row["first"]).is_file() and Path(row["second"]).is_file() for row in rows)
+    state = json.loads(ask(f"{server}back", {})[1])
+    assert (state["pair"]["first"]["id"], state["same"]) == (told[-1]["first"], 0)
+    status, content, headers = ask(f"{server}picture/{told[0]['first']}")
+    assert (status, content[8:12], headers["content-type"]) == (200, b"WEBP", "image/webp")
+
+
+def test_the_server_refuses_what_it_must(server: str, gallery: Gallery, photos: Path) -> None:
+    """No foreign name, no path without the token, no form from another page, no unknown pair, label or picture."""
+    root = server.rsplit("/", 2)[0]
+    assert ask(f"{root}/")[0] == 404
+    assert ask(f"{root}/question")[0] == 404
+    assert ask(server, Host="attacker.example")[0] == 400
+    pair = json.loads(ask(f"{server}question")[1])["pair"]
+    body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": 0}
+    assert ask(f"{server}answer", body, Content_Type="text/plain")[0] == 415
+    assert ask(f"{server}answer", {**body, "label": 2})[0] == 422
+    assert ask(f"{server}answer", {**body, "label": True})[0] == 422
+    assert ask(f"{server}answer", [1])[0] == 422
+    assert ask(f"{server}answer", {**body, "first": 9999})[0] == 404
+    assert ask(f"{server}answer")[0] == 405
+    assert ask(f"{server}picture/9999")[0] == 404
+    assert ask(f"{server}static/../review.py")[0] == 404
+    assert gallery.reviewed() == []
+    policy = ask(server)[2]["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    (photos / "rocket.png").unlink()
+    rocket = next(item.id for item in gallery.items() if item.path.name == "rocket.png")
+    assert ask(f"{server}picture/{rocket}")[:2] == (410, b"no such file")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) -> None:
+    """Keys answer, skip, go back and show the difference; nothing foreign is asked for, nothing complained of."""
+    with Browser(tmp_path / "profile") as page:
+        page.open(server)
+        page.wait("state && document.getElementById('first-picture').naturalWidth > 0")
+        page.press("x")
+        assert page.evaluate("document.getElementById('question').dataset.view") == "difference"
+        for count, key in enumerate(["s", "d", "d", " "], start=1):
+            page.press(key)
+            page.wait(f"!busy && state.sitting === {count}")
+        assert [pair.label for pair in gallery.reviewed()] == [0, 1, 1]
+        page.press("z")
+        page.wait("!busy && state.sitting === 3")
+        page.press("z")
+        page.wait("!busy && state.sitting === 2")
+        assert page.evaluate("document.getElementById('different').textContent") == "1"
+        assert [pair.label for pair in gallery.reviewed()] == [0, 1]
+        assert page.errors == []
+        assert all(address.startswith(server) for address in page.requests)
+
+
+def test_export_without_a_server(gallery: Gallery, tmp_path: Path) -> None:
+    """`--export` writes the answers and ends; they can be read as labelled pairs."""
+    ids = {item.path.name: item.id for item in gallery.items()}
+    gallery.review(ids["rocket.png"], ids["camera.png"], 1)
+    environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
+    command = [sys.executable, "-m", "siamese_search.cli.app", "review", "--export", "pairs.csv"]
+    subprocess.run([*command, "--index", gallery.folder], check=True, cwd=tmp_path, env=environment)
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text()))
+    assert ({Path(row["first"]).name, Path(row["second"]).name}, row["label"]) == ({"rocket.png", "camera.png"}, "1")
+
+
+def test_dedupe_respects_the_answers(gallery: Gallery) -> None:
+    """What was called different on the page is in no group afterwards."""
+    report = find_duplicates(gallery, threshold=0.3)
+    pair = next(pair for pair in gallery.pairs(0.3) if pair.distance > 0.05)
+    questions = Questions(gallery, threshold=0.3)
+    assert questions.answer(pair.first, pair.second, 1)
+    assert len(find_duplicates(gallery, threshold=0.3).groups) == len(report.groups) - 1
