@@ -13,7 +13,7 @@ from PIL import Image
 
 from siamese_search import __version__
 
-COMMANDS = ("demo", "index", "query", "dedupe", "info", "train")
+COMMANDS = ("demo", "index", "query", "dedupe", "info", "train", "evaluate")
 
 
 @pytest.fixture

@@ -92,7 +92,9 @@ def test_queries_without_an_answer_do_not_count() -> None:
 
 def test_spread() -> None:
     """Mean and sample standard deviation; one value has no spread."""
-    assert Spread.of([1.0, 3.0]) == Spread(mean=2, deviation=pytest.approx(2**0.5), values=(1.0, 3.0))
+    found = Spread.of([1.0, 3.0])
+    assert (found.mean, found.values) == (2, (1.0, 3.0))
+    assert found.deviation == pytest.approx(2**0.5)
     assert Spread.of([0.5]).deviation == 0
 
 
@@ -168,13 +170,16 @@ def test_the_command_prints_json(untrained: Encoder, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "siamese_search.cli.app", "evaluate"]
     pairs = tmp_path / "pairs.csv"
     done = subprocess.run(
-        [*command, str(untrained.folder), "digits", "--seeds", "2", "--json", "--save-pairs", str(pairs)],
+        [*command, str(untrained.folder), "digits", "--seeds", "2", "--json", "--save-pairs", str(pairs),
+         "--figures", str(tmp_path / "figures")],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout)
     assert len(found["accuracy"]["values"]) == 2
     assert set(found["retrieval"]["recall_at"]) == {"1", "5", "10"}
     assert len(pairs.read_text(encoding="utf-8").splitlines()) == 1 + 400 + 1000
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert drawn == {"pairs-validation", "pairs-test", "distances", "roc", "map", "mistakes"}
     failed = subprocess.run(
         [*command, str(untrained.folder), "digits", "--classes", "11"], capture_output=True, text=True, check=False
     )

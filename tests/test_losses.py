@@ -80,7 +80,7 @@ def test_contrastive_loss_is_its_definition(pairs: list[tuple[float, int]], marg
 def test_contrastive_gradient_by_hand() -> None:
     """A similar pair is pulled by 2d/n, a dissimilar one pushed by 2(margin - d)/n, beyond the margin not at all."""
     d = torch.tensor([0.5, 0.25, 1.0, 1.5], requires_grad=True)
-    contrastive_loss(d, torch.tensor([0, 1, 1, 1])).backward()
+    contrastive_loss(d, torch.tensor([0, 1, 1, 1])).backward()  # type: ignore[no-untyped-call]
     assert d.grad is not None
     assert d.grad.tolist() == pytest.approx([2 * 0.5 / 4, -2 * 0.75 / 4, 0, 0])
 
@@ -102,7 +102,7 @@ def test_gradient_at_distance_zero_is_finite() -> None:
     same = unit_vectors(1, 4).repeat(2, 1).requires_grad_()
     for label in (SIMILAR, DISSIMILAR):
         same.grad = None
-        contrastive_loss(distances(same[:1], same[1:]), torch.tensor([label])).backward()
+        contrastive_loss(distances(same[:1], same[1:]), torch.tensor([label])).backward()  # type: ignore[no-untyped-call]
         assert same.grad is not None
         assert same.grad.abs().max().item() == 0
 

@@ -46,6 +46,10 @@ def evaluate(
     save_pairs: Annotated[
         Path | None, typer.Option(metavar="PAIRS.csv", help="Write the first seed's pairs there, for --labels.")
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw pairs, distances, ROC, map and worst mistakes as PNG files there."),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -67,6 +71,10 @@ def evaluate(
         from siamese_search.training.selection import write_part_pairs  # noqa: PLC0415
 
         write_part_pairs(save_pairs, results)
+    if figures:
+        from siamese_search.training.figures import write_figures  # noqa: PLC0415
+
+        write_figures(results, (), found.threshold, figures)
     if json:
         print_json(found.to_json())
     else:
