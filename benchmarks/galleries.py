@@ -43,7 +43,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A gallery and its own threshold. `pairs` judges all pairs within it, `copies` the copies that dedupe reports."""
+    """A gallery and its own threshold. `pairs` judges all pairs within it, `copies` the copies that dedupe reports.
+
+    `wrong` are the copies reported of another picture.
+    """
 
     name: str
     images: int
@@ -53,6 +56,7 @@ class Outcome:
     pairs: Judged
     copies: Judged
     per_edit: Mapping[str, float]
+    wrong: tuple[Pair, ...]
 
 
 def groups_of(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -91,6 +95,7 @@ def self_calibrated(name: str, folder: Path, index: Path, *, encoder: str = "pho
         pairs=judged(within, known, there=sum(size * (size - 1) // 2 for size in sizes)),
         copies=judged(copies, known, there=sum(size - 1 for size in sizes)),
         per_edit=recall_of_edits(within, folder),
+        wrong=tuple(pair for pair in copies if len({known.get(file, file) for file in pair}) > 1),
     )
 
 
@@ -146,8 +151,17 @@ def _cells(outcomes: Sequence[Outcome]) -> Iterator[list[str]]:
 
 
 def edit_table(outcomes: Sequence[Outcome]) -> str:
-    """Return what each gallery's threshold finds of each edit, in Markdown; all shares in %."""
+    """Return which share of each edit's copies a threshold pairs with their originals, in Markdown, in %."""
+    known = [outcome for outcome in outcomes if outcome.per_edit]
+    edits = dict.fromkeys(edit for outcome in known for edit in outcome.per_edit)
     rows = [
-        [outcome.name, edit, f"{100 * share:.0f}"] for outcome in outcomes for edit, share in outcome.per_edit.items()
+        [edit, *(f"{100 * outcome.per_edit[edit]:.0f}" if edit in outcome.per_edit else "" for outcome in known)]
+        for edit in edits
     ]
-    return markdown(["gallery", "edit", "originals and copies found"], rows)
+    return markdown(["edit", *(outcome.name for outcome in known)], rows)
+
+
+def wrong_table(outcomes: Sequence[Outcome], *, most: int = 8) -> str:
+    """Return some of the wrong copies that dedupe reported, in Markdown."""
+    rows = [[outcome.name, *pair] for outcome in outcomes for pair in outcome.wrong[:most]]
+    return markdown(["gallery", "kept", "wrongly a copy of it"], rows)

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from classes import meaning
-from galleries import Outcome, edit_table, outcome_table, self_calibrated
+from galleries import Outcome, edit_table, outcome_table, self_calibrated, wrong_table
 from sets import SUITES, Photo, Suite, find_photos, make_set
 from systems import SYSTEMS
 
@@ -105,6 +105,7 @@ def thresholds(
         outcomes.append(self_calibrated(name, folder, index, encoder=encoder))
     print(outcome_table(outcomes))
     print(edit_table(outcomes))
+    print(wrong_table(outcomes))
 
 
 @app.command(epilog="Example: python benchmarks/near_duplicates.py classes ~/photos-by-class")
@@ -143,6 +144,17 @@ def int8(
             tell(f"{each} on {name} ...")
             runs[each] = run_system("simsearch", folder, encoder=chosen)
         print(tables(name, runs))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py sheet docs/encoder-photo.jpg")
+def sheet(
+    picture: Annotated[Path, typer.Argument(metavar="JPG", help="The picture to write.")],
+    encoder: EncoderOption = "photo",
+) -> None:
+    """Draw the heavy edits of scikit-image's sample photos, and how far the encoder sees them from the originals."""
+    from sheet import draw_sheet  # noqa: PLC0415  (the extra `demo`)
+
+    draw_sheet(picture, encoder=encoder)
 
 
 def made(name: str, suite: Suite, photos: list[Photo], out: Path) -> Path:
