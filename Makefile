@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-all lint types format clean
+.PHONY: demo test test-all bench lint types format clean
 
 demo: $(READY)
 	$(BIN)/simsearch demo
@@ -15,12 +15,17 @@ test: lint types
 test-all: lint types
 	$(BIN)/pytest -q
 
+# How well copies of your own photos are found, beside other systems; benchmarks/README.md tells more.
+bench: $(READY)
+	$(BIN)/python benchmarks/near_duplicates.py compare $(PHOTOS)
+
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
 
 format: $(READY)
 	$(BIN)/ruff format

@@ -51,7 +51,8 @@ def write_int8(encoder: str, photos: Sequence[Path], out: Path) -> None:
             shutil.copyfile(file, out / file.name)
     with tempfile.TemporaryDirectory() as temporary:
         plain = Path(temporary, "plain.onnx")
-        quant_pre_process(str(source.folder / GRAPH), str(plain))  # folds the casts of the half-precision weights
+        # Folds the casts of the half-precision weights, so that there are weights to quantise.
+        quant_pre_process(str(source.folder / GRAPH), str(plain), skip_symbolic_shape=True)
         quantize_static(
             str(plain),
             str(out / GRAPH),

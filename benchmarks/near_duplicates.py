@@ -136,7 +136,7 @@ def int8(
     found = find_photos(photos, listed)
     taken = {photo.path for photo in found}
     others = [photo.path for photo in find_photos(photos) if photo.path not in taken] or sorted(taken)
-    write_int8(encoder, others[:: max(1, len(others) // calibrated_on)], out / "int8")
+    write_int8(encoder, others[:: max(1, len(others) // calibrated_on)][:calibrated_on], out / "int8")
     for name in sets:
         folder = made(name, SUITES[name], found, out)
         runs = {}
