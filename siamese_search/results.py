@@ -224,6 +224,23 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """What `verify` found in a gallery of `images` pictures, in words.
+
+    `problems` are still there, `mended` were repaired, `notes` need nothing done. `files` are those that are not as
+    they were indexed; None when they were not looked at.
+    """
+
+    index: str
+    images: int
+    problems: tuple[str, ...]
+    mended: tuple[str, ...]
+    notes: tuple[str, ...]
+    files: tuple[Skipped, ...] | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingPair:
     """Two item ids of a gallery, `first < second`, and the distance between them."""
 

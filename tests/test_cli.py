@@ -74,6 +74,7 @@ def test_index_reports_what_it_did(run: Run, photos: Path, tmp_path: Path) -> No
         "skipped": [{"path": str(photos / "bad.jpg"), "reason": "not an image that can be read"}],
         "images": 9,
         "index": "indexes/default",
+        "stopped": False,
     }
     assert run("index", photos, "--quiet").stdout == ""
     assert sorted(path.name for path in (tmp_path / "indexes" / "default").iterdir()) == ["gallery.db", "index.faiss"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import siamese_search
-from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train
+from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train, upkeep
 from siamese_search.errors import SimsearchError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 # One line a command file; what it imports at its top delays every `simsearch --help`.
 app.add_typer(demo.app)
 app.add_typer(gallery.app)
+app.add_typer(upkeep.app)
 app.add_typer(dedupe.app)
 app.add_typer(act.app)
 app.add_typer(review.app)

@@ -1,9 +1,12 @@
 """The commands around a gallery: index, query, info."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from threading import Event
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,31 +19,49 @@ from siamese_search.cli.options import (
     ThresholdOption,
     one_format,
 )
-from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.cli.output import (
+    print_json,
+    print_notice,
+    print_table,
+    print_text,
+    progress_bar,
+    silent_decoders,
+    until_interrupted,
+)
 from siamese_search.errors import OptionError
 from siamese_search.results import QueryResult, SearchReport, Skipped, SyncReport
 
+if TYPE_CHECKING:
+    from siamese_search.gallery import Gallery
+
 app = typer.Typer()
 
+INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C, as in shells
 _SKIPPED_SHOWN = 10
 
 
 @app.command(epilog="Example: simsearch index ~/Pictures ~/Downloads")
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures, with all inside.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER", help="Folders of pictures, with all inside.  [default: those indexed before]"),
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|DIR", help="A shipped encoder or an encoder folder.  [default: the gallery's, or photo]"
         ),
     ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     index: IndexOption = DEFAULT_INDEX,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Bring a gallery in step with its folders.
 
-    New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are.
+    New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are. A folder
+    that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
+    kept, and the same command goes on from there.
     """
     from siamese_search.calibrate import recalibrate  # noqa: PLC0415
     from siamese_search.encoder import load_encoder  # noqa: PLC0415
@@ -48,20 +69,30 @@ def index(
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
 
+    if not (folders or (index / "gallery.db").exists()):
+        raise typer.BadParameter(f"there is no gallery in {index} yet; name the FOLDER to index")
+    if watch and json:
+        raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
     chosen = load_encoder(encoder) if encoder else None
     with (
-        Gallery(index, encoder=chosen) as gallery,
+        Gallery(index, encoder=chosen, notice=print_notice) as gallery,
+        until_interrupted() as stop,
         silent_decoders(),
-        progress_bar("Embedding", quiet=quiet) as progress,
     ):
-        report = gallery.sync(folders, progress=progress)
-        calibration = recalibrate(gallery)
+        if watch:
+            _watch(gallery, folders or (), stop, quiet=quiet)
+            return
+        with progress_bar("Embedding", quiet=quiet) as progress:
+            report = gallery.sync(folders or (), progress=progress, stop=stop.is_set)
+            calibration = None if report.stopped else recalibrate(gallery)
     if json:
         print_json(sync_json(report))
     elif not quiet:
         _print_sync(report)
         if calibration:
             print_text(f"calibrated: {threshold_sentence(calibration.threshold, found=0)}")
+    if report.stopped:
+        raise typer.Exit(INTERRUPTED)
 
 
 @app.command(epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png")
@@ -89,7 +120,11 @@ def query(
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import search_csv, search_json  # noqa: PLC0415
 
-    with Gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
+    with (
+        Gallery(index, notice=print_notice) as gallery,
+        silent_decoders(),
+        progress_bar("Searching", quiet=quiet) as progress,
+    ):
         results = []
         for done, image in enumerate(images, start=1):
             source = BytesIO(sys.stdin.buffer.read()) if image == "-" else image
@@ -116,7 +151,7 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
 
-    with Gallery(index) as gallery:
+    with Gallery(index, notice=print_notice) as gallery:
         about = gallery.info()
     if json:
         print_json(asdict(about))
@@ -139,6 +174,22 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
         print_text(f"{name:{width}}  {value}")
 
 
+def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
+    """Sync, and go on syncing what changes; print a line about each batch of changes."""
+    from siamese_search.calibrate import recalibrate  # noqa: PLC0415
+
+    first = True
+    told: tuple[Skipped, ...] = ()
+    for report in gallery.watch(folders, stop=stop):
+        if first:
+            recalibrate(gallery)
+        if not quiet and (first or report.added or report.changed or report.moved or report.removed):
+            _print_sync(replace(report, skipped=tuple(entry for entry in report.skipped if entry not in told)))
+            sys.stdout.flush()
+        told = (*told, *report.skipped)
+        first = False
+
+
 def _print_sync(report: SyncReport) -> None:
     counts = {
         "added": report.added,
@@ -150,6 +201,8 @@ def _print_sync(report: SyncReport) -> None:
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
     print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
+    if report.stopped:
+        print_text("stopped before the end; the same command goes on from here")
     _print_skipped(report.skipped)
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 
@@ -19,6 +21,13 @@ def print_text(text: str) -> None:
 
     text = printable(text)
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def print_notice(text: str) -> None:
+    """Print one line on stderr about something that was mended on the way."""
+    from siamese_search.report.words import printable  # noqa: PLC0415
+
+    sys.stderr.write(f"simsearch: {printable(text)}\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
@@ -54,6 +63,23 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, visible=False)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+@contextmanager
+def until_interrupted() -> Iterator[Event]:
+    """Yield an event that Ctrl-C and a request to terminate set, so that work can end well; the second Ctrl-C kills."""
+    stop = Event()
+
+    def ask(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from siamese_search.embed import Embedded
 from siamese_search.errors import GalleryError
 from siamese_search.files import lies_in
-from siamese_search.gallery.database import Database
+from siamese_search.gallery.database import DamagedError, Database
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -81,6 +81,32 @@ class Catalogue:
     def close(self) -> None:
         """Close the file; the catalogue is unusable afterwards."""
         self._database.close()
+
+    def troubles(self) -> list[str]:
+        """Look at everything; return what is not as it was written, in words: an empty list when all is well."""
+        found = self._database.integrity()
+        readings: tuple[Callable[[], object], ...] = (
+            lambda: self.encoder,
+            lambda: self.threshold,
+            lambda: self.calibration,
+            self.roots,
+            self.items,
+            self.skipped,
+            self.reviewed,
+            self.vectors,
+        )
+        for reading in readings:
+            try:
+                reading()
+            except DamagedError as error:
+                found.append(error.detail)
+        lonely = "SELECT count(*) FROM items WHERE id NOT IN (SELECT item FROM embeddings)"
+        try:
+            if count := self._database.rows(lonely)[0][0]:
+                found.append(f"{count} pictures have no embedding")
+        except DamagedError as error:
+            found.append(error.detail)
+        return list(dict.fromkeys(found))
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Let everything read inside belong to one moment, whatever another process commits meanwhile."""

@@ -99,8 +99,18 @@ class Database:
             raise
 
     @classmethod
-    def create(cls, path: Path, meta: dict[str, str]) -> Self:
-        """Make a new one, whole or not at all; the caller holds the writer's lock."""
+    def create(
+        cls,
+        path: Path,
+        meta: dict[str, str],
+        *,
+        rows: Iterable[tuple[str, tuple[Any, ...]]] = (),
+        kept: Path | None = None,
+    ) -> Self:
+        """Make a new one with some rows, whole or not at all; the caller holds the writer's lock.
+
+        A file that has its place already stays under the name `kept`.
+        """
         new = path.with_name(f"{path.name}.new")
         for rest in path.parent.glob(f"{new.name}*"):  # of a creation that was killed
             rest.unlink()
@@ -108,8 +118,14 @@ class Database:
             connection.executescript(f"BEGIN; {_SCHEMA}")
             for key, value in {"format": str(FORMAT), **meta}.items():
                 connection.execute("INSERT INTO meta VALUES (?, ?, ?)", sealed("meta", (key, value)))
+            for table, row in rows:
+                marks = ", ".join("?" * (len(row) + 1))
+                connection.execute(f"INSERT INTO {table} VALUES ({marks})", sealed(table, row))  # noqa: S608
             connection.execute("COMMIT")
             connection.execute("PRAGMA journal_mode = WAL")
+        if kept:
+            kept.unlink(missing_ok=True)
+            kept.hardlink_to(path)
         new.replace(path)
         return cls(path)
 
@@ -200,7 +216,7 @@ class Database:
             return [str(error)]
         return [line for line in found if line != "ok"]
 
-    def damaged(self, detail: object) -> GalleryError:
+    def damaged(self, detail: object) -> "DamagedError":
         """Return the error that says so."""
         return damaged(self.path, detail)
 
@@ -275,12 +291,20 @@ def sealed(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
     return (*row, digest & _SEAL_BITS)
 
 
-def damaged(path: Path, detail: object) -> GalleryError:
+class DamagedError(GalleryError):
+    """A file that is not as it was written: `detail`."""
+
+    def __init__(self, path: Path, detail: object) -> None:
+        super().__init__(
+            f"{path}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {path.parent},"
+            f" or delete {path.parent} and index again"
+        )
+        self.detail = str(detail)
+
+
+def damaged(path: Path, detail: object) -> DamagedError:
     """Return the error that names a damaged file and the ways out."""
-    return GalleryError(
-        f"{path}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {path.parent},"
-        f" or delete {path.parent} and index again"
-    )
+    return DamagedError(path, detail)
 
 
 @contextmanager

@@ -1,41 +1,28 @@
-"""A gallery folder: kept in step with folders of pictures, searched by picture, and compared with itself."""
+"""A gallery folder: searched by picture, compared with itself, and told by people what is the same."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
-from time import perf_counter, time
-from types import TracebackType
-from typing import BinaryIO, Self
+from time import time
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.decoder import Decoder
-from siamese_search.encoder import Encoder, load_encoder
-from siamese_search.encoder.folder import SHIPPED
-from siamese_search.errors import FingerprintError, FolderError, GalleryError, OptionError
-from siamese_search.files import lies_in
-from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity
-from siamese_search.gallery.index import StaleIndexError, VectorIndex
-from siamese_search.gallery.lock import LOCK, is_written, writing
-from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
+from siamese_search.errors import FingerprintError, OptionError
+from siamese_search.gallery.upkeep import KeptGallery
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,
     Hit,
     Item,
     ReviewedPair,
-    Skipped,
-    SyncReport,
     Threshold,
     ThresholdSource,
 )
 
-_DEFAULT_ENCODER = "photo"
-_CATALOGUE = "gallery.db"
-_INDEX = "index.faiss"
 _GREATEST_DISTANCE = 2.0
 
 
@@ -55,88 +42,13 @@ class GalleryInfo:
     size_on_disk: int
 
 
-class Gallery:
+class Gallery(KeptGallery):
     """The gallery in `folder`. Nothing is read or written before the first use; `sync` creates it when missing.
 
     Without an `encoder` the one that the gallery was made with is loaded when needed, for a new gallery "photo". An
     encoder whose fingerprint differs from the gallery's raises FingerprintError at its first use. `notice` is called
     with one line when something was mended on the way that the user should know of.
     """
-
-    def __init__(
-        self, folder: str | Path, *, encoder: Encoder | None = None, notice: Callable[[str], None] | None = None
-    ) -> None:
-        self.folder = Path(folder)
-        self._notice = notice
-        self._encoder = encoder
-        self._opened: Catalogue | None = None
-        self._index: VectorIndex | None = None
-        self._is_writer = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the catalogue; the next use opens it again."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
-
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Let everything read inside belong to one moment, whatever another process commits meanwhile."""
-        with self._catalogue.snapshot():
-            yield
-
-    # -- what is in it
-
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder of this gallery, checked against the fingerprint of its embeddings."""
-        identity = self._catalogue.encoder
-        if self._encoder is None:
-            self._encoder = load_encoder(identity.location)
-        self._check(self._encoder, identity)
-        return self._encoder
-
-    @property
-    def threshold(self) -> Threshold:
-        """The threshold in force: distances at or below it count as duplicates."""
-        return self._catalogue.threshold
-
-    @property
-    def skipped(self) -> tuple[Skipped, ...]:
-        """The files under the gallery's roots that could not be embedded, by path."""
-        return tuple(entry.skipped for entry in self._catalogue.skipped())
-
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The indexed folders."""
-        return self._catalogue.roots()
-
-    def __len__(self) -> int:
-        return self._catalogue.count()
-
-    def items(self, folders: Sequence[str | Path] | None = None) -> list[Item]:
-        """Return the indexed pictures in the order of their ids, all or those under `folders`.
-
-        Raises FolderError when one of the folders holds none: it was misspelt, or not indexed yet.
-        """
-        items = self._catalogue.items()
-        if folders is None:
-            return items
-        resolved = [Path(folder).expanduser().resolve() for folder in folders]
-        for given, folder in zip(folders, resolved, strict=True):
-            if not any(lies_in(item.path, [folder]) for item in items):
-                raise FolderError(
-                    f"{given}: no indexed pictures under it; first: simsearch index {given} --index {self.folder}"
-                )
-        return [item for item in items if lies_in(item.path, resolved)]
 
     def info(self) -> GalleryInfo:
         """Describe the gallery."""
@@ -152,112 +64,8 @@ class Gallery:
             roots=tuple(str(root) for root in catalogue.roots()),
             threshold=catalogue.threshold,
             index_kind=self._fresh_index().kind,
-            size_on_disk=sum(path.stat().st_size for path in self.folder.iterdir() if path.is_file()),
+            size_on_disk=sum(map(_size, self.folder.iterdir())),
         )
-
-    # -- keeping in step
-
-    def sync(
-        self, folders: Sequence[str | Path] = (), *, progress: Progress | None = None, stop: Stop | None = None
-    ) -> SyncReport:
-        """Make the gallery agree with what is in `folders` (default: all its roots) now; the rest stays as it is.
-
-        Only new and changed files are embedded, in committed batches, so that an interrupted run goes on where it was.
-        Files that failed before are tried again when they changed. What cannot be listed keeps its items, and so does a
-        root that is not there: a drive that is not connected. Raises FolderError, and changes nothing, when another of
-        `folders` is missing. `progress` is called with the number of files embedded so far and their total; `stop` is
-        asked between pictures, and ends the run well when it returns True.
-        """
-        start = perf_counter()
-        scope_of(folders, self._catalogue if self._exists() else None)  # nothing is made or waited for on a slip
-        if not (folders or self._exists()):
-            raise OptionError(f"{self.folder}: no gallery here yet; name the folders to index")
-        with self._writing():
-            if not self._exists():
-                self._create()
-            catalogue = self._catalogue
-            before = catalogue.generation
-            scope = scope_of(folders, catalogue)
-            outcome = bring_in_step(catalogue, scope, encoder=lambda: self.encoder, progress=progress, stop=stop)
-            self._fresh_index(expected=catalogue.generation != before or not before)
-            return SyncReport(
-                added=outcome.added,
-                changed=outcome.changed,
-                moved=outcome.moved,
-                removed=outcome.removed + outcome.lost,
-                unchanged=outcome.unchanged,
-                skipped=(
-                    *(entry.skipped for entry in catalogue.skipped() if lies_in(entry.file.path, scope.present)),
-                    *outcome.unseen,
-                ),
-                images=catalogue.count(),
-                seconds=perf_counter() - start,
-                index=str(self.folder),
-                stopped=outcome.stopped,
-            )
-
-    def refresh(self, paths: Iterable[Path]) -> None:
-        """Bring single files in step, as `sync` does for folders: forget what is gone, embed what is new or changed.
-
-        Paths outside the gallery's roots are passed over.
-        """
-        with self._writing():
-            refresh(self._catalogue, paths, encoder=lambda: self.encoder)
-            self._fresh_index(expected=True)
-
-    def remove(self, paths: Sequence[str | Path]) -> int:
-        """Forget all pictures at or under some paths; return how many. The files themselves are not touched.
-
-        Raises FolderError, and forgets nothing, when one of the paths holds none.
-        """
-        with self._writing():
-            images = forget(self._catalogue, paths)
-            self._fresh_index(expected=True)
-        return images
-
-    def relocate(self, old: str | Path, new: str | Path) -> int:
-        """Record that an indexed folder is elsewhere now, with all that is in it; return the number of its pictures.
-
-        Nothing is embedded again. Raises FolderError, and changes nothing, unless `old` is one of `roots` and `new`
-        holds its pictures.
-        """
-        with self._writing():
-            return relocate(self._catalogue, old, new)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Be the only writer while inside; makes the folder when there is no gallery yet."""
-        if self._exists():
-            if self._encoder is not None:
-                self._check(self._encoder, self._catalogue.encoder)
-        else:
-            self._make_folder()
-        with writing(self.folder):
-            for rest in self.folder.glob(f"{_INDEX}.*.tmp"):  # of a process that was killed
-                rest.unlink(missing_ok=True)
-            self.close()  # a repair may have put another catalogue in its place while this process waited
-            self._is_writer = True
-            try:
-                yield
-            finally:
-                self._is_writer = False
-
-    def _make_folder(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            names = [path.name for path in self.folder.iterdir()]
-        except OSError as error:
-            raise GalleryError(f"{self.folder}: cannot be made a gallery: {error.strerror}") from error
-        foreign = [name for name in names if not name.startswith((_CATALOGUE, _INDEX, LOCK))]
-        if foreign:
-            raise GalleryError(f"{self.folder}: holds other files ({foreign[0]}); name a new or empty folder")
-
-    def _create(self) -> None:
-        encoder = self._encoder = self._encoder or load_encoder(_DEFAULT_ENCODER)
-        identity = EncoderIdentity(
-            name=encoder.name, location=_location(encoder), fingerprint=encoder.fingerprint, dim=encoder.dim
-        )
-        self._opened = Catalogue.create(self.folder / _CATALOGUE, identity, encoder.threshold)
 
     # -- searching
 
@@ -439,55 +247,12 @@ class Gallery:
             raise OptionError(f"{items[first].path}: is the same file as {items[second].path}; nothing to review")
         return hashes
 
-    @property
-    def _catalogue(self) -> Catalogue:
-        if self._opened is None:
-            self._opened = Catalogue(self.folder / _CATALOGUE)
-        return self._opened
 
-    def _exists(self) -> bool:
-        return self._opened is not None or Catalogue.exists(self.folder / _CATALOGUE)
-
-    def _check(self, encoder: Encoder, identity: EncoderIdentity) -> None:
-        if encoder.fingerprint != identity.fingerprint:
-            raise FingerprintError(
-                f"{self.folder}: was indexed by encoder {identity.name} ({identity.fingerprint[:12]}), which is not"
-                f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index, or delete this one and index again"
-            )
-
-    def _fresh_index(self, *, expected: bool = False) -> VectorIndex:
-        """Return the index of the catalogue's present generation: the one in memory, the file's, or a new one.
-
-        A file that had to be replaced although nobody expected it is told of.
-        """
-        with self.snapshot():
-            catalogue = self._catalogue
-            generation = catalogue.generation
-            if self._index is None or self._index.generation != generation:
-                path = self.folder / _INDEX
-                try:
-                    count, dim = catalogue.count(), catalogue.encoder.dim
-                    self._index = VectorIndex.load(path, generation=generation, count=count, dim=dim)
-                except StaleIndexError as error:
-                    ids, vectors, generation = catalogue.vectors()
-                    self._index = VectorIndex.build(ids, vectors, generation=generation)
-                    # While another process writes, the file is behind by nature, and that process will replace it.
-                    if self._is_writer or not is_written(self.folder):
-                        self._keep(self._index, path)
-                        if not expected and self._notice:
-                            self._notice(f"{path}: was {error}; built anew from {_CATALOGUE}")
-        return self._index
-
-    def _keep(self, index: VectorIndex, path: Path) -> None:
-        # A folder one may read but not write, or a full disk: the index in memory answers as well.
-        with suppress(OSError):
-            index.save(path)
-
-
-def _location(encoder: Encoder) -> str:
-    """Return what finds the encoder again: the name of one that ships, wherever this package lies, or the folder."""
-    folder = encoder.folder.resolve()
-    return folder.name if folder.parent == SHIPPED.resolve() else str(folder)
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a writer's temporary file
+        return 0
 
 
 def _check_options(k: int, threshold: float | None) -> None:

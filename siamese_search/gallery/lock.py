@@ -22,22 +22,19 @@ def writing(folder: Path) -> Iterator[None]:
     """Be the only writer of a gallery folder while inside.
 
     Waits WAIT_SECONDS for another one, then raises GalleryError that tells which process it is and since when. Readers
-    take no lock. The file stays where it is; what counts is the kernel's lock on it, which ends with its process.
+    take no lock. What counts is the kernel's lock on the file, which ends with its process, not the file.
     """
+    deadline = time.monotonic() + WAIT_SECONDS
     path = folder / LOCK
+    while (descriptor := _locked(path, folder, deadline)) is None:
+        pass
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    except OSError as error:
-        raise GalleryError(f"{folder}: cannot be written: {error.strerror}; mend that and run it again") from error
-    try:
-        _wait(descriptor, folder)
         with suppress(OSError):  # a full disk: who holds the lock stays unsaid
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps({"process": os.getpid(), "since": time.time()}).encode(), 0)
         yield
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
     finally:
+        path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
@@ -55,17 +52,30 @@ def is_written(folder: Path) -> bool:
         os.close(descriptor)
 
 
-def _wait(descriptor: int, folder: Path) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
+def _locked(path: Path, folder: Path, deadline: float) -> int | None:
+    """Return a descriptor of the locked file, or None when its last holder has removed it meanwhile."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be written: {error.strerror}; mend that and run it again") from error
     try:
         while not _acquired(descriptor, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise GalleryError(f"{folder}: busy, {_holder(descriptor)} is writing to it; try again when it is done")
             time.sleep(_POLL_SECONDS)
-    except OSError as error:
-        raise GalleryError(
-            f"{folder}: cannot be locked: {error.strerror}; put the gallery on another disk: --index DIR"
-        ) from error
+        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, FileNotFoundError):
+            return None
+        if isinstance(error, OSError):
+            raise GalleryError(
+                f"{folder}: cannot be locked: {error.strerror}; put the gallery on another disk: --index DIR"
+            ) from error
+        raise
+    os.close(descriptor)
+    return None
 
 
 def _acquired(descriptor: int, kind: int) -> bool:

@@ -40,6 +40,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "images": report.images,
         "seconds": round(report.seconds, 3),
         "index": report.index,
+        "stopped": report.stopped,
     }
 
 
