@@ -10,6 +10,7 @@ from siamese_search.errors import EncoderError
 
 SPEC, WEIGHTS, GRAPH = "encoder.json", "weights.safetensors", "model.onnx"
 SHIPPED = Path(__file__).parent
+_LONGEST_SPEC = 16 << 20  # bytes
 MOST_BYTES = 1 << 30  # of a file in an encoder folder: far above any real one
 
 
@@ -32,7 +33,11 @@ def read_spec(folder: Path) -> EncoderSpec:
     """Read `encoder.json`; raise EncoderError when it is damaged, incomplete or of a newer format."""
     path = folder / SPEC
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_SPEC + 1)
+        if len(text) > _LONGEST_SPEC:
+            raise EncoderError(f"{path}: has more bytes than any encoder description; it is not read")
+        data = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise EncoderError(f"{path}: not a readable encoder description ({error})") from error
     return EncoderSpec.from_json(data, source=str(path))

@@ -7,6 +7,8 @@ from siamese_search.errors import EncoderError
 from siamese_search.results import CalibrationRow
 
 FORMAT = 1
+_GREATEST = 1e9
+_LONGEST = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +55,7 @@ class EncoderSpec:
             values["distinct"] = tuple((float(part), float(distance)) for part, distance in values.get("distinct", ()))
             values["threshold"] = CalibrationRow(**values["threshold"]) if values.get("threshold") else None
             spec = cls(**values)
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, OverflowError) as error:
             raise EncoderError(f"{source}: incomplete encoder description ({error})") from error
         spec.check(source)
         return spec
@@ -63,11 +65,32 @@ class EncoderSpec:
         whole = {"input_size": (8, 1024), "dim": (2, 4096)}
         for name, (low, high) in whole.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if type(value) is not int or not low <= value <= high:
                 raise EncoderError(f"{source}: {name} is {value!r}, expected a whole number in [{low}, {high}]")
         if self.channels not in (1, 3):
             raise EncoderError(f"{source}: channels is {self.channels!r}, expected 1 (grey) or 3 (RGB)")
-        if not all(isinstance(v, int | float) for v in (self.mean, self.std)) or self.std <= 0:
+        if not (_is_number(self.mean) and _is_number(self.std) and self.std > 0):
             raise EncoderError(f"{source}: mean and std must be numbers, std above 0")
-        if not all(isinstance(v, str) for v in (self.name, self.architecture, self.fingerprint)):
-            raise EncoderError(f"{source}: name, architecture and fingerprint must be text")
+        if not all(_is_word(text) for text in (self.name, self.architecture, self.fingerprint)):
+            raise EncoderError(f"{source}: name, architecture and fingerprint must be text of one short line")
+        if not isinstance(self.provenance, dict):
+            raise EncoderError(f"{source}: provenance must be an object")
+        self._check_tables(source)
+
+    def _check_tables(self, source: str) -> None:
+        if not all(_is_number(value) for pair in self.distinct for value in pair):
+            raise EncoderError(f"{source}: distinct must hold pairs of numbers")
+        for row in (*self.calibration, *((self.threshold,) if self.threshold else ())):
+            if not (_is_number(row.threshold) and 0 <= row.threshold <= 2):  # noqa: PLR2004  the greatest distance
+                raise EncoderError(f"{source}: a threshold is {row.threshold!r}, expected a distance in [0, 2]")
+            if not all(_is_number(share) and 0 <= share <= 1 for share in (row.precision, row.recall)):
+                raise EncoderError(f"{source}: precision and recall must be shares in [0, 1]")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < _GREATEST  # so neither NaN nor infinite
+
+
+def _is_word(value: object) -> bool:
+    """Tell whether a stranger's text may be shown: no line breaks, nothing that steers a terminal."""
+    return isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()

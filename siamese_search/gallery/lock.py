@@ -58,24 +58,23 @@ def _locked(path: Path, folder: Path, deadline: float) -> int | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise GalleryError(f"{folder}: cannot be written: {error.strerror}; mend that and run it again") from error
+    held = False
     try:
         while not _acquired(descriptor, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
-                raise GalleryError(f"{folder}: busy, {_holder(descriptor)} is writing to it; try again when it is done")
+                raise _busy(descriptor, folder)
             time.sleep(_POLL_SECONDS)
-        if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-    except BaseException as error:
-        os.close(descriptor)
-        if isinstance(error, FileNotFoundError):
-            return None
-        if isinstance(error, OSError):
-            raise GalleryError(
-                f"{folder}: cannot be locked: {error.strerror}; put the gallery on another disk: --index DIR"
-            ) from error
-        raise
-    os.close(descriptor)
-    return None
+        held = os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise GalleryError(
+            f"{folder}: cannot be locked: {error.strerror}; put the gallery on another disk: --index DIR"
+        ) from error
+    finally:
+        if not held:
+            os.close(descriptor)
+    return descriptor if held else None
 
 
 def _acquired(descriptor: int, kind: int) -> bool:
@@ -86,10 +85,10 @@ def _acquired(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _holder(descriptor: int) -> str:
-    try:
+def _busy(descriptor: int, folder: Path) -> GalleryError:
+    holder = "another process"
+    with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         about = json.loads(os.pread(descriptor, _MOST_BYTES, 0))
         since = datetime.fromtimestamp(float(about["since"])).astimezone()
-        return f"process {int(about['process'])}, since {since:%Y-%m-%d %H:%M:%S},"
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return "another process"
+        holder = f"process {int(about['process'])}, since {since:%Y-%m-%d %H:%M:%S},"
+    return GalleryError(f"{folder}: busy, {holder} is writing to it; try again when it is done")
