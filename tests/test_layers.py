@@ -23,7 +23,8 @@ LAYERS = (
     {"embed"},
     {"gallery", "keeper", "relation"},
     {"report", "actions", "dedupe", "demo", "training"},
-    {"cli", "web"},
+    {"calibrate", "web"},
+    {"cli"},
 )
 # The parts of the package that may load each heavy library.
 OWNERS = {
