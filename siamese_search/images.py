@@ -1,6 +1,7 @@
 """Any image file as a person would see it: upright, 8 bits a channel, RGB or grey, on white."""
 
 import re
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -149,8 +150,8 @@ def _decoded(
         size = opened.size
         # draft() makes libjpeg leave out detail that resizing would throw away; it never goes below the size asked for.
         drafted = least is not None and opened.draft(None, (least, least)) is not None
-        if careful and not _is_small(opened):
-            raise RiskyPictureError
+        if careful:
+            _refuse_risky(opened, size)
         opened.load()
         orientation = _orientation(opened)
         # Pillow turns some formats while loading (TIFF), so the size counts as it is now, unless draft() shrank it.
@@ -178,9 +179,15 @@ def _open_ordinary(source: Path | BinaryIO) -> ImageFile.ImageFile:
         raise RiskyPictureError from None
 
 
-def _is_small(image: Image.Image) -> bool:
-    limit = _ORDINARY_PROGRESSIVE if "progressive" in image.info else _ORDINARY_PIXELS
-    return image.width * image.height <= limit
+def _refuse_risky(image: ImageFile.ImageFile, size: tuple[int, int]) -> None:
+    """Raise RiskyPictureError for an image, `size` before draft(), that is large for its kind."""
+    pixels, limit = image.width * image.height, _ORDINARY_PIXELS
+    if "progressive" in image.info and isinstance(image.fp, _Paced):
+        # Taken in at full size, before draft() has its effect, and many times over: a scan needs but a few bytes.
+        pixels, limit = size[0] * size[1], _ORDINARY_PROGRESSIVE
+        image.fp.most = _BLOCK // 2
+    if pixels > limit:
+        raise RiskyPictureError
 
 
 class _Paced:
@@ -192,6 +199,7 @@ class _Paced:
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
         self._read = file.read
         self._reads = 0
+        self.most = sys.maxsize  # bytes at once
         self._until = thread_time() + _ORDINARY_SECONDS
 
     def read(self, size: int = -1) -> bytes:
@@ -199,7 +207,7 @@ class _Paced:
         # Decoders read blocks, parsers of headers a few bytes at a time: those need not ask for the time at each.
         if (size > _BLOCK or self._reads % 256 == 0) and thread_time() > self._until:
             raise RiskyPictureError
-        return self._read(size)
+        return self._read(min(size, self.most))
 
 
 def _is_heif(source: Path | BinaryIO) -> bool:
