@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_SHOWN = 10  # groups with their pictures in a terminal
 _RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
 
 
@@ -176,23 +177,45 @@ def _write_plan(
 def _most_freeing(report: DedupeReport) -> DuplicateGroup:
     if not report.groups:
         raise OptionError("--sheet draws a group, and there is none")
-    return max(report.groups, key=lambda group: sum(copy.facts.size for copy in group.copies if copy.facts))
+    return max(report.groups, key=_frees)
+
+
+def _frees(group: DuplicateGroup) -> int:
+    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected)
+
+
+def _show_pictures(report: DedupeReport) -> None:
+    """Show the groups that would free most, where the terminal can show pictures."""
+    import os  # noqa: PLC0415
+    import sys  # noqa: PLC0415
+
+    from siamese_search.report.terminal import picture_protocol, picture_row  # noqa: PLC0415
+
+    protocol = picture_protocol(os.environ)
+    if protocol is None or not sys.stdout.isatty():
+        return
+    numbers = {id(group): number for number, group in enumerate(report.groups, start=1)}
+    for group in sorted(report.groups, key=_frees, reverse=True)[:_SHOWN]:
+        print_text(f"group {numbers[id(group)]}:")
+        sys.stdout.write(picture_row((group.keep, *(copy.path for copy in group.copies)), protocol))
 
 
 def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None) -> None:
     from siamese_search.report.words import human_bytes, kind_words, reason_words, threshold_sentence  # noqa: PLC0415
 
     rows = []
-    free = 0
     for number, group in enumerate(report.groups, start=1):
         rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), group.keep))
-        for copy in group.copies:
-            rows.append((str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), copy.path))
-            free += copy.facts.size if copy.facts and not copy.protected else 0
+        rows.extend(
+            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), copy.path)
+            for copy in group.copies
+        )
     if rows:
         columns = ("group", "", "distance", "pixels", "size", "what", "path")
         print_table(columns, rows, right=("group", "distance", "pixels", "size"))
+        _show_pictures(report)
     copies = sum(len(group.copies) for group in report.groups)
+    free = sum(map(_frees, report.groups))
     beside = f" against {report.against}" if report.against else ""
     print_text(
         f"{report.images:,} images{beside}: {len(report.groups):,} groups with {copies:,} copies,"
