@@ -4,6 +4,7 @@ It starts from any folder of photos that no system was trained on. README.md tel
 other systems.
 """
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -100,8 +101,7 @@ def thresholds(
     for name, folder in folders.items():
         tell(f"gallery of {name} ...")
         index = out / "indexes" / folder.name
-        for file in index.glob("*"):
-            file.unlink()
+        shutil.rmtree(index, ignore_errors=True)  # it would keep an earlier threshold
         outcomes.append(self_calibrated(name, folder, index, encoder=encoder))
     print(outcome_table(outcomes))
     print(edit_table(outcomes))
