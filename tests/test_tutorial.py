@@ -62,7 +62,7 @@ def test_queries_find_their_digit(walked: tuple[Path, dict[str, str]]) -> None:
     """Nearly all of the first hits show the digit that was asked for."""
     _, printed = walked
     (table,) = (output for text, output in printed.items() if "simsearch query" in text)
-    rows = [line.split("\t") for line in table.splitlines()]
+    rows = [line.split("\t") for line in table.splitlines() if "\t" in line]
     firsts = [(Path(row[0]).name[0], Path(row[-1]).name[0]) for row in rows if row[1] == "1"]
     assert len(firsts) == 20
     assert sum(asked == found for asked, found in firsts) >= 18
