@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from time import time_ns
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +20,12 @@ from siamese_search.results import Skipped
 
 _BATCH = 4  # larger batches fall out of the CPU's caches
 _MOST_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
-_TICK_NS = 10_000_000  # of the clock by which file systems tell when a file was written
-_COARSE_TICK_NS = 2_000_000_000  # of those that keep whole seconds
 _CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way.
-
-    Not `settled` is a file written so lately that its time would not tell if it were written once more.
-    """
+    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way."""
 
     path: Path
     vector: NDArray[np.float32]
@@ -39,7 +33,6 @@ class Embedded:
     width: int
     height: int
     format: str
-    settled: bool = True
 
 
 def embed_files(
@@ -98,7 +91,6 @@ def _embed_batch(paths: list[Path], encoder: Encoder, decoder: Decoder) -> list[
             width=entry.picture.width,
             height=entry.picture.height,
             format=entry.picture.format,
-            settled=entry.settled,
         )
         for entry in decoded
     ]
@@ -109,7 +101,6 @@ class _Decoded:
     path: Path
     content_hash: str
     picture: Picture
-    settled: bool
 
 
 def _decode(path: Path, decoder: Decoder) -> _Decoded | Skipped:
@@ -123,7 +114,6 @@ def _decode(path: Path, decoder: Decoder) -> _Decoded | Skipped:
 
 def _read(path: Path, decoder: Decoder) -> _Decoded | None:
     """Hash and decode a file; None when it was not the same file all the while."""
-    now = time_ns()
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         if before.st_size > _MOST_BYTES:
@@ -138,8 +128,7 @@ def _read(path: Path, decoder: Decoder) -> _Decoded | None:
             return None
     if not _same_state(path.stat(), before):
         return None
-    tick = _TICK_NS if before.st_mtime_ns % 1_000_000_000 else _COARSE_TICK_NS
-    return _Decoded(path, digest, picture, settled=abs(now - before.st_mtime_ns) > tick)
+    return _Decoded(path, digest, picture)
 
 
 def _same_state(one: os.stat_result, other: os.stat_result) -> bool:

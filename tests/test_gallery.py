@@ -29,7 +29,9 @@ Sample = Callable[[str], Image.Image]
 
 @pytest.fixture
 def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """Index the nine pictures in `photos`."""
+    """Index the nine pictures in `photos`, which have been there for a while."""
+    for path in photos.rglob("*.*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000.5))
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([photos])
     return gallery

@@ -198,6 +198,8 @@ class Catalogue:
         with self.snapshot():
             dim = self.encoder.dim
             count, generation = database.tally("embeddings")
+            if count != self.count():
+                raise database.damaged(f"{self.count()} pictures with {count} embeddings")
             if count * 4 * dim > database.size:  # before anything is allocated by it
                 raise database.damaged("more embeddings than the file can hold")
             ids = np.empty(count, np.int64)

@@ -268,17 +268,22 @@ class Database:
 
 
 def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open an SQLite file that may come from a stranger."""
+    """Open an SQLite file that may come from a stranger, and see that it can be read; raises sqlite3.Error."""
     query = "mode=ro&immutable=1" if immutable else "mode=rwc"
     # The name goes into a URI as bytes: it need not be UTF-8.
     name = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02x}" for byte in os.fsencode(path))  # noqa: PLR2004
     connection = sqlite3.connect(f"file:{name}?{query}", uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # With a write-ahead log this survives a kill; a power cut may cost the last batches, never the file.
-    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # With a write-ahead log this survives a kill; a power cut may cost the last batches, never the file.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # opening alone reads nothing
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -333,22 +338,15 @@ def _told(path: Path, error: sqlite3.Error) -> GalleryError:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Connect and see that the file can be read, which takes more than opening it."""
-    connection = connect(path)
     try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        return connect(path)
     except sqlite3.OperationalError as error:
-        connection.close()
         log = path.with_name(f"{path.name}-wal")
         unwritable = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
         if not unwritable or (log.exists() and log.stat().st_size):
             raise
-        # In a folder that nobody may write, a write-ahead log cannot even be looked for: read the file as it stands.
-        return connect(path, immutable=True)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    # In a folder that nobody may write, a write-ahead log cannot even be looked for: read the file as it stands.
+    return connect(path, immutable=True)
 
 
 @cache

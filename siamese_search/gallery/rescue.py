@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from siamese_search.errors import GalleryError
-from siamese_search.gallery.database import KEYS, Database, connect, damaged, sealed
+from siamese_search.gallery.database import KEYS, Database, connect, damaged, guarded, sealed
 
 KEPT = ".damaged"  # the suffix under which the old file stays
 _META = ("encoder", "threshold", "calibration")
@@ -25,7 +25,7 @@ def rescue(path: Path) -> int:
     The old file is kept beside it. A picture counts only with its folder and its embedding. The caller holds the
     writer's lock. Raises GalleryError when not even the encoder's name can be read, or when the file is in use.
     """
-    with closing(connect(path)) as old:
+    with guarded(path), closing(connect(path)) as old:
         _leave_log(old, path)
         old.text_factory = bytes  # what is not UTF-8 is damaged, and must not stop the other rows
         meta = {row[0]: row[1] for row in _whole(old, "meta") if row[0] in _META}

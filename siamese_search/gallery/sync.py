@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from time import time_ns
 
 from siamese_search.embed import Embedded, embed_files
 from siamese_search.encoder import Encoder
@@ -21,6 +22,8 @@ from siamese_search.results import ImageFile, Item, Skipped
 
 BATCH = 64  # pictures a transaction: what a kill can lose
 _NEVER = 0  # a time that no file has: the next sync looks at its content
+_TICK_NS = 10_000_000  # of the clock by which file systems tell when a file was written
+_COARSE_TICK_NS = 2_000_000_000  # of those that keep whole seconds
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -84,6 +87,7 @@ def bring_in_step(
     """
     outcome = Outcome()
     wanted = scope.present
+    began = time_ns()
     found: list[ImageFile] = []
     unseen: list[Skipped] = []
     for entry in find_images(wanted, extensions=picture_extensions()):
@@ -115,6 +119,7 @@ def bring_in_step(
     )
     removed = {*changes.removed, *(item.id for item in items if item.path in bad_paths)}
     gone = before.keys() - {file.path for file in found}
+    changes = _with_lasting_times(changes, began, time_ns())
     _settle(catalogue, wanted, changes, removed, gone)
     outcome.moved, outcome.removed = len(changes.moved), len(removed)
     outcome.unchanged = len(changes.unchanged) + len(changes.touched)
@@ -136,6 +141,26 @@ def refresh(catalogue: Catalogue, paths: Iterable[Path], *, encoder: Callable[[]
     changes = compare(files, (item for item in catalogue.items() if item.path in wanted))
     _settle(catalogue, (), changes, set(changes.removed), ())
     _embed(catalogue, changes.added, changes.changed, Outcome(), encoder=encoder)
+
+
+def _with_lasting_times(changes: Changes, began: int, ended: int) -> Changes:
+    """Return the changes without the times of files that were written while, or just before, the folders were walked.
+
+    Written once more within the same tick of the clock, with the same size, such a file would seem unchanged.
+    """
+
+    def lasting(file: ImageFile) -> ImageFile:
+        tick = _TICK_NS if file.mtime_ns % 1_000_000_000 else _COARSE_TICK_NS
+        fresh = began - tick <= file.mtime_ns <= ended + tick
+        return replace(file, mtime_ns=_NEVER) if fresh else file
+
+    return replace(
+        changes,
+        touched=[(item, lasting(file)) for item, file in changes.touched],
+        moved=[(item, lasting(file)) for item, file in changes.moved],
+        changed=[lasting(file) for file in changes.changed],
+        added=[lasting(file) for file in changes.added],
+    )
 
 
 def _settle(
@@ -211,7 +236,7 @@ def _record(
     catalogue: Catalogue, file: ImageFile, result: Embedded | Skipped, *, known: bool, outcome: Outcome
 ) -> None:
     if isinstance(result, Embedded):
-        catalogue.put(file if result.settled else replace(file, mtime_ns=_NEVER), result)
+        catalogue.put(file, result)
         outcome.changed += known
         outcome.added += not known
         return
