@@ -108,16 +108,30 @@ class OnnxBackend:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        self._graph = graph
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+            # Without its fallback it prints nothing and tries nothing twice.
+            self._session: Any = onnxruntime.InferenceSession(
+                str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            self._input = self._session.get_inputs()[0].name
         except Exception as error:  # it raises classes of its own, without a common base
-            raise EncoderError(f"{graph}: not a usable inference graph ({str(error).splitlines()[0]})") from error
-        self._input = self._session.get_inputs()[0].name
+            raise _unusable(graph, error) from error
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embed a batch."""
-        embeddings: NDArray[np.float32] = self._session.run(None, {self._input: pixels})[0]
+        """Embed a batch; raises EncoderError when the graph turns out to be none for pictures."""
+        try:
+            embeddings = np.asarray(self._session.run(None, {self._input: pixels})[0])
+        except Exception as error:
+            raise _unusable(self._graph, error) from error
+        if embeddings.dtype != np.float32 or not np.isfinite(embeddings).all():
+            raise EncoderError(f"{self._graph}: not a usable inference graph (its embeddings are no finite numbers)")
         return embeddings
+
+
+def _unusable(graph: Path, error: Exception) -> EncoderError:
+    words = (str(error).splitlines() or [type(error).__name__])[0]
+    return EncoderError(f"{graph}: not a usable inference graph ({words})")
 
 
 class TorchBackend:

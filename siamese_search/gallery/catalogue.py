@@ -180,6 +180,13 @@ class Catalogue:
             roots = self._roots()
             return {row[0]: self._item(row, roots) for row in self._by_key("items", "id", ids)}
 
+    def indexed(self, ids: Sequence[int]) -> dict[int, Item]:
+        """Return the items whose ids an index of the same snapshot named: all of them, or the catalogue is damaged."""
+        found = self.items_by_id(ids)
+        if missing := set(ids) - found.keys():
+            raise self._database.damaged(f"item {min(missing)} is not to be found")
+        return found
+
     def skipped(self) -> list[SkippedFile]:
         """Return the files that could not be embedded, by path."""
         with self.snapshot():
@@ -211,8 +218,11 @@ class Catalogue:
 
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
-        dim = self.encoder.dim
-        found = {item: self._vector(item, blob, dim) for item, blob in self._by_key("embeddings", "item", ids)}
+        with self.snapshot():
+            dim = self.encoder.dim
+            found = {item: self._vector(item, blob, dim) for item, blob in self._by_key("embeddings", "item", ids)}
+            if without := self.items_by_id([item for item in ids if item not in found]):
+                raise self._database.damaged(f"item {min(without)} has no embedding")
         vectors = np.empty((len(ids), dim), np.float32)
         for row, item in enumerate(ids):
             vectors[row] = found[item]

@@ -319,6 +319,8 @@ def guarded(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _told(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite's Python module stumbles over a text that is none
+        raise damaged(path, error) from error
 
 
 def _told(path: Path, error: sqlite3.Error) -> GalleryError:

@@ -93,7 +93,7 @@ class Gallery(KeptGallery):
         limit = self.threshold.distance if threshold is None else threshold
         with self.snapshot():
             found = self._fresh_index().search(vectors, k=k)
-            items = self._catalogue.items_by_id(sorted({item for hits in found for item, _ in hits}))
+            items = self._catalogue.indexed(sorted({item for hits in found for item, _ in hits}))
         return tuple(
             tuple(
                 Hit(rank=rank, path=str(items[item].path), distance=distance, duplicate=distance <= limit)
