@@ -185,7 +185,7 @@ def _refuse_risky(image: ImageFile.ImageFile, size: tuple[int, int]) -> None:
     if "progressive" in image.info and isinstance(image.fp, _Paced):
         # Taken in at full size, before draft() has its effect, and many times over: a scan needs but a few bytes.
         pixels, limit = size[0] * size[1], _ORDINARY_PROGRESSIVE
-        image.fp.most = _BLOCK // 2
+        image.fp.most = 2 * _BLOCK
     if pixels > limit:
         raise RiskyPictureError
 
