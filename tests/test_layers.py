@@ -127,7 +127,9 @@ def loaded_by(folder: Path, *arguments: str | Path) -> set[str]:
     return set(json.loads(finished.stderr.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("command", [(), ("index",), ("query",), ("dedupe",), ("info",), ("train",), ("demo",)])
+@pytest.mark.parametrize(
+    "command", [(), ("index",), ("verify",), ("query",), ("dedupe",), ("info",), ("train",), ("demo",)]
+)
 def test_help_loads_nothing_heavy(tmp_path: Path, command: tuple[str, ...]) -> None:
     """Asking for help costs Python and typer."""
     heavy = {"torch", "numpy", "faiss", "onnxruntime", "PIL", "matplotlib", "jinja2", "sklearn", "skimage", "onnx"}

@@ -19,7 +19,8 @@ from PIL import Image
 
 import siamese_search
 from siamese_search.encoder import Encoder
-from siamese_search.errors import FolderError, GalleryError, OptionError
+from siamese_search.encoder.folder import read_spec
+from siamese_search.errors import EncoderError, FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import lock as lock_module
 from siamese_search.gallery.catalogue import Catalogue
@@ -539,6 +540,28 @@ def test_sizes_are_checked_before_memory_is_taken(gallery: Gallery) -> None:
     database.close()
     with pytest.raises(GalleryError, match="impossible encoder"):
         Gallery(gallery.folder).info()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"std": float("nan")},
+        {"mean": 10**400},
+        {"dim": True},
+        {"name": "a\x1b[2J"},
+        {"name": "x" * 1000},
+        {"provenance": []},
+        {"distinct": [[float("inf"), 0.1], [0.5, 0.2]]},
+        {"threshold": {"threshold": "near", "precision": 1.0, "recall": 1.0}},
+        {"calibration": [{"threshold": 0.5, "precision": 7, "recall": 1.0}]},
+    ],
+)
+def test_a_strangers_encoder_is_looked_at_first(encoder: Encoder, tmp_path: Path, entry: dict[str, object]) -> None:
+    """Numbers that are none, text that steers a terminal and shares beyond 1 are refused before anything is loaded."""
+    about = {**json.loads((encoder.folder / "encoder.json").read_text()), **entry}
+    (tmp_path / "encoder.json").write_text(json.dumps(about))
+    with pytest.raises(EncoderError, match=r"encoder\.json"):
+        read_spec(tmp_path)
 
 
 def test_what_is_exported_is_what_is_kept(gallery: Gallery, tmp_path: Path) -> None:
