@@ -135,39 +135,32 @@ def _best_place(whole: NDArray[np.float32], part: NDArray[np.float32], aspect: f
     `aspect` is the part's width over height, relative to the whole's: both come as squares.
     """
     best = 0.0
+    spectrum = np.fft.rfft2(whole)
+    sums, squares = _running_sums(whole), _running_sums(whole**2)
     for scale in _SCALES:
         width, height = (scale, scale / aspect) if aspect >= 1 else (scale * aspect, scale)
         rows, columns = round(height * _SIDE), round(width * _SIDE)
-        if min(rows, columns) >= _SIDE // 4:
-            best = max(best, _best_match(whole, _shrinking(rows) @ part @ _shrinking(columns).T))
+        if min(rows, columns) < _SIDE // 4:
+            continue
+        smaller = _shrinking(rows) @ part @ _shrinking(columns).T
+        if (deviation := smaller.std()) < _FLAT:
+            continue
+        # J. P. Lewis, Fast Normalized Cross-Correlation, 1995: the products by FFT, the variances by running sums.
+        products = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(smaller - smaller.mean(), whole.shape)), whole.shape)
+        means = _window_sums(sums, rows, columns) / smaller.size
+        variances = _window_sums(squares, rows, columns) / smaller.size - means**2
+        spread = np.sqrt(np.maximum(variances, _FLAT**2)) * (smaller.size * deviation)
+        best = max(best, float((products[: spread.shape[0], : spread.shape[1]] / spread).max()))
     return best
 
 
-def _best_match(whole: NDArray[np.floating], part: NDArray[np.floating]) -> float:
-    """Return the greatest normalised cross-correlation of a part with the windows of its size in the whole.
-
-    J. P. Lewis, Fast Normalized Cross-Correlation, 1995: the numerator by FFT, the windows' variances by running sums.
-    """
-    if part.std() < _FLAT:
-        return 0.0
-    rows, columns = part.shape
-    part = part - part.mean()
-    spectrum = np.fft.rfft2(whole) * np.conj(np.fft.rfft2(part, whole.shape))
-    valid = (slice(0, _SIDE - rows + 1), slice(0, _SIDE - columns + 1))
-    products = np.fft.irfft2(spectrum, whole.shape)[valid]
-    count = part.size
-    variances = _window_sums(whole.astype(np.float64) ** 2, rows, columns) / count
-    variances -= (_window_sums(whole.astype(np.float64), rows, columns) / count) ** 2
-    spread = np.sqrt(np.maximum(variances, _FLAT**2))
-    return float((products / (count * spread * part.std())).max())
+def _running_sums(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    sums: NDArray[np.float64] = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    return sums
 
 
-def _window_sums(values: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:
-    sums = np.pad(values, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    result: NDArray[np.float64] = (
-        sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
-    )
-    return result
+def _window_sums(sums: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.float64]:
+    return sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns] + sums[:-rows, :-columns]
 
 
 @cache
