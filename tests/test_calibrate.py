@@ -57,7 +57,7 @@ def test_pairs_within_counts_every_pair_once() -> None:
     vectors = np.concatenate([vectors, vectors[:7]])
     slow = slow_distances(vectors)
     fast = pairs_within(vectors, DISTANCES, np.random.default_rng(0))
-    for at in (0, 50, 300, 599):
+    for at in (0, 50, 300, 590):
         near = np.abs(slow - DISTANCES[at]).min() < 1e-5  # rounding may put such a pair on either side
         assert near or fast[at] == (slow <= DISTANCES[at]).sum()
 
