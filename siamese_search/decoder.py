@@ -75,6 +75,7 @@ class Decoder:
             helper = _Helper(seconds=self.seconds, memory=self.memory)
         name = getattr(file, "name", "")
         path = str(Path(name).absolute()) if isinstance(name, str | Path) and str(name) else ""
+        told = str(name) if path else "image data"
         request = {"path": path, "size": self.size, "channels": self.channels}
         data = b""
         if not path:
@@ -83,13 +84,13 @@ class Decoder:
         try:
             reply, pixels = helper.ask(request, data, patience=_PATIENCE * self.seconds)
         except (OSError, EOFError, ValueError):
-            raise ImageError(path or "image data", helper.kill(limit=self.seconds)) from None
+            raise ImageError(told, helper.kill(limit=self.seconds)) from None
         self._idle.put(helper)
         if "reason" in reply:
             reason = str(reply["reason"])
             if reason == NO_MEMORY:
                 reason = f"needs more than {self.memory / 1e9:.1f} GB of memory to decode"
-            raise ImageError(path or "image data", reason)
+            raise ImageError(told, reason)
         shape = self.size, self.size, self.channels
         return Picture(
             np.frombuffer(pixels, np.uint8).reshape(shape), reply["width"], reply["height"], str(reply["format"])
