@@ -148,6 +148,7 @@ def test_sync_json_has_the_fixed_keys() -> None:
         ("images", 1000),
         ("seconds", 1.912),
         ("index", "i"),
+        ("stopped", False),
     ]
 
 
