@@ -25,7 +25,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks
+	$(BIN)/mypy benchmarks/near_duplicates.py
 
 format: $(READY)
 	$(BIN)/ruff format
