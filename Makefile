@@ -9,11 +9,11 @@ demo: $(READY)
 	$(BIN)/simsearch demo
 
 test: lint types
-	$(BIN)/pytest -q -n auto -m "not shared"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto -m "not shared"
 
 # Also the tests that read the larger data sets beside the checkout.
 test-all: lint types
-	$(BIN)/pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
 
 # How well copies of your own photos are found, beside other systems; benchmarks/README.md tells more.
 bench: $(READY)

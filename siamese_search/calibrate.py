@@ -9,7 +9,7 @@ A gallery of look-alikes packs its pictures closer, by about the same factor at 
     precision(t) = 1 - correction * false(t) / pairs within t
 
 The correction is 1 until a person has judged pairs of the gallery. Then it is the number of false pairs among those,
-over the number that was expected: a Gamma distribution, whose prior is worth two false pairs.
+over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,8 @@ WIDEST = 1.2
 FARTHEST_SHARE = 1e-4  # no threshold takes more than one in ten thousand pairs of different pictures
 LIKENESS_SHARE = 1e-2  # where likeness is read off: so many pairs are copies in no ordinary gallery
 MOST_PRODUCTS = 400_000_000  # of rows and pictures compared: some seconds
-PRIOR_FALSE = 2.0  # false pairs that the uncorrected estimate is worth, against a person's answers
+PRIOR_FALSE = 0.5  # false pairs that the uncorrected estimate is worth, against a person's answers
+FEW_KEPT = 0.25  # of the pictures; when leaving out copies leaves fewer, they are look-alikes rather than copies
 EDITED = 40  # pictures whose edited copies tell the recall
 EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
 DUE = 0.1  # a gallery that changed by this share is calibrated again
@@ -75,9 +76,10 @@ class DistinctPairs:
 def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: int = 0) -> Calibration:
     """Find the gallery's threshold for this precision, from its own pictures and from what people said of its pairs.
 
-    Takes some seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError
-    when the encoder does not bring what it takes, or when no threshold keeps the precision. Changes nothing; put the
-    result in force with `gallery.set_calibration`.
+    Where look-alikes are so near that no threshold keeps the precision, the one of the highest precision is returned,
+    with that as what to expect. Takes some seconds whatever the gallery's size: of a large one, a sample is compared
+    with all. Raises OptionError when the encoder does not bring what it takes. Changes nothing; put the result in force
+    with `gallery.set_calibration`.
     """
     if not 0 < precision < 1:
         raise OptionError(f"precision {precision}: expected a share between 0 and 1")
@@ -100,12 +102,7 @@ def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: in
     precisions[known.within(distances, likeness) > FARTHEST_SHARE] = 0
     recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
     table = rows(distances, precisions, recall)
-    chosen = [row for row in rows(distances, precisions, recall, wanted=(precision,)) if row.precision >= precision]
-    if not chosen:
-        raise OptionError(
-            f"{gallery.folder}: no threshold keeps precision {precision:g} here; look-alikes are too near"
-        )
-    row = chosen[0]
+    (row,) = rows(distances, precisions, recall, wanted=(min(precision, float(precisions.max())),))
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -127,7 +124,7 @@ def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: in
 def recalibrate(gallery: Gallery) -> Calibration | None:
     """Calibrate a gallery that changed by a tenth since it last was, and put the result in force; None otherwise.
 
-    Where no threshold can be found, the encoder's stays in force.
+    With an encoder that does not bring what it takes, the threshold that it came with stays in force.
     """
     before = gallery.calibration
     images = len(gallery)
@@ -162,14 +159,16 @@ def likeness_of(
 ) -> float:
     """Return by what factor the gallery's unrelated pictures lie nearer to one another than known different ones.
 
-    Copies are left out first: of pictures within `copies_within` of each other, one stays. What few pictures say is
-    pulled towards 1.
+    Copies are left out first: of pictures within `copies_within` of each other, one stays; unless next to nothing would
+    stay, for then these are look-alikes. What few pictures say is pulled towards 1.
     """
     kept: list[int] = []
     sample = vectors[rng.permutation(len(vectors))[:1000]]
     for i, vector in enumerate(sample):
         if not kept or float(np.max(sample[kept] @ vector)) < 1 - copies_within**2 / 2:
             kept.append(i)
+    if len(kept) < FEW_KEPT * len(sample):
+        kept = list(range(len(sample)))
     rows, columns = np.triu_indices(len(kept), 1)
     if len(rows) == 0:
         return 1.0
@@ -177,7 +176,7 @@ def likeness_of(
     observed = float(np.sqrt(np.clip(2 - 2 * np.quantile(nearness, 1 - LIKENESS_SHARE), 1e-6, None)))
     telling = len(rows) * LIKENESS_SHARE
     weight = telling / (telling + 2)
-    return float(np.clip((observed / known.distance_at(LIKENESS_SHARE)) ** weight, 0.2, 2))
+    return float(np.clip((observed / known.distance_at(LIKENESS_SHARE)) ** weight, 0.01, 2))
 
 
 def corrected(

@@ -141,7 +141,9 @@ def test_other_options_do_not_continue_a_run(pieces: Path, tmp_path: Path) -> No
 def test_training_teaches(pieces: Path, tmp_path: Path) -> None:
     """Some dozens of steps on class folders lower the contrastive loss on validation pairs."""
     dataset = load_folder(pieces, labels="folders")
-    config = replace(SMALL, steps=40, info_nce=0.0, koleo=0.0, bank=0, rate=1e-3, edits="none", average=0.8, batch=24)
+    config = replace(
+        SMALL, start="imagenet", steps=40, info_nce=0.0, koleo=0.0, bank=0, edits="none", average=0.8, batch=24
+    )
     history = train(dataset, config, tmp_path / "run").history
     assert history[-1]["loss"] < 0.75 * history[0]["loss"]
 
@@ -227,6 +229,14 @@ def test_bad_pairs_are_named(pieces: Path, pairs_file: Path, line: str, words: s
     pairs_file.write_text(f"first,second,label\n{line}\n")
     with pytest.raises(DataError, match=words):
         load_pairs(pieces, pairs_file)
+
+
+def test_broken_pictures_are_left_out(pieces: Path) -> None:
+    """A picture that cannot be read is not trained on, and is listed with its reason."""
+    (pieces / "coffee" / "0.png").write_bytes(b"no picture")
+    dataset = load_folder(pieces)
+    assert sum(len(part) for part in (dataset.train, dataset.validation, dataset.test)) == 63
+    assert [(Path(s.path).name, bool(s.reason)) for s in dataset.skipped] == [("0.png", True)]
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def calibrate(
     if json:
         print_json({**asdict(calibration), "before": asdict(before)})
     elif not quiet:
-        _print(calibration, before.distance)
+        _print(calibration, before.distance, precision)
 
 
 def _store(gallery: "Gallery", path: Path) -> None:
@@ -68,7 +68,7 @@ def _store(gallery: "Gallery", path: Path) -> None:
         gallery.review(ids[first], ids[second], int(label))
 
 
-def _print(calibration: "Calibration", before: float) -> None:
+def _print(calibration: "Calibration", before: float, precision: float) -> None:
     from siamese_search.cli.output import print_text  # noqa: PLC0415
 
     limit = calibration.threshold
@@ -77,6 +77,8 @@ def _print(calibration: "Calibration", before: float) -> None:
         f"expected precision {limit.expected_precision:.3f}, about {calibration.false_pairs:.1f} false pairs; "
         f"it finds {limit.expected_recall:.0%} of everyday edits"
     )
+    if limit.expected_precision is not None and limit.expected_precision < precision:
+        print_text(f"no threshold keeps precision {precision:g} here: pictures that differ are too much alike")
     if calibration.likeness < 0.95:  # noqa: PLR2004  (a difference worth a word)
         print_text(f"the pictures are look-alikes: unrelated ones lie {1 - calibration.likeness:.0%} nearer than usual")
     if calibration.answers:

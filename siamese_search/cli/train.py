@@ -66,6 +66,8 @@ def train(
     from siamese_search.training.source import load_dataset  # noqa: PLC0415
 
     dataset = load_dataset(data, labels=labels, classes=classes, test_list=test_list)
+    for skipped in dataset.skipped if not quiet else ():
+        typer.echo(f"skipped {skipped.path}: {skipped.reason}", err=True)
     given = {"start": start, "steps": steps, "margin": margin, "seed": seed}
     config = choose_config(recipe or default_recipe(dataset), given, settings or [])
     if config.architecture.endswith("-grey"):

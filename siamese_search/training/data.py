@@ -6,6 +6,7 @@ to edited views of itself.
 
 import zlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -15,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_search.errors import DataError
+from siamese_search.errors import DataError, ImageError
 from siamese_search.files import find_images, resolve_folders
 from siamese_search.images import load_thumbnail, picture_extensions
-from siamese_search.results import ImageFile
+from siamese_search.results import ImageFile, Skipped
 from siamese_search.training.augment import edited_view
 from siamese_search.training.pairs import Pairs, connected_parts, read_pairs
 
@@ -165,13 +166,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Three parts without a common picture. `labels` says where the labels come from: folders, pairs or none."""
+    """Three parts without a common picture. `labels` says where the labels come from: folders, pairs or none.
+
+    `skipped` are the files that look like pictures and cannot be read.
+    """
 
     name: str
     labels: str
     train: Part
     validation: Part
     test: Part
+    skipped: tuple[Skipped, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -191,9 +196,7 @@ def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = No
     Pictures named in `test_list` (one path relative to `root` a line) become the test part; without one a tenth does.
     A tenth of the rest, at most 500, is for validation. Raises `DataError` when too few pictures remain to train on.
     """
-    roots = resolve_folders([root])
-    found = find_images(roots, extensions=picture_extensions())
-    names = sorted(file.path.relative_to(roots[0]).as_posix() for file in found if isinstance(file, ImageFile))
+    names, skipped = readable_pictures(root)
     held_out = set(test_list.read_text(encoding="utf-8").split("\n")) if test_list else set()
     rest = [name for name in names if name not in held_out]
     rest.sort(key=lambda name: zlib.crc32(f"{seed}/{name}".encode()))  # an order that adding pictures does not disturb
@@ -215,7 +218,35 @@ def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = No
         identity = [classes[str(Path(m).parent)] for m in members] if labels == "folders" else range(len(members))
         return Part(name=name, pictures=FilePictures(root, members), identity=np.array(identity, np.int64))
 
-    return Dataset(name=root.name, labels=labels, train=part("train"), validation=part("validation"), test=part("test"))
+    return Dataset(
+        name=root.name,
+        labels=labels,
+        train=part("train"),
+        validation=part("validation"),
+        test=part("test"),
+        skipped=skipped,
+    )
+
+
+def readable_pictures(root: Path) -> tuple[list[str], tuple[Skipped, ...]]:
+    """Return the pictures below a folder, relative to it and by name, and those that cannot be decoded with reasons."""
+    roots = resolve_folders([root])
+    found = find_images(roots, extensions=picture_extensions())
+    paths = sorted(file.path for file in found if isinstance(file, ImageFile))
+    with ThreadPoolExecutor() as pool:
+        faults = list(pool.map(fault_of, paths))
+    names = [path.relative_to(roots[0]).as_posix() for path, fault in zip(paths, faults, strict=True) if not fault]
+    skipped = (Skipped(path=str(path), reason=fault) for path, fault in zip(paths, faults, strict=True) if fault)
+    return names, tuple(skipped)
+
+
+def fault_of(path: Path) -> str | None:
+    """Return why a picture cannot be decoded, None when it can."""
+    try:
+        load_thumbnail(path, longest=64)
+    except ImageError as error:
+        return error.reason
+    return None
 
 
 def load_pairs(root: Path, pairs_file: Path, *, seed: int = 0) -> Dataset:
