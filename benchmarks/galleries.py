@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sets import read_set
-
 from runs import markdown
+from sets import read_set
 from siamese_search.gallery import Gallery
 
 Pair = tuple[str, str]

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import numpy as np
 import typer
+
 from classes import meaning
 from galleries import Outcome, edit_table, outcome_table, self_calibrated, wrong_table
+from runs import installed, load, markdown, run_system, save, tables, work_of
 from sets import SUITES, Photo, Suite, find_photos, make_set
 from systems import SYSTEMS
-
-from runs import installed, load, markdown, run_system, save, tables, work_of
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+
 from scoring import Ranking, Score, distinct, scores
 from sets import read_set
 from systems import SYSTEMS

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sets import Row
 
+from sets import Row
 from siamese_search.training.metrics import Curve, average_precision, curve, recall_at_precision
 from siamese_search.training.pairs import DISSIMILAR, SIMILAR
 

@@ -16,8 +16,9 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from random import Random
 
-from edits import EVERYDAY, HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF, TURNS, Edit
 from PIL import Image, ImageOps
+
+from edits import EVERYDAY, HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF, TURNS, Edit
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 SEED = 7

@@ -6,10 +6,10 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from edits import HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF, font
 from PIL import Image, ImageDraw
-from sets import SEED
 
+from edits import HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF, font
+from sets import SEED
 from siamese_search import load_encoder
 
 SAMPLES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "camera.png", "ihc.png")

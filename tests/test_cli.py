@@ -8,9 +8,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from PIL import Image
 
+from conftest import Run
 from siamese_search import __version__
 
 COMMANDS = ("demo", "index", "query", "dedupe", "info", "train", "evaluate")

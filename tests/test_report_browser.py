@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, Browser
 from PIL import Image
 
+from browser import CHROMIUM, Browser
 from siamese_search.report.html import write_dedupe_html
 from siamese_search.results import (
     Copy,

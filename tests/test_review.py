@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import CHROMIUM, Browser
 
 import siamese_search
+from browser import CHROMIUM, Browser
 from siamese_search.dedupe import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
