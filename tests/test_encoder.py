@@ -86,6 +86,13 @@ def test_graph_and_network_give_the_same_embeddings(spec: EncoderSpec, tmp_path:
     assert encoder.embed_pixels(pixels[:0]).shape == (0, spec.dim)
 
 
+def test_a_saved_encoder_names_no_path(grey_folder: Path) -> None:
+    """Nothing in an encoder folder tells where it was made."""
+    for path in grey_folder.iterdir():
+        assert b"siamese_search/encoder" not in path.read_bytes(), path
+        assert b"site-packages" not in path.read_bytes(), path
+
+
 def test_files_are_embedded_in_order(grey_folder: Path, tmp_path: Path) -> None:
     """`embed` gives one row a file; a file that cannot be read is named."""
     encoder = load_encoder(grey_folder)

@@ -4,6 +4,7 @@ import logging
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -55,10 +56,18 @@ def write_graph(network: EncoderNetwork, spec: EncoderSpec, path: Path) -> None:
         raise EncoderError(f"{path}: torch gave no graph")
     model = program.model_proto
     halve_weights(model.graph)
+    forget_origins(model)
     onnx.checker.check_model(model)
     temporary = path.with_suffix(".tmp")
     onnx.save(model, temporary)
     temporary.replace(path)
+
+
+def forget_origins(model: Any) -> None:
+    """Remove what the exporter notes beside each node: stack traces, and with them the paths of this machine."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
 
 
 def halve_weights(graph: object) -> None:
