@@ -93,13 +93,14 @@ def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: in
     distances = np.arange(STEP, WIDEST, STEP)
     reported = pairs_within(vectors, distances, rng)
     likeness = likeness_of(vectors, known, encoder.threshold.distance, rng)
-    false = len(items) * (len(items) - 1) / 2 * known.within(distances, likeness)
+    share = known.within(distances, likeness)
+    false = len(items) * (len(items) - 1) / 2 * share
     answers = [answer for answer in gallery.reviewed() if answer.distance is not None]
     correction = corrected(answers, distances, reported, false)
     # With hardly any copies in the gallery the ratio says nothing; a twentieth of the pictures having one is ordinary.
     expected = np.maximum(reported, max(1.0, len(items) / 20))
     precisions = 1 - np.minimum(correction[1] * false / expected, 1)
-    precisions[known.within(distances, likeness) > FARTHEST_SHARE] = 0
+    precisions[share > FARTHEST_SHARE] = 0
     recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
     table = rows(distances, precisions, recall)
     (row,) = rows(distances, precisions, recall, wanted=(min(precision, float(precisions.max())),))

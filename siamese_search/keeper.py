@@ -89,5 +89,3 @@ _CRITERIA: dict[Rule, _Criterion] = {
     Rule.NEWEST: (Rule.NEWEST, lambda item: -item.mtime_ns, lambda item: item.mtime_ns),
     Rule.SHORTEST_PATH: (Rule.SHORTEST_PATH, lambda item: len(str(item.path)), lambda item: len(str(item.path))),
 }
-# What a user can ask for; protected and preferred folders have options of their own.
-CHOICES = tuple(_CRITERIA)

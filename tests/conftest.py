@@ -13,6 +13,8 @@ from PIL import Image, ImageEnhance
 
 import siamese_search
 from siamese_search.encoder import Encoder, load_encoder
+from siamese_search.gallery import Gallery
+from siamese_search.results import SyncReport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 # Photos in the wheel of scikit-image itself; it would download others.
@@ -96,3 +98,20 @@ def run(tmp_path: Path) -> Run:
         )
 
     return run_simsearch
+
+
+@pytest.fixture
+def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
+    """Index the nine pictures in `photos`, which have been there for a while."""
+    for path in photos.rglob("*.*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000.5))
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    gallery.sync([photos])
+    return gallery
+
+
+def counts(report: SyncReport) -> dict[str, int]:
+    """Return the counts that are not zero."""
+    names = ("added", "changed", "moved", "removed", "unchanged")
+    found = {name: getattr(report, name) for name in names} | {"skipped": len(report.skipped)}
+    return {name: count for name, count in found.items() if count}

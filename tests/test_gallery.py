@@ -17,31 +17,15 @@ import pytest
 from PIL import Image
 
 import siamese_search
+from conftest import counts
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, ImageError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity, SkippedFile
 from siamese_search.images import NO_PERMISSION
-from siamese_search.results import CalibrationRow, SyncReport, Threshold, ThresholdSource
+from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]
-
-
-@pytest.fixture
-def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """Index the nine pictures in `photos`, which have been there for a while."""
-    for path in photos.rglob("*.*"):
-        os.utime(path, (1_600_000_000, 1_600_000_000.5))
-    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
-    gallery.sync([photos])
-    return gallery
-
-
-def counts(report: SyncReport) -> dict[str, int]:
-    """Return the counts that are not zero."""
-    names = ("added", "changed", "moved", "removed", "unchanged")
-    found = {name: getattr(report, name) for name in names} | {"skipped": len(report.skipped)}
-    return {name: count for name, count in found.items() if count}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

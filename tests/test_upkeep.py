@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import siamese_search
+from conftest import counts
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.folder import read_spec
 from siamese_search.errors import EncoderError, FolderError, GalleryError, OptionError
@@ -26,28 +27,10 @@ from siamese_search.gallery import lock as lock_module
 from siamese_search.gallery.catalogue import Catalogue
 from siamese_search.gallery.database import Database, sealed
 from siamese_search.gallery.lock import is_written, writing
-from siamese_search.results import SyncReport
 
 Sample = Callable[[str], Image.Image]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
-
-
-@pytest.fixture
-def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """Index the nine pictures in `photos`, which have been there for a while."""
-    for path in photos.rglob("*.*"):
-        os.utime(path, (1_600_000_000, 1_600_000_000.5))
-    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
-    gallery.sync([photos])
-    return gallery
-
-
-def counts(report: SyncReport) -> dict[str, int]:
-    """Return the counts that are not zero."""
-    names = ("added", "changed", "moved", "removed", "unchanged")
-    found = {name: getattr(report, name) for name in names} | {"skipped": len(report.skipped)}
-    return {name: count for name, count in found.items() if count}
 
 
 def not_embedding(_done: int, _total: int) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_search.cli.options import JsonOption, QuietOption
+from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
 
 if TYPE_CHECKING:
     from siamese_search.training.evaluate import Evaluation, Spread
@@ -16,17 +16,9 @@ app = typer.Typer()
 @app.command(epilog="Example: simsearch evaluate my-encoder mnist --json")
 def evaluate(
     encoder: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A shipped encoder, or an encoder folder.")],
-    data: Annotated[str, typer.Argument(help="A folder of pictures, or mnist, or digits.")],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="folders|PAIRS.csv|none",
-            help="What is alike: pictures of one folder, the pairs of a CSV (first,second,label), or only copies.",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="5-9", help="Only these classes: digits, or places of folders by name.")
-    ] = None,
+    data: DataArgument,
+    labels: LabelsOption = None,
+    classes: ClassesOption = None,
     test_list: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Pictures of the test part, one path a line.")
     ] = None,

@@ -10,6 +10,17 @@ DEFAULT_INDEX = Path("indexes/default")
 IndexOption = Annotated[Path, typer.Option("--index", metavar="DIR", help="Folder of the gallery.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
+DataArgument = Annotated[str, typer.Argument(help="A folder of pictures, or mnist, or digits.")]
+LabelsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="folders|PAIRS.csv|none",
+        help="What is alike: pictures of one folder, the pairs of a CSV (first,second,label), or only copies.",
+    ),
+]
+ClassesOption = Annotated[
+    str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, and print only what was found.")]
 ThresholdOption = Annotated[
     float | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siamese_search.cli.options import JsonOption, QuietOption
+from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
 
 if TYPE_CHECKING:
     from siamese_search.training.config import TrainConfig
@@ -21,22 +21,14 @@ app = typer.Typer()
     epilog="Example: simsearch train ~/Pictures -o my-encoder && simsearch index ~/Pictures --encoder my-encoder"
 )
 def train(
-    data: Annotated[str, typer.Argument(help="A folder of pictures, or mnist, or digits.")],
+    data: DataArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the encoder goes.")],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="folders|PAIRS.csv|none",
-            help="What is alike: pictures of one folder, the pairs of a CSV (first,second,label), or only copies.",
-        ),
-    ] = None,
+    labels: LabelsOption = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="photo|imagenet|scratch|DIR", help="Weights to start from.")
     ] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME|FILE.toml", help="A set of training options.")] = None,
-    classes: Annotated[
-        str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
-    ] = None,
+    classes: ClassesOption = None,
     test_list: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Pictures to hold out as the test part, one path a line.")
     ] = None,

@@ -146,7 +146,7 @@ def mean_and_deviation(x: Tensor) -> Tensor:
 class PhotoTrunk(nn.Module):
     """EfficientNet-Lite0 pooled at three depths: the last says what is shown, the earlier ones which picture it was."""
 
-    features = 2 * 40 + 2 * 112 + 1280
+    features = 2 * EfficientNetLite0.depths[0] + 2 * EfficientNetLite0.depths[1] + EfficientNetLite0.depths[2]
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,10 +25,6 @@ class Batch:
     targets: Tensor
     identity: Tensor | None
 
-    def pin_memory(self) -> "Batch":
-        """Make the copy to a GPU asynchronous."""
-        return Batch(self.pixels.pin_memory(), self.targets, self.identity)
-
 
 class Batches(TorchDataset[Batch]):
     """The batches of a run, by step. Pictures are decoded and edited where `[step]` is called: in a worker process."""
