@@ -37,8 +37,8 @@ def cropped(picture: Image.Image, rng: Random, strength: float, size: int) -> Im
     """
     w, h = picture.size
     area = 1.0
-    if rng.random() < 0.3 + 0.4 * strength:
-        area = math.exp(rng.uniform(math.log(1 - 0.8 * strength), 0)) if strength < 1 else rng.uniform(0.2, 1)
+    if rng.random() < 0.35 + 0.45 * strength:
+        area = math.exp(rng.uniform(math.log(1 - 0.8 * strength), 0))
     stretch = math.exp(rng.uniform(-0.25, 0.25) * strength)
     cut_w, cut_h = min(w, w * math.sqrt(area) * stretch), min(h, h * math.sqrt(area) / stretch)
     x, y = rng.uniform(0, w - cut_w), rng.uniform(0, h - cut_h)
@@ -105,11 +105,14 @@ def gamma(view: Image.Image, rng: Random, strength: float, other: Other) -> Imag
     return view.point([round(255 * (level / 255) ** power) for level in range(256)] * 3)
 
 
+def grey(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
+    """Take the colours away."""
+    return view.convert("L").convert("RGB")
+
+
 def filtered(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
-    """Take the colours away, or change them all: grey, sepia, inverted, few levels, one channel."""
-    kind = rng.choice(("grey", "grey", "tint", "invert", "poster", "channels"))
-    if kind == "grey":
-        return view.convert("L").convert("RGB")
+    """Change all colours: sepia and the like, inverted, few levels, channels exchanged."""
+    kind = rng.choice(("tint", "invert", "poster", "channels"))
     if kind == "tint":
         dark = tuple(rng.randint(0, 60) for _ in range(3))
         light = tuple(rng.randint(180, 255) for _ in range(3))
@@ -250,22 +253,23 @@ def compressed(view: Image.Image, rng: Random, strength: float, other: Other) ->
 # Probability at full strength, in the order in which a picture meets them.
 EDITS: tuple[tuple[float, Edit], ...] = (
     (0.30, mirror),
-    (0.15, quarter_turn),
+    (0.22, quarter_turn),
     (0.12, perspective),
     (0.55, recolour),
     (0.12, gamma),
-    (0.18, filtered),
-    (0.06, blended),
+    (0.15, grey),
+    (0.12, filtered),
+    (0.05, blended),
     (0.16, stickers),
     (0.18, caption),
     (0.20, turn),
     (0.10, framed),
     (0.08, screenshot),
-    (0.08, pasted),
-    (0.05, collage),
+    (0.05, pasted),
+    (0.02, collage),
     (0.20, softened),
     (0.08, noise),
-    (0.18, thumbnail),
+    (0.22, thumbnail),
     (0.45, compressed),
 )
 

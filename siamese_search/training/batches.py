@@ -16,6 +16,8 @@ from siamese_search.training.jitter import jittered
 from siamese_search.training.losses import targets_of
 from siamese_search.training.pairs import SIMILAR, UNKNOWN, Pairs, balanced_pairs
 
+FIRST_TWIN = (0.1, 0.5)  # shares of the strength of edits: an original, and a copy of everyday use
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -89,11 +91,12 @@ class Batches(TorchDataset[Batch]):
         strength = self.config.strength_at(step)
         views = []
         for place, i in enumerate(chosen.tolist()):
-            # Without labels the first half plays the originals: their edits stay small.
-            gentle = self.labels == "none" and place < len(chosen) // 2
+            # Without labels the first half plays the originals, or copies with everyday edits.
+            first_twin = self.labels == "none" and place < len(chosen) // 2
+            share = rng.choice(FIRST_TWIN) if first_twin else 1
             views.append(
                 edited_view(
-                    pictures.picture(i), size=size, rng=rng, strength=strength * (0.2 if gentle else 1),
+                    pictures.picture(i), size=size, rng=rng, strength=strength * share,
                     other=lambda: pictures.picture(rng.randrange(len(pictures))),
                 )
             )  # fmt: skip
