@@ -343,7 +343,7 @@ def test_a_newer_format_is_refused_by_name(gallery: Gallery) -> None:
     with sqlite3.connect(gallery.folder / "gallery.db") as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
     database.close()
-    with pytest.raises(GalleryError, match="written in format 99, this version reads up to 1; upgrade simsearch"):
+    with pytest.raises(GalleryError, match="written in format 99, this version reads format 2; upgrade simsearch"):
         Gallery(gallery.folder).items()
 
 

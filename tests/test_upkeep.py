@@ -412,8 +412,8 @@ def test_a_sound_gallery_is_called_sound(gallery: Gallery, photos: Path) -> None
     [
         ("UPDATE items SET path = 'elsewhere.png' WHERE id = 3", 1),
         ("UPDATE items SET width = 1 WHERE id IN (1, 2)", 2),
-        ("UPDATE embeddings SET vector = zeroblob(1024) WHERE item = 4", 1),
-        ("UPDATE embeddings SET vector = 'short' WHERE item = 4", 1),
+        ("UPDATE embeddings SET code = zeroblob(1024) WHERE item = 4", 1),
+        ("UPDATE embeddings SET code = 'short' WHERE item = 4", 1),
         ("DELETE FROM embeddings WHERE item = 5", 1),
         ("UPDATE tally SET rows = rows - 1 WHERE name = 'items'", 0),
         ("UPDATE tally SET total = 'none' WHERE name = 'embeddings'", 0),
@@ -559,7 +559,7 @@ def test_what_is_exported_is_what_is_kept(gallery: Gallery, tmp_path: Path) -> N
 
 def test_troubles_name_everything(gallery: Gallery) -> None:
     """Each kind of damage is found in one pass, not only the first."""
-    damage(gallery, "UPDATE items SET width = 1 WHERE id = 1", "UPDATE embeddings SET vector = x'00' WHERE item = 2")
+    damage(gallery, "UPDATE items SET width = 1 WHERE id = 1", "UPDATE embeddings SET code = x'00' WHERE item = 2")
     catalogue = Catalogue(gallery.folder / "gallery.db")
     text = " ".join(catalogue.troubles())
     catalogue.close()

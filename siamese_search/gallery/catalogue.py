@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.embed import Embedded
-from siamese_search.errors import GalleryError
+from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.files import lies_in
+from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
 from siamese_search.gallery.database import DamagedError, Database
 from siamese_search.results import (
     Calibration,
@@ -26,7 +27,7 @@ from siamese_search.results import (
 )
 
 _DIMS = range(2, 4097)
-_UNIT = 1e-3  # how far from 1 a squared length may be
+_HASH_BYTES = 16
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
 
@@ -93,7 +94,7 @@ class Catalogue:
             self.items,
             self.skipped,
             self.reviewed,
-            self.vectors,
+            self.codes,
         )
         for reading in readings:
             try:
@@ -199,34 +200,50 @@ class Catalogue:
             ]
         return sorted(entries, key=lambda entry: entry.file.path)
 
-    def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
-        """Return all ids in ascending order, their embeddings `(n, dim)`, and the generation both belong to."""
+    def codes(self) -> tuple[NDArray[np.int64], Codes, int]:
+        """Return all ids in ascending order, their embeddings `(n, code_bytes)` as codes, and the generation."""
         database = self._database
         with self.snapshot():
             dim = self.encoder.dim
-            count, generation = database.tally("embeddings")
-            if count != self.count():
-                raise database.damaged(f"{self.count()} pictures with {count} embeddings")
-            if count * 4 * dim > database.size:  # before anything is allocated by it
+            count, generation = self._embedded()
+            if count * code_bytes(dim) > database.size:  # before anything is allocated by it
                 raise database.damaged("more embeddings than the file can hold")
             ids = np.empty(count, np.int64)
-            vectors = np.empty((count, dim), np.float32)
-            for row, (item, blob) in enumerate(database.scan("embeddings")):
-                ids[row] = item
-                vectors[row] = self._vector(item, blob, dim)
-        return ids, vectors, generation
+            codes = np.empty((count, code_bytes(dim)), np.uint8)
+            row = 0
+            for items, blob in database.codes():
+                some = slice(row, row + len(items))
+                ids[some] = items
+                codes[some] = self._codes(blob, len(items), dim)
+                row += len(items)
+        return ids, codes, generation
+
+    def vectors(self) -> tuple[NDArray[np.int64], NDArray[np.float32], int]:
+        """Return all ids in ascending order, their embeddings `(n, dim)`, and the generation of both."""
+        with self.snapshot():
+            ids, codes, generation = self.codes()
+            return ids, decode(codes, self.encoder.dim), generation
+
+    def seals(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Return all ids in ascending order, a number each that is another when its embedding is, and the generation.
+
+        The embeddings themselves are not looked at, which is much faster.
+        """
+        with self.snapshot():
+            count, generation = self._embedded()
+            rows = np.array([row for some in self._database.seals() for row in some], np.int64).reshape(-1, 2)
+            if len(rows) != count:
+                raise self._database.damaged(f"{len(rows)} embeddings, not those {count} that were written")
+        return rows[:, 0].copy(), rows[:, 1].copy(), generation
 
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
         with self.snapshot():
             dim = self.encoder.dim
-            found = {item: self._vector(item, blob, dim) for item, blob in self._by_key("embeddings", "item", ids)}
+            found = dict(self._by_key("embeddings", "item", ids))
             if without := self.items_by_id([item for item in ids if item not in found]):
                 raise self._database.damaged(f"item {min(without)} has no embedding")
-        vectors = np.empty((len(ids), dim), np.float32)
-        for row, item in enumerate(ids):
-            vectors[row] = found[item]
-        return vectors
+            return decode(self._codes(b"".join(found[item] for item in ids), len(ids), dim), dim)
 
     # -- writing
 
@@ -271,20 +288,20 @@ class Catalogue:
         place = self._place(file.path)
         known = self._database.rows("SELECT id FROM items WHERE root = ? AND path = ?", place)
         item = known[0][0] if known else self._next_id()
-        about = embedded.content_hash, embedded.width, embedded.height, embedded.format
+        about = bytes.fromhex(embedded.content_hash), embedded.width, embedded.height, embedded.format
         self._database.put("items", (item, *place, file.size, file.mtime_ns, *about))
-        self._database.put("embeddings", (item, embedded.vector.astype("<f4").tobytes()))
+        self._database.put("embeddings", (item, _code(embedded)))
         self._database.delete("skipped", "root = ? AND path = ?", [place])
 
     def copy(self, original: int, file: ImageFile) -> bool:
         """Add the picture at `file.path`, whose content is that of an item; tell whether that item was still there."""
         rows = self._database.select("items", "id = ?", (original,))
-        vectors = self._database.select("embeddings", "item = ?", (original,))
-        if not (rows and vectors):
+        embeddings = self._database.select("embeddings", "item = ?", (original,))
+        if not (rows and embeddings):
             return False
         place, item = self._place(file.path), self._next_id()
         self._database.put("items", (item, *place, file.size, file.mtime_ns, *rows[0][5:]))
-        self._database.put("embeddings", (item, vectors[0][1]))
+        self._database.put("embeddings", (item, embeddings[0][1]))
         self._database.delete("skipped", "root = ? AND path = ?", [place])
         return True
 
@@ -367,15 +384,15 @@ class Catalogue:
 
     def _item(self, row: tuple[Any, ...], roots: dict[int, Path]) -> Item:
         item, root, path, size, mtime_ns, content_hash, width, height, format_ = row
-        numbers, texts = (size, mtime_ns, width, height), (content_hash, format_)
-        if not (all(isinstance(value, int) for value in numbers) and all(isinstance(value, str) for value in texts)):
+        whole = all(isinstance(value, int) for value in (size, mtime_ns, width, height)) and isinstance(format_, str)
+        if not (whole and isinstance(content_hash, bytes) and len(content_hash) == _HASH_BYTES):
             raise self._database.damaged(f"item {item} is none")
         return Item(
             id=item,
             path=self._path(path, roots.get(root)),
             size=size,
             mtime_ns=mtime_ns,
-            content_hash=content_hash,
+            content_hash=content_hash.hex(),
             width=width,
             height=height,
             format=format_,
@@ -394,8 +411,24 @@ class Catalogue:
             raise self._database.damaged(f"the path {path!r} leads out of the gallery's folders")
         return root / os.fsdecode(path)
 
-    def _vector(self, item: int, blob: bytes, dim: int) -> NDArray[np.float32]:
-        vector = np.frombuffer(blob, "<f4") if len(blob) == 4 * dim else np.zeros(dim, np.float32)
-        if not abs(float(vector @ vector) - 1) < _UNIT:  # so is one with NaN in it
-            raise self._database.damaged(f"the embedding of item {item} is none")
-        return vector
+    def _embedded(self) -> tuple[int, int]:
+        """Return the number of embeddings, which is that of the items, and their generation."""
+        count, generation = self._database.tally("embeddings")
+        if count != self.count():
+            raise self._database.damaged(f"{self.count()} pictures with {count} embeddings")
+        return count, generation
+
+    def _codes(self, blob: bytes, count: int, dim: int) -> Codes:
+        if len(blob) != count * code_bytes(dim):
+            raise self._database.damaged("embeddings of another length than the encoder's")
+        codes = np.frombuffer(blob, np.uint8).reshape(count, -1)
+        if not are_codes(codes, dim):
+            raise self._database.damaged("an embedding that is none")
+        return codes
+
+
+def _code(embedded: Embedded) -> bytes:
+    try:
+        return encode(embedded.vector[None]).tobytes()
+    except ValueError as error:
+        raise EncoderError(f"{embedded.path}: the encoder gave {error} for it; use another one") from error

@@ -14,7 +14,7 @@ KEPT = ".damaged"  # the suffix under which the old file stays
 _META = ("encoder", "threshold", "calibration")
 _AT_ONCE = 1000  # rows
 # The columns that hold text; bytes in others are BLOBs.
-_TEXTS: dict[str, set[int]] = {"meta": {0, 1}, "items": {5, 8}, "skipped": {4}, "reviewed": {0, 1}}
+_TEXTS: dict[str, set[int]] = {"meta": {0, 1}, "items": {8}, "skipped": {4}, "reviewed": {0, 1}}
 
 Row = tuple[Any, ...]
 
