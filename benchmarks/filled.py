@@ -2,8 +2,8 @@
 
     python benchmarks/filled.py FOLDER 100000       fill a gallery, tell what it takes on disk
 
-Each cluster has some 200 embeddings: the nearest of the same is at a cosine of about 0.54, the tenth at 0.51. That is harder
-than photos, of which most have fewer likenesses. The same arguments make the same gallery.
+Each cluster has some 200 embeddings: the nearest of the same is at a cosine of about 0.54, the tenth at 0.51. That is
+harder than photos, of which most have fewer likenesses. The same arguments make the same gallery.
 """
 
 import argparse
