@@ -283,11 +283,10 @@ class Catalogue:
         """Forget roots; nothing may be left under them."""
         self._database.delete("roots", "path = ?", [(os.fsencode(root),) for root in roots])
 
-    def put(self, file: ImageFile, embedded: Embedded) -> None:
-        """Add the picture at `file.path`, or replace what was known of it; its id stays the same."""
+    def put(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
+        """Add the picture at `file.path`, where nothing was known, or replace what was known of it as `item`."""
         place = self._place(file.path)
-        known = self._database.rows("SELECT id FROM items WHERE root = ? AND path = ?", place)
-        item = known[0][0] if known else self._next_id()
+        item = item or self._next_id()
         about = bytes.fromhex(embedded.content_hash), embedded.width, embedded.height, embedded.format
         self._database.put("items", (item, *place, file.size, file.mtime_ns, *about))
         self._database.put("embeddings", (item, _code(embedded)))
@@ -317,11 +316,6 @@ class Catalogue:
         keys = [(item,) for item in items]
         self._database.delete("embeddings", "item = ?", keys)
         self._database.delete("items", "id = ?", keys)
-
-    def remove_path(self, path: Path) -> None:
-        """Forget the item at a path, if there is one."""
-        known = self._database.rows("SELECT id FROM items WHERE root = ? AND path = ?", self._place(path))
-        self.remove(item for (item,) in known)
 
     def skip(self, entry: SkippedFile) -> None:
         """Record that a file cannot be embedded."""

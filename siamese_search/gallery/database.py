@@ -28,7 +28,8 @@ _AT_ONCE = 4096  # rows
 
 # The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
 KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "reviewed": "first, second"}
-# Paths are BLOBs, since a file name is bytes and need not be UTF-8. Ids are never used twice (AUTOINCREMENT), so an
+# Paths are BLOBs, since a file name is bytes and need not be UTF-8. No index finds them, which would take a tenth of the
+# file: who changes items has read them all, and reading them checks that no path is there twice. Ids are never used twice (AUTOINCREMENT), so an
 # index that is behind cannot name the wrong picture. Embeddings lie apart: syncing reads only items. They are kept
 # as codes.py says. `reviewed` holds what a person said about two contents, the lesser hash first: 0 the same picture,
 # 1 different ones.
@@ -46,8 +47,7 @@ CREATE TABLE items (
     width INTEGER NOT NULL,
     height INTEGER NOT NULL,
     format TEXT NOT NULL,
-    seal INTEGER NOT NULL,
-    UNIQUE (root, path)
+    seal INTEGER NOT NULL
 );
 CREATE TABLE embeddings (
     item INTEGER PRIMARY KEY REFERENCES items (id),

@@ -124,7 +124,7 @@ def bring_in_step(
     outcome.moved, outcome.removed = len(changes.moved), len(removed)
     outcome.unchanged = len(changes.unchanged) + len(changes.touched)
     new = _without_copies(catalogue, changes.added, items, outcome)
-    _embed(catalogue, new, changes.changed, outcome, encoder=encoder, progress=progress, stop=stop)
+    _embed(catalogue, [*new, *changes.changed], items, outcome, encoder=encoder, progress=progress, stop=stop)
     return outcome
 
 
@@ -138,9 +138,10 @@ def refresh(catalogue: Catalogue, paths: Iterable[Path], *, encoder: Callable[[]
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
                 files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
-    changes = compare(files, (item for item in catalogue.items() if item.path in wanted))
+    items = [item for item in catalogue.items() if item.path in wanted]
+    changes = compare(files, items)
     _settle(catalogue, (), changes, set(changes.removed), ())
-    _embed(catalogue, changes.added, changes.changed, Outcome(), encoder=encoder)
+    _embed(catalogue, [*changes.added, *changes.changed], items, Outcome(), encoder=encoder)
 
 
 def _with_lasting_times(changes: Changes, began: int, ended: int) -> Changes:
@@ -188,13 +189,14 @@ def _without_copies(
     So a folder that was moved while its old place is not connected, or copied, costs hashing only.
     """
     by_size: defaultdict[int, dict[str, Item]] = defaultdict(dict)
+    known = {item.path for item in items}
     for item in items:
         by_size[item.size].setdefault(item.content_hash, item)
     rest = []
     copies = []
     for file in added:
         digest = None
-        if file.size in by_size:
+        if file.size in by_size and file.path not in known:
             with suppress(OSError):
                 digest = hash_file(file.path)
         original = by_size[file.size].get(digest) if digest else None
@@ -212,38 +214,39 @@ def _without_copies(
 
 def _embed(
     catalogue: Catalogue,
-    added: Sequence[ImageFile],
-    changed: Sequence[ImageFile],
+    files: Sequence[ImageFile],
+    items: Sequence[Item],
     outcome: Outcome,
     *,
     encoder: Callable[[], Encoder],
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> None:
-    files = sorted([*added, *changed], key=lambda file: file.path)
     if not files:
         return
-    known = {file.path for file in changed}
+    files = sorted(files, key=lambda file: file.path)
+    paths = {file.path for file in files}
+    known = {item.path: item.id for item in items if item.path in paths}
     embedded = _told(embed_files((file.path for file in files), encoder()), len(files), progress)
     results = zip(files, _until(stop, embedded, outcome), strict=False)
     while batch := list(islice(results, BATCH)):
         with catalogue.transaction():
             for file, result in batch:
-                _record(catalogue, file, result, known=file.path in known, outcome=outcome)
+                _record(catalogue, file, result, item=known.get(file.path), outcome=outcome)
 
 
 def _record(
-    catalogue: Catalogue, file: ImageFile, result: Embedded | Skipped, *, known: bool, outcome: Outcome
+    catalogue: Catalogue, file: ImageFile, result: Embedded | Skipped, *, item: int | None, outcome: Outcome
 ) -> None:
     if isinstance(result, Embedded):
-        catalogue.put(file, result)
-        outcome.changed += known
-        outcome.added += not known
+        catalogue.put(file, result, item=item)
+        outcome.changed += item is not None
+        outcome.added += item is None
         return
     catalogue.skip(SkippedFile(file=file, reason=result.reason))
     # A file that cannot be read just now may be as it was; one that is no picture any more is none.
-    if known and not is_passing(result.reason):
-        catalogue.remove_path(file.path)
+    if item is not None and not is_passing(result.reason):
+        catalogue.remove([item])
         outcome.lost += 1
 
 
