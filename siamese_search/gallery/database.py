@@ -28,11 +28,11 @@ _AT_ONCE = 4096  # rows
 
 # The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
 KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "reviewed": "first, second"}
-# Paths are BLOBs, since a file name is bytes and need not be UTF-8. No index finds them, which would take a tenth of the
-# file: who changes items has read them all, and reading them checks that no path is there twice. Ids are never used twice (AUTOINCREMENT), so an
-# index that is behind cannot name the wrong picture. Embeddings lie apart: syncing reads only items. They are kept
-# as codes.py says. `reviewed` holds what a person said about two contents, the lesser hash first: 0 the same picture,
-# 1 different ones.
+# Paths are BLOBs, since a file name is bytes and need not be UTF-8. No index finds them, which would take a tenth of
+# the file: who changes items has read them all, and reading them checks that no path is there twice. Ids are never used
+# twice (AUTOINCREMENT), so an index that is behind cannot name the wrong picture. Embeddings lie apart: syncing reads
+# only items. They are kept as codes.py says. `reviewed` holds what a person said about two contents, the lesser hash
+# first: 0 the same picture, 1 different ones.
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, seal INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE tally (name TEXT PRIMARY KEY, rows INTEGER NOT NULL, total INTEGER NOT NULL) WITHOUT ROWID;
