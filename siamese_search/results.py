@@ -197,6 +197,19 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How complete the pairs within a threshold are. `exact`: all pictures were compared with all.
+
+    If not, `sampled` pictures were, and of their pairs, `known`, so many were `found`.
+    """
+
+    exact: bool = True
+    sampled: int = 0
+    known: int = 0
+    found: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DedupeReport:
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with."""
 
@@ -205,6 +218,7 @@ class DedupeReport:
     groups: tuple[DuplicateGroup, ...]
     skipped: tuple[Skipped, ...]
     against: str | None = None
+    coverage: Coverage = Coverage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
