@@ -1,12 +1,15 @@
 """Image files in, embeddings out: decoding and inference overlap, order is kept, and no picture stops the others."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +21,7 @@ from siamese_search.files import content_hash
 from siamese_search.images import CHANGED, Picture, image_errors
 from siamese_search.results import Skipped
 
-_BATCH = 4  # larger batches fall out of the CPU's caches
 _MOST_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +37,16 @@ class Embedded:
 
 
 def embed_files(
-    paths: Iterable[Path], encoder: Encoder, *, workers: int | None = None, batch: int = _BATCH
+    paths: Iterable[Path], encoder: Encoder, *, workers: int | None = None, batch: int | None = None
 ) -> Iterator[Embedded | Skipped]:
     """Yield one result a path, in the order of `paths`: an embedding, or the reason why there is none.
 
-    Each of `workers` threads (default: one a usable core) decodes and embeds whole batches; the encoder must be
-    thread-safe. At most two batches a worker wait to be taken, whatever the number of paths.
+    Each of `workers` threads (default: one a usable core) decodes and embeds whole batches (default: as large as suits
+    the encoder); the encoder must be thread-safe. At most two batches a worker wait to be taken, whatever the number
+    of paths.
     """
     workers = workers or usable_cores()
+    batch = batch or encoder.batch
     waiting: deque[Future[list[Embedded | Skipped]]] = deque()
     with (
         Decoder(size=encoder.input_size, channels=encoder.channels) as decoder,
@@ -61,14 +64,51 @@ def embed_files(
                 future.cancel()
 
 
-def usable_cores() -> int:
-    """Return how many CPU cores this process may use, by its affinity and its container's quota; at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def embed_stream(stream: BinaryIO, encoder: Encoder) -> Embedded | Skipped:
+    """Embed the one picture that a stream holds, as stdin may, or give the reason why not; its path is `-`."""
+    data = BytesIO(stream.read())
+    digest = content_hash(data)
+    data.seek(0)
     try:
-        quota, period = _CGROUP_QUOTA.read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+        with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
+            decoded = _Decoded(Path("-"), digest, decoder.load(data))
+    except ImageError as error:
+        return Skipped(path=error.path, reason=error.reason)
+    (result,) = _embed([decoded], encoder)
+    return result
+
+
+def usable_cores() -> int:
+    """Return how many CPU cores this process may use, by its affinity and its container's quota; at least 1.
+
+    Of a quota of one and a half cores two threads make full use, and one would not.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(min(cpu_quotas(), default=cores))))
+
+
+def cpu_quotas(root: Path = Path("/")) -> Iterator[float]:
+    """Yield the limits on CPU time, in cores, of this process's control groups (versions 1 and 2) and those above."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # no Linux
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        own = PurePosixPath(group.lstrip("/"))
+        for each in (own, *own.parents):
+            try:
+                if controllers:
+                    quota, period = ((top / each / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+                else:
+                    quota, period = (top / each / "cpu.max").read_text().split()
+                if quota != "max" and int(quota) > 0:  # -1 is none in version 1
+                    yield int(quota) / int(period)
+            except (OSError, ValueError):  # inside a container the groups above it are not there
+                continue
 
 
 def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
@@ -78,7 +118,10 @@ def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
 
 
 def _embed_batch(paths: list[Path], encoder: Encoder, decoder: Decoder) -> list[Embedded | Skipped]:
-    decoded = [_decode(path, decoder) for path in paths]
+    return _embed([_decode(path, decoder) for path in paths], encoder)
+
+
+def _embed(decoded: "list[_Decoded | Skipped]", encoder: Encoder) -> list[Embedded | Skipped]:
     pixels = [entry.picture.pixels for entry in decoded if isinstance(entry, _Decoded)]
     vectors = iter(encoder.embed_pixels(np.stack(pixels)) if pixels else ())
     return [

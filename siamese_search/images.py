@@ -15,7 +15,12 @@ from typing import BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageFile,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401  (the one ordinary format for which Pillow would load the plug-ins of all)
+)
 
 from siamese_search.errors import ImageError
 

@@ -120,6 +120,31 @@ def test_query_reads_stdin(run: Run, indexed: Path) -> None:
     assert (finished.returncode, len(finished.stderr.splitlines())) == (1, 1)
 
 
+def test_one_bad_image_of_many_does_not_lose_the_others(run: Run, indexed: Path) -> None:
+    """The others are answered in their order, stdin among them; the bad ones are named, and the exit code tells."""
+    good, bad = indexed / "rocket.png", indexed / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    images = (bad, good, "-", "missing.jpg")
+    finished = run("query", *images, "-k", "1", "--json", stdin=(indexed / "chelsea.png").read_bytes())
+    assert finished.returncode == 1
+    answered = {query["query"]: query["hits"][0]["path"] for query in json.loads(finished.stdout)["queries"]}
+    assert answered == {str(good): str(good), "-": str(indexed / "chelsea.png")}
+    assert finished.stderr.splitlines() == [
+        f"simsearch: {bad}: not an image that can be read",
+        "simsearch: missing.jpg: no such file",
+    ]
+    (line,) = run("query", good, bad, "-k", "1").stdout.splitlines()
+    assert line.split("\t")[0] == str(good)  # named, though it is the only one left
+    finished = run("query", bad, "missing.jpg", "--json")
+    assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (1, "", 2)
+
+
+def test_the_device_can_be_chosen(run: Run, photos: Path) -> None:
+    """`--device` of index takes what train takes, and says so when there is no GPU to take."""
+    assert "device gpu: give auto, cpu or cuda" in refused(run, "index", photos, "--device", "gpu")
+    assert run("index", photos, "--device", "cpu").returncode == 0
+
+
 def test_query_prints_plain_lines_when_piped(run: Run, indexed: Path) -> None:
     """Rank, distance, verdict and path, separated by tabs; CSV on demand."""
     finished = run("query", indexed / "rocket.png", "-k", "3")

@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from siamese_search.embed import Embedded, embed_files, usable_cores
+from siamese_search.embed import Embedded, cpu_quotas, embed_files, embed_stream, usable_cores
 from siamese_search.encoder import Encoder
 from siamese_search.files import hash_file
 from siamese_search.images import load_picture
@@ -70,6 +71,56 @@ def test_it_looks_only_a_little_ahead(photos: Path, encoder: Encoder) -> None:
     assert len(taken) <= 10 + (2 * 2 + 1) * 4 + 4
     results.close()  # type: ignore[attr-defined]  a generator
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("embed")]
+
+
+def test_a_stream_is_embedded_like_its_file(photos: Path, encoder: Encoder) -> None:
+    """What stdin holds has the embedding and the facts of the same bytes in a file, or a reason."""
+    path = photos / "coffee.png"
+    (of_file,) = embed_files([path], encoder)
+    of_stream = embed_stream(BytesIO(path.read_bytes()), encoder)
+    assert isinstance(of_file, Embedded)
+    assert isinstance(of_stream, Embedded)
+    assert np.array_equal(of_stream.vector, of_file.vector)
+    facts = ("content_hash", "width", "height", "format")
+    assert [getattr(of_stream, fact) for fact in facts] == [getattr(of_file, fact) for fact in facts]
+    assert embed_stream(BytesIO(b"no picture"), encoder) == Skipped(
+        path="image data", reason="not an image that can be read"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "limits", "quotas"),
+    [
+        ("0::/jobs/one", {"jobs/cpu.max": "150000 100000", "jobs/one/cpu.max": "max 100000"}, [1.5]),
+        ("0::/elsewhere", {"cpu.max": "200000 100000"}, [2.0]),  # in a container, which sees only its own group
+        ("0::/", {}, []),
+        (
+            "4:memory:/box\n3:cpu,cpuacct:/box",
+            {
+                "cpu/box/cpu.cfs_quota_us": "50000",
+                "cpu/box/cpu.cfs_period_us": "100000",
+                "cpu/cpu.cfs_quota_us": "-1",
+                "cpu/cpu.cfs_period_us": "100000",
+            },
+            [0.5],
+        ),
+        ("0::/", {"cpu.max": "damaged"}, []),
+    ],
+)
+def test_limits_of_control_groups_are_read(
+    tmp_path: Path, own: str, limits: dict[str, str], quotas: list[float]
+) -> None:
+    """Both versions, the group's own limit and those above it; what is not there, or says nothing, limits nothing."""
+    for name, text in {"proc/self/cgroup": own, **{f"sys/fs/cgroup/{name}": limits[name] for name in limits}}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    assert list(cpu_quotas(tmp_path)) == quotas
+
+
+def test_without_control_groups_nothing_is_limited(tmp_path: Path) -> None:
+    """As on other systems than Linux."""
+    assert list(cpu_quotas(tmp_path)) == []
 
 
 def test_at_least_one_core_is_usable() -> None:

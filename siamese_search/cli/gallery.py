@@ -1,9 +1,8 @@
 """The commands around a gallery: index, query, info."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 from siamese_search.cli.options import (
     DEFAULT_INDEX,
     CsvOption,
+    DeviceOption,
     IndexOption,
     JsonOption,
     QuietOption,
@@ -32,6 +32,10 @@ from siamese_search.errors import OptionError
 from siamese_search.results import QueryResult, SearchReport, Skipped, SyncReport
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from siamese_search.encoder import Encoder
     from siamese_search.gallery import Gallery
 
 app = typer.Typer()
@@ -53,6 +57,7 @@ def index(
         ),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
+    device: DeviceOption = "auto",
     index: IndexOption = DEFAULT_INDEX,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -64,7 +69,6 @@ def index(
     kept, and the same command goes on from there.
     """
     from siamese_search.calibrate import recalibrate  # noqa: PLC0415
-    from siamese_search.encoder import load_encoder  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
@@ -73,9 +77,8 @@ def index(
         raise typer.BadParameter(f"there is no gallery in {index} yet; name the FOLDER to index")
     if watch and json:
         raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
-    chosen = load_encoder(encoder) if encoder else None
     with (
-        Gallery(index, encoder=chosen, notice=print_notice) as gallery,
+        Gallery(index, encoder=_chosen_encoder(encoder, device, index), notice=print_notice) as gallery,
         until_interrupted() as stop,
         silent_decoders(),
     ):
@@ -110,7 +113,8 @@ def query(
 ) -> None:
     """Find the pictures nearest to an image.
 
-    Those at a distance up to the threshold are marked as duplicates of it.
+    Those at a distance up to the threshold are marked as duplicates of it. Many images at once cost far less than one
+    command for each; one that cannot be read is named, and the others are answered.
     """
     one_format(json=json, csv=csv)
     if sheet and (len(images) > 1 or images == ["-"]):
@@ -125,12 +129,17 @@ def query(
         silent_decoders(),
         progress_bar("Searching", quiet=quiet) as progress,
     ):
-        results = []
-        for done, image in enumerate(images, start=1):
-            source = BytesIO(sys.stdin.buffer.read()) if image == "-" else image
-            results.append(QueryResult(query=image, hits=gallery.search(source, k=k, threshold=threshold)))
-            progress(done, len(images))
-        report = SearchReport(threshold=gallery.threshold_or(threshold), queries=tuple(results))
+        vectors, unread = _embedded(images, gallery.encoder, progress)
+        readable = [image for number, image in enumerate(images) if number not in unread]
+        found = gallery.search_vectors(vectors, k=k, threshold=threshold) if readable else ()
+        report = SearchReport(
+            threshold=gallery.threshold_or(threshold),
+            queries=tuple(QueryResult(query=image, hits=hits) for image, hits in zip(readable, found, strict=True)),
+        )
+    for entry in unread.values():
+        print_notice(f"{entry.path}: {entry.reason}")
+    if not readable:
+        raise typer.Exit(1)
     if sheet:
         from siamese_search.report.sheet import write_query_sheet  # noqa: PLC0415
 
@@ -140,7 +149,9 @@ def query(
     elif csv:
         print_text(search_csv(report))
     else:
-        _print_search(report)
+        _print_search(report, named=len(images) > 1)
+    if unread:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: simsearch info --index indexes/holiday")
@@ -172,6 +183,41 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_text(f"{name:{width}}  {value}")
+
+
+def _chosen_encoder(name: str | None, device: str, index: Path) -> "Encoder | None":
+    """Load the encoder to index with; None leaves it to the gallery, which loads its own for the CPU when needed."""
+    from siamese_search.encoder import device_for, load_encoder  # noqa: PLC0415
+
+    where = device_for(device)
+    if where == "cpu":
+        return load_encoder(name) if name else None
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+
+    if name is None and (index / "gallery.db").exists():
+        with Gallery(index, notice=print_notice) as gallery:
+            return load_encoder(gallery.encoder.folder, device=where)
+    return load_encoder(name or "photo", device=where)
+
+
+def _embedded(
+    images: Sequence[str], encoder: "Encoder", progress: Callable[[int, int], None]
+) -> "tuple[NDArray[np.float32], dict[int, Skipped]]":
+    """Embed image files, and the one on stdin; return the embeddings (n, dim), and by place the images without one."""
+    import numpy as np  # noqa: PLC0415
+
+    from siamese_search.embed import embed_files, embed_stream  # noqa: PLC0415
+
+    files = embed_files((Path(image) for image in images if image != "-"), encoder)
+    vectors, unread = [], {}
+    for place, image in enumerate(images):
+        result = embed_stream(sys.stdin.buffer, encoder) if image == "-" else next(files)
+        if isinstance(result, Skipped):
+            unread[place] = result
+        else:
+            vectors.append(result.vector)
+        progress(place + 1, len(images))
+    return np.array(vectors, np.float32).reshape(-1, encoder.dim), unread
 
 
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
@@ -206,10 +252,11 @@ def _print_sync(report: SyncReport) -> None:
     _print_skipped(report.skipped)
 
 
-def _print_search(report: SearchReport) -> None:
+def _print_search(report: SearchReport, *, named: bool) -> None:
+    """Print a line a hit; `named`: each with the image that it answers."""
     rows = [
         (
-            *((result.query,) if len(report.queries) > 1 else ()),
+            *((result.query,) if named else ()),
             str(hit.rank),
             f"{hit.distance:.4f}",
             _mark(hit.duplicate),
@@ -218,7 +265,7 @@ def _print_search(report: SearchReport) -> None:
         for result in report.queries
         for hit in result.hits
     ]
-    columns = (*(("query",) if len(report.queries) > 1 else ()), "rank", "distance", "", "path")
+    columns = (*(("query",) if named else ()), "rank", "distance", "", "path")
     if rows:
         print_table(columns, rows, right=("rank", "distance"))
     else:

@@ -21,6 +21,9 @@ LabelsOption = Annotated[
 ClassesOption = Annotated[
     str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
 ]
+DeviceOption = Annotated[
+    str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU where there is one.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, and print only what was found.")]
 ThresholdOption = Annotated[
     float | None,

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
+from siamese_search.cli.options import (
+    ClassesOption,
+    DataArgument,
+    DeviceOption,
+    JsonOption,
+    LabelsOption,
+    QuietOption,
+)
 
 if TYPE_CHECKING:
     from siamese_search.training.config import TrainConfig
@@ -43,7 +50,7 @@ def train(
     name: Annotated[
         str | None, typer.Option(help="What to call the encoder.  [default: the output folder's name]")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: DeviceOption = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

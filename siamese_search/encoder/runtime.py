@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from shutil import which
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder.folder import GRAPH, checked_file, encoder_folder, graph_fingerprint, read_spec
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.errors import EncoderError
+from siamese_search.errors import EncoderError, OptionError
 from siamese_search.images import load_picture
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
@@ -18,7 +19,9 @@ NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
 
 
 class Backend(Protocol):
-    """Something that turns pixels (n, s, s, c) into embeddings (n, dim)."""
+    """Something that turns pixels (n, s, s, c) into embeddings (n, dim), fastest `batch` at a time."""
+
+    batch: int
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed a batch."""
@@ -52,6 +55,11 @@ class Encoder:
     def input_size(self) -> int:
         """Edge of the square that pictures are squashed to, in pixels."""
         return self.spec.input_size
+
+    @property
+    def batch(self) -> int:
+        """How many pictures are best embedded at once where it runs."""
+        return self._backend.batch
 
     @property
     def channels(self) -> Literal[1, 3]:
@@ -101,6 +109,8 @@ class Encoder:
 class OnnxBackend:
     """The inference graph in ONNX Runtime, one thread a call: callers run as many at once as there are cores."""
 
+    batch = 4  # larger ones fall out of the core's own cache
+
     def __init__(self, graph: Path, *, threads: int = 1) -> None:
         import onnxruntime  # noqa: PLC0415  (200 ms that --help need not pay)
 
@@ -137,6 +147,8 @@ def _unusable(graph: Path, error: Exception) -> EncoderError:
 class TorchBackend:
     """The trainable network, in torch, for a GPU."""
 
+    batch = 64  # smaller ones leave it waiting
+
     def __init__(self, folder: Path, device: str) -> None:
         import torch  # noqa: PLC0415  (seconds that only a GPU's owner pays)
 
@@ -154,16 +166,38 @@ class TorchBackend:
         return embeddings
 
 
+def device_for(wanted: str) -> str:
+    """Return where to compute, "cpu" or "cuda", for `wanted`: "auto" takes a GPU where there is one.
+
+    Without a driver of NVIDIA's, torch is not even loaded. Raises OptionError for "cuda" where torch finds none.
+    """
+    if wanted not in {"auto", "cpu", "cuda"}:
+        raise OptionError(f"device {wanted}: give auto, cpu or cuda")
+    driver = Path("/proc/driver/nvidia/version").exists() or which("nvidia-smi") is not None
+    if wanted == "cpu" or (wanted == "auto" and not driver):
+        return "cpu"
+    import torch  # noqa: PLC0415  (seconds that only a GPU's owner pays)
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if wanted == "cuda":
+        raise OptionError("device cuda: torch finds no GPU that it can use here; give --device cpu")
+    return "cpu"
+
+
 def load_encoder(name_or_folder: str | Path = "photo", *, device: str = "cpu", threads: int = 1) -> Encoder:
     """Load a shipped encoder by name, or an encoder folder.
 
-    `device` is "cpu" (ONNX Runtime, `threads` a call) or a torch device such as "cuda". Runs no code from the folder.
-    Raises EncoderError when the folder is missing, damaged, too new, or its graph is not the one it was saved with.
+    `device` is "cpu" (ONNX Runtime, `threads` a call), a torch device such as "cuda", or "auto" (see `device_for`).
+    Runs no code from the folder. Raises EncoderError when the folder is missing, damaged, too new, or its graph is not
+    the one it was saved with.
     """
     folder = encoder_folder(name_or_folder)
     spec = read_spec(folder)
     if graph_fingerprint(folder) != spec.fingerprint:
         raise EncoderError(f"{folder / GRAPH} is not the graph that encoder.json describes; restore it or train again")
+    if device == "auto":
+        device = device_for(device)
     if device == "cpu":
         return Encoder(folder, spec, OnnxBackend(checked_file(folder, GRAPH), threads=threads))
     return Encoder(folder, spec, TorchBackend(folder, device))
