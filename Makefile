@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-all bench lint types format clean
+SPEED := $(if $(PHOTOS),embedding) cold-query warm-query join syncing
+
+.PHONY: demo test test-all bench $(SPEED:%=bench-%) bench-near-duplicates lint types format clean
 
 demo: $(READY)
 	$(BIN)/simsearch demo
@@ -15,8 +17,18 @@ test: lint types
 test-all: lint types
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
 
-# How well copies of your own photos are found, beside other systems; benchmarks/README.md tells more.
-bench: $(READY)
+# How fast it is, beside other ways to do the same: tables here, plots in data/speed. `make bench-NAME` runs one of them;
+# with PHOTOS=~/Pictures also the embedding of photos. benchmarks/README.md tells more, docs/performance.md what came out.
+bench: $(SPEED:%=bench-%)
+
+bench-embedding: $(READY)
+	$(BIN)/python benchmarks/embedding.py $(PHOTOS)
+
+bench-cold-query bench-warm-query bench-join bench-syncing: bench-%: $(READY)
+	$(BIN)/python benchmarks/$(subst -,_,$*).py $(if $(SIZES),--sizes $(SIZES))
+
+# How well copies of your own photos are found, beside other systems.
+bench-near-duplicates: $(READY)
 	$(BIN)/python benchmarks/near_duplicates.py compare $(PHOTOS)
 
 lint: $(READY)
@@ -25,7 +37,8 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/mypy benchmarks/near_duplicates.py
+	$(BIN)/mypy benchmarks/near_duplicates.py benchmarks/embedding.py benchmarks/embedders.py benchmarks/warm_query.py \
+		benchmarks/syncing.py
 
 format: $(READY)
 	$(BIN)/ruff format

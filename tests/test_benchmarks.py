@@ -1,6 +1,7 @@
-"""The benchmark: its sets are a function of photos and seed, its scores are sums that one can do by hand."""
+"""The benchmarks: sets are a function of photos and seed, scores are sums that one can do by hand, all commands run."""
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from io import BytesIO
@@ -16,10 +17,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # its files a
 from classes import meaning
 from edits import EVERYDAY, HEAVY, JPEG_QUALITY_OF, TURNS
 from galleries import Judged, groups_of, judged, recall_of_edits
+from measures import cost_of, in_turn, plot, slope
 from scoring import Truth, distinct, score, scores
 from sets import SUITES, Photo, Row, Suite, find_photos, fitted, make_set, read_set
 from systems import nearest_by_bits, nearest_by_cosine, nearest_by_turned_bits
 
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 Sample = Callable[[str], Image.Image]
 SUITE = Suite(
     {"crop_area50": EVERYDAY["crop_area50"], "pasted_small": HEAVY["pasted_small"]}, bases=1, distractors=1, hosts=1
@@ -213,3 +216,48 @@ def test_meaning_is_done_by_hand() -> None:
     assert (found.queries, found.recall_at_1, found.mean_average_precision) == (2, 0.0, 0.5)
     tied = meaning(np.ones((3, 1), np.float32), photos)
     assert (tied.recall_at_1, tied.mean_average_precision) == (0.0, 0.5)
+
+
+# ---- speed
+
+
+def test_the_slope_is_the_power_of_the_size() -> None:
+    """A cost that grows tenfold when the size grows a hundredfold has slope one half."""
+    assert slope([100, 10_000, 1_000_000], [2, 20, 200]) == pytest.approx(0.5)
+
+
+def test_costs_are_those_of_the_command() -> None:
+    """CPU, time and memory are measured of the process that was started; one that fails is an error."""
+    work = "held = bytearray(200 << 20); import time; time.sleep(0.2)\nwhile time.process_time() < 0.3: pass"
+    costs = in_turn({"idle": (sys.executable, "-c", "pass"), "busy": (sys.executable, "-c", work)}, 1)
+    assert costs["busy"].cpu > 0.28 > costs["idle"].cpu
+    assert costs["busy"].wall > 0.4
+    assert costs["busy"].peak > 200 << 20 > costs["idle"].peak
+    with pytest.raises(subprocess.CalledProcessError):
+        cost_of((sys.executable, "-c", "raise SystemExit(3)"))
+
+
+def test_a_plot_is_a_function_of_its_figures(tmp_path: Path) -> None:
+    """The same points make the same file, and the slope is written in it."""
+    for name in ("first", "second"):
+        plot(tmp_path / f"{name}.svg", "Cost", {"ours": ([10, 100], [1.0, 10.0])}, size="pictures", cost="seconds")
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+    assert "slope 1.00" in (tmp_path / "first.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("script", "options"),
+    [
+        ("cold_query", ("--sizes", "40", "--rounds", "1")),
+        ("warm_query", ("--sizes", "40", "80", "--queries", "8")),
+        ("syncing", ("--sizes", "20", "--rounds", "1", "--new", "2")),
+    ],
+)
+def test_speed_benchmarks_run(script: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    """Each prints what it was measured with and a table, and writes its figures and a plot."""
+    command = [sys.executable, BENCHMARKS / f"{script}.py", *options, "--out", tmp_path]
+    finished = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    assert "siamese-search " in finished.stdout.splitlines()[0]
+    assert "| ---: |" in finished.stdout
+    assert json.loads((tmp_path / f"{script}.json").read_text())["sizes"][0] == int(options[1])
+    assert (tmp_path / f"{script}.svg").read_text().startswith("<?xml")
