@@ -21,6 +21,8 @@ from runs import installed
 from sets import find_photos
 from systems import BATCH
 
+OTHERS = ("plain", "sscd-distilled")
+
 
 def main() -> None:
     """Measure, print the table, draw the plot."""
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, help="a folder of photos, all different")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 3000, 10_000], help="numbers of pictures")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", nargs="*", choices=OTHERS, default=OTHERS, help="what it is set beside")
     parser.add_argument("--python", default=sys.executable, help="the Python that sscd-distilled is installed in")
     parser.add_argument("--device", default="cpu", help="of simsearch index: auto, cpu or cuda")
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -40,7 +43,8 @@ def main() -> None:
         listed = work / "pictures.txt"
         listed.write_text("".join(f"{path}\n" for path in sorted(folders[sizes[0]].iterdir())), encoding="utf-8")
         commands = {"simsearch index": index(folders[sizes[0]], work / "gallery", given.device)}
-        for name, python in (("plain", sys.executable), ("sscd-distilled", given.python)):
+        for name in given.beside:
+            python = sys.executable if name == "plain" else given.python
             if name == "plain" or installed(name, python):
                 commands[name] = (python, HERE / "embedders.py", name, listed)
             else:

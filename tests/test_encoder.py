@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from siamese_search.encoder import Encoder, load_encoder
+from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.network import EfficientNetLite0, EncoderNetwork, GeM, SameConv2d, load_network
+from siamese_search.encoder.runtime import TorchBackend
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.errors import EncoderError, ImageError
+from siamese_search.errors import EncoderError, ImageError, OptionError
 from siamese_search.training.imagenet import load_imagenet_weights
 
 PHOTO = EncoderSpec(
@@ -84,6 +85,28 @@ def test_graph_and_network_give_the_same_embeddings(spec: EncoderSpec, tmp_path:
     np.testing.assert_allclose(encoder.embed_pixels(pixels[2:3]), embedded[2:3], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     assert encoder.embed_pixels(pixels[:0]).shape == (0, spec.dim)
+
+
+def test_torch_answers_as_onnx_does(grey_folder: Path) -> None:
+    """What computes on a GPU gives the embeddings of the graph, here on the CPU; both say how much to give at once."""
+    encoder, backend = load_encoder(grey_folder), TorchBackend(grey_folder, "cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), dtype=np.uint8)
+    on_torch = Encoder(grey_folder, encoder.spec, backend)
+    np.testing.assert_allclose(on_torch.embed_pixels(pixels), encoder.embed_pixels(pixels), atol=1e-3)
+    assert on_torch.batch > encoder.batch >= 1
+
+
+def test_a_device_is_chosen_or_refused() -> None:
+    """Automatically a GPU where torch finds one; asked for, one that is not there is an error, as is another word."""
+    assert device_for("cpu") == "cpu"
+    with pytest.raises(OptionError, match="give auto, cpu or cuda"):
+        device_for("tpu")
+    if torch.cuda.is_available():
+        assert device_for("auto") == device_for("cuda") == "cuda"
+        return
+    assert device_for("auto") == "cpu"
+    with pytest.raises(OptionError, match="no GPU"):
+        device_for("cuda")
 
 
 def test_a_saved_encoder_names_no_path(grey_folder: Path) -> None:
