@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from siamese_search.gallery.index import StaleIndexError, VectorIndex
+from siamese_search.gallery.index import VectorIndex
+from siamese_search.gallery.indexfile import StaleIndexError
 from siamese_search.results import EmbeddingPair
 
 Vectors = NDArray[np.float32]

@@ -28,7 +28,7 @@ LAYERS = (
 )
 # The parts of the package that may load each heavy library.
 OWNERS = {
-    "faiss": {"gallery/index.py"},
+    "faiss": {"gallery/index.py", "gallery/cells.py", "gallery/partition.py"},
     "onnxruntime": {"encoder/runtime.py"},
     "torch": {"encoder/network.py", "encoder/export.py", "encoder/runtime.py", "training/"},
     "PIL": {"images.py", "training/", "report/", "demo.py"},

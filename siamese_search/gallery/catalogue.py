@@ -240,7 +240,7 @@ class Catalogue:
         """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
         with self.snapshot():
             dim = self.encoder.dim
-            found = dict(self._by_key("embeddings", "item", ids))
+            found = self._database.codes_of(ids)
             if without := self.items_by_id([item for item in ids if item not in found]):
                 raise self._database.damaged(f"item {min(without)} has no embedding")
             return decode(self._codes(b"".join(found[item] for item in ids), len(ids), dim), dim)

@@ -25,6 +25,7 @@ _SEAL_BITS = (1 << 61) - 1  # two of them added up still fit into SQLite's integ
 _LONGEST_VALUE = 16 << 20  # bytes; far above any path, reason or embedding
 _LEAST_ROW = 8  # bytes; no row is stored in fewer
 _AT_ONCE = 4096  # rows
+_MOST_NAMED = 500  # SQLite limits the number of placeholders in a query
 
 # The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
 KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "reviewed": "first, second"}
@@ -202,8 +203,7 @@ class Database:
                 while (some := cursor.fetchmany(_AT_ONCE)) and rows + len(some) <= most:
                     items, codes, seals = zip(*some, strict=True)
                     for item, code, seal in some:
-                        if type(code) is not bytes or seal != _code_seal(item, code):
-                            raise self.damaged(f"row {item} of embeddings is not as it was written")
+                        self._sealed_code(item, code, seal)
                     lengths.update(map(len, codes))
                     if len(lengths) > 1:
                         raise self.damaged("embeddings of different lengths")
@@ -212,6 +212,16 @@ class Database:
                     yield items, b"".join(codes)
             if some or (rows, found & _SEAL_BITS) != (most, total):
                 raise self.damaged(f"embeddings has {rows} rows, not those {most} that were written")
+
+    def codes_of(self, items: Sequence[int]) -> dict[int, bytes]:
+        """Return the codes of the named items, as far as they have one."""
+        found = {}
+        for start in range(0, len(items), _MOST_NAMED):
+            some = items[start : start + _MOST_NAMED]
+            marks = ",".join("?" * len(some))
+            for item, code, seal in self.rows(f"SELECT item, code, seal FROM embeddings WHERE item IN ({marks})", some):  # noqa: S608
+                found[item] = self._sealed_code(item, code, seal)
+        return found
 
     def seals(self) -> Iterator[list[tuple[int, int]]]:
         """Yield the items of all embeddings in order, each with its seal, many at once; the codes are not looked at."""
@@ -294,6 +304,11 @@ class Database:
         self._connection.executemany(f"DELETE FROM {table} WHERE {where}", values)  # noqa: S608
 
     # -- inside
+
+    def _sealed_code(self, item: int, code: object, seal: object) -> bytes:
+        if type(code) is not bytes or seal != _code_seal(item, code):
+            raise self.damaged(f"row {item} of embeddings is not as it was written")
+        return code
 
     def _check_schema(self) -> None:
         """Refuse every file that is not laid out exactly as ours: a stranger's view or trigger never runs."""

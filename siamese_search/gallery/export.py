@@ -9,15 +9,18 @@ import numpy as np
 
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.catalogue import Catalogue
+from siamese_search.gallery.codes import decode
 
 ITEMS, EMBEDDINGS = "items.csv", "embeddings.npy"
 COLUMNS = ("path", "size", "mtime_ns", "content_hash", "width", "height", "format")
+_AT_ONCE = 16_384  # embeddings
 
 
 def export(catalogue: Catalogue, folder: Path) -> int:
     """Write all items and embeddings of one moment into a folder; return their number. Raises GalleryError."""
     items = catalogue.items()
-    _, vectors, _ = catalogue.vectors()
+    _, codes, _ = catalogue.codes()
+    dim = catalogue.encoder.dim
 
     def write_items(path: Path) -> None:
         # surrogateescape: a name that is not UTF-8 keeps its bytes.
@@ -28,7 +31,10 @@ def export(catalogue: Catalogue, folder: Path) -> int:
 
     def write_embeddings(path: Path) -> None:
         with path.open("wb") as file:
-            np.save(file, vectors, allow_pickle=False)
+            shape = {"descr": "<f4", "fortran_order": False, "shape": (len(codes), dim)}
+            np.lib.format.write_array_header_1_0(file, shape)
+            for start in range(0, len(codes), _AT_ONCE):
+                file.write(decode(codes[start : start + _AT_ONCE], dim).astype("<f4").data)
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,23 +5,19 @@ away), returns them squared, and breaks ties as they come. Every distance that l
 the difference of the two vectors.
 """
 
-import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import faiss
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
+from siamese_search.gallery.indexfile import StaleIndexError, check_head, describe, read_description, write_index
 from siamese_search.results import EmbeddingPair
 
-FORMAT = 1
-_MAGIC = b"simsearch index "
-_LONGEST_HEADER = 4096
+KIND = "exact"
 _ID_BYTES = 8
 _UNIT = 1e-3  # how far from 1 a squared length may be
 _SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
@@ -30,10 +26,6 @@ _PAIRS = 8_192  # pairs whose distances are computed at once
 
 # A query gains little from more threads, and on a busy machine they wait for each other: 18 times slower, as measured.
 faiss.omp_set_num_threads(1)
-
-
-class StaleIndexError(Exception):
-    """An index file that is "missing", "damaged" or "out of date"; never leaves the gallery package."""
 
 
 class VectorIndex:
@@ -61,7 +53,12 @@ class VectorIndex:
     @property
     def kind(self) -> str:
         """The index type, in words for `info`."""
-        return "exact (IDMap2,Flat)"
+        return "exact"
+
+    @property
+    def recall(self) -> float:
+        """The share of the nearest that a search finds."""
+        return 1.0
 
     # -- on disk
 
@@ -69,24 +66,23 @@ class VectorIndex:
     def load(cls, path: Path, *, generation: int, count: int, dim: int) -> Self:
         """Read an index of `count` embeddings; raises StaleIndexError unless the file is whole and of this generation.
 
-        The file holds plain numbers, so that nothing a stranger wrote is given to FAISS to parse, and is not read at
-        all unless its size is the one to expect.
+        It is not read at all unless its size is the one to expect.
         """
         expected = count * (_ID_BYTES + 4 * dim)
         try:
             with path.open("rb") as file:
-                header = file.readline(_LONGEST_HEADER)
-                about = json.loads(header.removeprefix(_MAGIC))
-                if (about["format"], about["generation"]) != (FORMAT, generation):
+                about = read_description(file, kind=KIND)
+                if about["generation"] != generation:
                     raise StaleIndexError("out of date")
-                whole = os.fstat(file.fileno()).st_size == len(header) + expected
+                whole = os.fstat(file.fileno()).st_size == file.tell() + expected
                 payload = file.read() if whole else b""
         except FileNotFoundError:
             raise StaleIndexError("missing") from None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, KeyError) as error:
             raise StaleIndexError("damaged") from error
-        if len(payload) != expected or about.get("checksum") != xxhash.xxh3_128_hexdigest(payload):
+        if len(payload) != expected:
             raise StaleIndexError("damaged")
+        check_head(about, payload)
         ids = np.frombuffer(payload, "<i8", count)
         vectors = np.frombuffer(payload, "<f4", offset=_ID_BYTES * count).reshape(count, dim)
         squares = np.einsum("ij,ij->i", vectors, vectors)
@@ -97,27 +93,9 @@ class VectorIndex:
 
     def save(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one. Raises OSError."""
-        ids, vectors = self._ids.astype("<i8", copy=False), self._vectors.astype("<f4", copy=False)
-        blocks = ids.tobytes(), np.ascontiguousarray(vectors).data
-        checksum = xxhash.xxh3_128()
-        for block in blocks:
-            checksum.update(block)
-        about = {
-            "format": FORMAT,
-            "generation": self.generation,
-            "images": len(self),
-            "checksum": checksum.hexdigest(),
-        }
-        temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(_MAGIC + json.dumps(about).encode() + b"\n")
-                file.writelines(blocks)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        payload = self._ids.astype("<i8").tobytes() + self._vectors.astype("<f4").tobytes()
+        about = {"kind": KIND, "generation": self.generation, "images": len(self)}
+        write_index(path, (describe(about, payload), payload))
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -152,11 +130,11 @@ class VectorIndex:
     ) -> list[tuple[int, float]]:
         """Sort FAISS's proposals by exact distance, then id, and ask for more while one could be missing."""
         while True:
-            distances = _distances(self._vectors[np.searchsorted(self._ids, ids)], query)
-            order = np.lexsort((ids, distances))[:k]
+            apart = distances(self._vectors[np.searchsorted(self._ids, ids)], query)
+            order = np.lexsort((ids, apart))[:k]
             # Enough were proposed when none of the rest, given FAISS's error, could belong among the first k.
-            if len(ids) == len(self) or squares[-1] > distances[order[-1]] ** 2 + _SLACK:
-                return [(int(ids[place]), float(distances[place])) for place in order]
+            if len(ids) == len(self) or squares[-1] > apart[order[-1]] ** 2 + _SLACK:
+                return [(int(ids[place]), float(apart[place])) for place in order]
             (squares,), (ids,) = self._index.search(query[None, :], min(2 * len(ids), len(self)))
 
     def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
@@ -168,8 +146,8 @@ class VectorIndex:
             first, second = self._candidates(start, threshold)
             for begin in range(0, len(first), _PAIRS):
                 some = slice(begin, begin + _PAIRS)
-                distances = _distances(self._vectors[first[some]], self._vectors[second[some]])
-                for one, other, distance in zip(first[some], second[some], distances, strict=True):
+                apart = distances(self._vectors[first[some]], self._vectors[second[some]])
+                for one, other, distance in zip(first[some], second[some], apart, strict=True):
                     if distance <= threshold:
                         yield EmbeddingPair(
                             first=int(self._ids[one]), second=int(self._ids[other]), distance=float(distance)
@@ -186,8 +164,8 @@ class VectorIndex:
             for left in range(0, len(other), _COLUMNS):
                 columns = other._vectors[left : left + _COLUMNS]  # noqa: SLF001  another of the same class
                 rows, hits = np.nonzero(2 - 2 * (block @ columns.T) <= threshold**2 + _SLACK)
-                distances = _distances(block[rows], columns[hits])
-                found += list(zip(rows + start, hits + left, distances, strict=True))
+                apart = distances(block[rows], columns[hits])
+                found += list(zip(rows + start, hits + left, apart, strict=True))
             for row, column, distance in sorted(found):
                 if distance <= threshold:
                     second = int(other._ids[column])  # noqa: SLF001
@@ -208,7 +186,7 @@ class VectorIndex:
         return first[order], second[order]
 
 
-def _distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the Euclidean distances between rows, computed from their differences: equal rows are 0.0 apart."""
     difference = a.astype(np.float64) - b
     squares: NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)

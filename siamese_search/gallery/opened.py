@@ -4,31 +4,47 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.errors import FingerprintError, FolderError
 from siamese_search.files import lies_in
 from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity
-from siamese_search.gallery.index import StaleIndexError, VectorIndex
+from siamese_search.gallery.cells import CellIndex
+from siamese_search.gallery.index import VectorIndex
+from siamese_search.gallery.indexfile import StaleIndexError
 from siamese_search.gallery.lock import is_written
+from siamese_search.gallery.partition import grown, partition
 from siamese_search.results import Item, Skipped, Threshold
 
 CATALOGUE = "gallery.db"
 INDEX = "index.faiss"
+EXACT_UP_TO = 50_000  # pictures; with more, a search looks into cells
+
+Index = VectorIndex | CellIndex
+Answer = TypeVar("Answer")
 
 
 class OpenGallery:
     """What every use of a gallery needs; see `Gallery`."""
 
     def __init__(
-        self, folder: str | Path, *, encoder: Encoder | None = None, notice: Callable[[str], None] | None = None
+        self,
+        folder: str | Path,
+        *,
+        encoder: Encoder | None = None,
+        notice: Callable[[str], None] | None = None,
+        exact_up_to: int = EXACT_UP_TO,
     ) -> None:
         self.folder = Path(folder)
+        self.exact_up_to = exact_up_to
         self._notice = notice
         self._encoder = encoder
         self._opened: Catalogue | None = None
-        self._index: VectorIndex | None = None
+        self._index: Index | None = None
         self._is_writer = False
 
     def __enter__(self) -> Self:
@@ -96,6 +112,10 @@ class OpenGallery:
                 )
         return [item for item in items if lies_in(item.path, resolved)]
 
+    def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
+        return self._catalogue.vectors_of(ids)
+
     # -- inside
 
     @property
@@ -114,30 +134,70 @@ class OpenGallery:
                 f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index, or delete this one and index again"
             )
 
-    def _fresh_index(self, *, expected: bool = False) -> VectorIndex:
+    def _ask(self, question: Callable[[Index], Answer]) -> Answer:
+        """Return what the index answers; one that turns out to be damaged is built anew, and asked again."""
+        with self.snapshot():
+            try:
+                return question(self._fresh_index())
+            except StaleIndexError as error:
+                return question(self._renewed(error))
+
+    def _fresh_index(self, *, expected: bool = False) -> Index:
         """Return the index of the catalogue's present generation: the one in memory, the file's, or a new one.
 
         A file that had to be replaced although nobody expected it is told of.
         """
         with self.snapshot():
-            catalogue = self._catalogue
-            generation = catalogue.generation
-            if self._index is None or self._index.generation != generation:
-                path = self.folder / INDEX
+            if self._index is None or self._index.generation != self._catalogue.generation:
                 try:
-                    count, dim = catalogue.count(), catalogue.encoder.dim
-                    self._index = VectorIndex.load(path, generation=generation, count=count, dim=dim)
+                    self._index = self._loaded()
                 except StaleIndexError as error:
-                    ids, vectors, generation = catalogue.vectors()
-                    self._index = VectorIndex.build(ids, vectors, generation=generation)
-                    # While another process writes, the file is behind by nature, and that process will replace it.
-                    if self._is_writer or not is_written(self.folder):
-                        self._keep(self._index, path)
-                        if not expected and self._notice:
-                            self._notice(f"{path}: was {error}; built anew from {CATALOGUE}")
+                    self._index = self._renewed(error, expected=expected)
         return self._index
 
-    def _keep(self, index: VectorIndex, path: Path) -> None:
+    def _loaded(self) -> Index:
+        catalogue, path = self._catalogue, self.folder / INDEX
+        count, dim, generation = catalogue.count(), catalogue.encoder.dim, catalogue.generation
+        if count <= self.exact_up_to:
+            return VectorIndex.load(path, generation=generation, count=count, dim=dim)
+        index = CellIndex.load(path, dim=dim, read=self.vectors_of)
+        if (index.generation, len(index)) != (generation, count):
+            raise StaleIndexError("out of date")
+        return index
+
+    def _renewed(self, trouble: StaleIndexError, *, expected: bool = False) -> Index:
+        path = self.folder / INDEX
+        if self._catalogue.count() <= self.exact_up_to:
+            ids, vectors, generation = self._catalogue.vectors()
+            index: Index = VectorIndex.build(ids, vectors, generation=generation)
+        else:
+            index = self._grown() or self._partition()
+        self._index = index
+        # While another process writes, the file is behind by nature, and that process will replace it.
+        if self._is_writer or not is_written(self.folder):
+            self._keep(index, path)
+            if not expected and self._notice:
+                self._notice(f"{path}: was {trouble}; built anew from {CATALOGUE}")
+        return index
+
+    def _grown(self) -> CellIndex | None:
+        """Return the cells there are with what is new, unless there are none that can be used."""
+        try:
+            dim = self._catalogue.encoder.dim
+            old = self._index if isinstance(self._index, CellIndex) else None
+            old = old or CellIndex.load(self.folder / INDEX, dim=dim, read=self.vectors_of)
+            ids, seals, generation = self._catalogue.seals()
+            return grown(old, ids, seals, generation=generation, read=self.vectors_of)
+        except StaleIndexError:
+            return None
+
+    def _partition(self) -> CellIndex:
+        catalogue = self._catalogue
+        ids, codes, generation = catalogue.codes()
+        _, seals, _ = catalogue.seals()
+        return partition(ids, seals, codes, dim=catalogue.encoder.dim, generation=generation, read=self.vectors_of)
+
+    def _keep(self, index: Index, path: Path) -> None:
         # A folder one may read but not write, or a full disk: the index in memory answers as well.
         with suppress(OSError):
             index.save(path)

@@ -133,7 +133,7 @@ class KeptGallery(OpenGallery):
                 catalogue = self._catalogue
                 if trouble := encoder_trouble(catalogue.encoder):
                     problems.append(trouble)
-                state = index_state(catalogue, self.folder / INDEX)
+                state = index_state(catalogue, self.folder / INDEX, exact_up_to=self.exact_up_to)
                 if state and repair:
                     self._index = None
                     (self.folder / INDEX).unlink(missing_ok=True)

@@ -10,8 +10,10 @@ from siamese_search.encoder.folder import encoder_folder, graph_fingerprint, rea
 from siamese_search.errors import EncoderError
 from siamese_search.files import folder_trouble, hash_file, lies_in
 from siamese_search.gallery.catalogue import Catalogue, EncoderIdentity
+from siamese_search.gallery.cells import CellIndex
 from siamese_search.gallery.database import DamagedError
-from siamese_search.gallery.index import StaleIndexError, VectorIndex
+from siamese_search.gallery.index import VectorIndex
+from siamese_search.gallery.indexfile import StaleIndexError
 from siamese_search.results import Item, Skipped
 
 Progress = Callable[[int, int], None]
@@ -29,14 +31,29 @@ def catalogue_troubles(path: Path) -> list[str]:
         catalogue.close()
 
 
-def index_state(catalogue: Catalogue, path: Path) -> str | None:
+def index_state(catalogue: Catalogue, path: Path, *, exact_up_to: int) -> str | None:
     """Say what is wrong with an index file: "missing", "out of date" or "damaged"; None when it is the catalogue's."""
-    ids, vectors, generation = catalogue.vectors()
     try:
-        index = VectorIndex.load(path, generation=generation, count=len(ids), dim=vectors.shape[1])
+        same = _same_cells(catalogue, path) if catalogue.count() > exact_up_to else _same_vectors(catalogue, path)
     except StaleIndexError as error:
         return str(error)
-    return None if np.array_equal(index.ids, ids) and np.array_equal(index.vectors, vectors) else "damaged"
+    return None if same else "damaged"
+
+
+def _same_vectors(catalogue: Catalogue, path: Path) -> bool:
+    ids, vectors, generation = catalogue.vectors()
+    index = VectorIndex.load(path, generation=generation, count=len(ids), dim=vectors.shape[1])
+    return np.array_equal(index.ids, ids) and np.array_equal(index.vectors, vectors)
+
+
+def _same_cells(catalogue: Catalogue, path: Path) -> bool:
+    ids, seals, generation = catalogue.seals()
+    index = CellIndex.load(path, dim=catalogue.encoder.dim, read=catalogue.vectors_of)
+    if index.generation != generation:
+        raise StaleIndexError("out of date")
+    members = index.members()  # checks them all
+    order = np.argsort(members.ids)
+    return np.array_equal(members.ids[order], ids) and np.array_equal(members.seals[order], seals)
 
 
 def encoder_trouble(identity: EncoderIdentity) -> str | None:

@@ -1,0 +1,65 @@
+"""How an index lies on disk: a line that describes it, then plain numbers.
+
+No library parses any of it, so that a stranger's file can do no harm. The line ends with the checksum of the head: of
+the line before that, and of the first of the numbers. Whoever reads more than the head checks the rest.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import xxhash
+
+FORMAT = 2
+_MAGIC = b"simsearch index "
+_LONGEST_LINE = 4096
+
+
+class StaleIndexError(Exception):
+    """An index file that is "missing", "damaged" or "out of date"; never leaves the gallery package."""
+
+
+def describe(about: Mapping[str, Any], head: bytes | memoryview) -> bytes:
+    """Return the line with which the file of an index begins, given its description and the head that follows."""
+    plain = {"format": FORMAT, **about}
+    return _MAGIC + json.dumps({**plain, "checksum": _checksum(plain, head)}).encode() + b"\n"
+
+
+def read_description(file: BinaryIO, *, kind: str) -> dict[str, Any]:
+    """Read that line; raises StaleIndexError unless it is one, and of this kind and format."""
+    try:
+        about = json.loads(file.readline(_LONGEST_LINE).removeprefix(_MAGIC))
+        if (about["format"], about["kind"]) != (FORMAT, kind):
+            raise StaleIndexError("out of date")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StaleIndexError("damaged") from error
+    return dict(about)
+
+
+def check_head(about: Mapping[str, Any], head: bytes | memoryview) -> None:
+    """Raise StaleIndexError unless description and head are as they were written."""
+    plain = {key: value for key, value in about.items() if key != "checksum"}
+    if about.get("checksum") != _checksum(plain, head):
+        raise StaleIndexError("damaged")
+
+
+def write_index(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
+    """Write atomically: a reader sees the old file or the new one. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.writelines(blocks)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(plain: Mapping[str, Any], head: bytes | memoryview) -> str:
+    checksum = xxhash.xxh3_128(json.dumps(plain).encode())
+    checksum.update(head)
+    return checksum.hexdigest()

@@ -1,0 +1,148 @@
+"""How the cells of a large gallery come about: found by k-means, tried out on its own pictures, and kept up to date."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.embed import usable_cores
+from siamese_search.gallery.cells import About, CellIndex, Ids, Members, Read, Vectors
+from siamese_search.gallery.codes import Codes, decode
+
+_CELLS_BY_ROOT = 4  # times the square root of the number of pictures
+_TRAINED_ON = 40  # embeddings a cell
+_ROUNDS = 5  # of k-means; more find hardly better cells
+_NEIGHBOURS = 10
+_TRIED = 200  # pictures on which is measured what a search finds
+_WANTED = 0.95  # of their nearest neighbours
+_MORE = 1.2  # times the cells, when that was not found
+_PROPOSALS, _MOST_PROPOSALS = 64, 512
+_AT_ONCE = 16_384  # embeddings: 16 MB
+_GROWTH = 2  # times the number of pictures at which the centroids were found
+_SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
+
+
+def partition(ids: Ids, seals: Ids, codes: Codes, *, dim: int, generation: int, read: Read) -> CellIndex:
+    """Find cells for a gallery's embeddings, given as codes in the order of ids; a minute of work for a million."""
+    count = len(ids)
+    cells = max(1, min(round(_CELLS_BY_ROOT * math.sqrt(count)), count))
+    centroids = _centroids(codes, dim, cells)
+    about = About(
+        generation=generation,
+        images=count,
+        dim=dim,
+        cells=cells,
+        looked_into=1,
+        proposals=_PROPOSALS,
+        recall=0.0,
+        measured=0,
+        trained=count,
+    )
+    empty = CellIndex.filled(about, centroids, Members.none(), read=read)
+    members = _placed(empty, ids, seals, codes)
+    index = CellIndex.filled(about, centroids, members, read=read)
+    _try_out(index, ids, codes, members.homes)
+    return index
+
+
+def grown(old: CellIndex, ids: Ids, seals: Ids, *, generation: int, read: Read) -> CellIndex | None:
+    """Return the cells with what is in the catalogue now, or None when there are so many or few that new ones are due.
+
+    `seals` tell which embeddings are new or others; only these are read. Raises StaleIndexError when the old cells are
+    damaged.
+    """
+    if not old.about.trained / _GROWTH < len(ids) < old.about.trained * _GROWTH:
+        return None
+    members = old.members()
+    places = np.minimum(np.searchsorted(ids, members.ids), len(ids) - 1)
+    kept = members.only((ids[places] == members.ids) & (seals[places] == members.seals))
+    new = np.flatnonzero(np.isin(ids, kept.ids, invert=True, assume_unique=True))
+    parts = [kept]
+    for start in range(0, len(new), _AT_ONCE):
+        some = new[start : start + _AT_ONCE]
+        parts.append(old.placed(ids[some], seals[some], read(ids[some].tolist())))
+    about = replace(old.about, generation=generation)
+    return CellIndex.filled(about, old.centroids, Members.together(parts), read=read)
+
+
+def _centroids(codes: Codes, dim: int, cells: int) -> Vectors:
+    sample = np.random.default_rng(0).permutation(len(codes))[: _TRAINED_ON * cells]
+    kmeans: Any = faiss.Kmeans(
+        dim, cells, niter=_ROUNDS, seed=0, min_points_per_centroid=1, max_points_per_centroid=_TRAINED_ON
+    )
+    kmeans.train(decode(codes[np.sort(sample)], dim))
+    centroids: Vectors = kmeans.centroids
+    return centroids
+
+
+def _placed(index: CellIndex, ids: Ids, seals: Ids, codes: Codes) -> Members:
+    def place(start: int) -> Members:
+        some = slice(start, start + _AT_ONCE)
+        return index.placed(ids[some], seals[some], decode(codes[some], index.about.dim))
+
+    # Threads that share no work wait for nobody; those within FAISS do, and take long where the machine is busy.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return Members.together(pool.map(place, range(0, len(ids), _AT_ONCE)))
+
+
+# -- what a search finds
+
+
+def _try_out(index: CellIndex, ids: Ids, codes: Codes, homes: Ids) -> None:
+    """Set into how many cells a search looks, so that it finds what is wanted, and which share that is.
+
+    How many cells it takes is told by some pictures; what is found is measured on others.
+    """
+    about, dim = index.about, index.about.dim
+    chosen = np.random.default_rng(1).permutation(len(ids))[: 2 * _TRIED]
+    rows = np.sort(chosen[:_TRIED])
+    _, nearest = _nearest(codes, dim, rows)
+    if nearest.size:
+        _, cells = index.nearest_cells(decode(codes[rows], dim), about.cells)
+        ranks = np.sort(np.take_along_axis(np.argsort(cells, axis=1), homes[nearest], axis=1), axis=None)
+        index.about = replace(about, looked_into=int(ranks[math.ceil(_WANTED * ranks.size) - 1]) + 1)
+    rows = np.sort(chosen[-_TRIED:])
+    squares, _ = _nearest(codes, dim, rows)
+    while (recall := _recall(index, ids[rows], decode(codes[rows], dim), squares)) < _WANTED:
+        about = index.about
+        looked_into = min(math.ceil(about.looked_into * _MORE), about.cells)
+        proposals = min(2 * about.proposals, _MOST_PROPOSALS)
+        if (looked_into, proposals) == (about.looked_into, about.proposals):
+            break
+        index.about = replace(about, looked_into=looked_into, proposals=proposals)
+    index.about = replace(index.about, recall=recall, measured=len(rows))
+
+
+def _recall(index: CellIndex, ids: Ids, vectors: Vectors, squares: Vectors) -> float:
+    """Return the share of the nearest others of some items that a search finds, given their squared distances."""
+    wanted = squares.shape[1]
+    if not wanted:
+        return 1.0
+    found = 0
+    for item, hits, true in zip(ids, index.search(vectors, k=wanted + 1), squares, strict=True):
+        # As near as the last that is wanted, whichever of several equal ones.
+        others = sum(distance**2 <= true[-1] + _SLACK for other, distance in hits if other != item)
+        found += min(others, wanted)
+    return float(found / squares.size)
+
+
+def _nearest(codes: Codes, dim: int, rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.int64]]:
+    """Compare some embeddings with all: the squared distances of the nearest others, ascending, and their rows."""
+    queries = decode(codes[rows], dim)
+    count = min(_NEIGHBOURS, len(codes) - 1)
+    squares, nearest = np.empty((len(rows), 0), np.float32), np.empty((len(rows), 0), np.int64)
+    for start in range(0, len(codes), _AT_ONCE):
+        block = decode(codes[start : start + _AT_ONCE], dim)
+        apart = 2 - 2 * (queries @ block.T)
+        own = (rows >= start) & (rows < start + len(block))
+        apart[own, rows[own] - start] = np.inf
+        best = np.argpartition(apart, min(count, len(block) - 1), axis=1)[:, :count]
+        squares = np.concatenate([squares, np.take_along_axis(apart, best, axis=1)], axis=1)
+        nearest = np.concatenate([nearest, best + start], axis=1)
+        order = np.argsort(squares, axis=1)[:, :count]
+        squares, nearest = np.take_along_axis(squares, order, axis=1), np.take_along_axis(nearest, order, axis=1)
+    return squares, nearest
