@@ -41,7 +41,7 @@ def distance(first: Vectors, second: Vectors) -> float:
 def test_search_equals_sorting_all_distances(gallery: tuple[NDArray[np.int64], Vectors], k: int) -> None:
     """The k nearest come by distance, then id, with their exact distances, and never more than there are."""
     ids, vectors = gallery
-    index = VectorIndex.build(ids, vectors, generation=1)
+    index = VectorIndex(ids, vectors, generation=1)
     for query, found in zip(vectors[:3], index.search(vectors[:3], k=k), strict=True):
         expected = sorted((distance(query, vector), int(number)) for number, vector in zip(ids, vectors, strict=True))
         assert [number for number, _ in found] == [number for _, number in expected[:k]]
@@ -58,7 +58,7 @@ def test_pairs_equal_looking_at_every_pair(gallery: tuple[NDArray[np.int64], Vec
         for j in range(i + 1, len(ids))
         if distance(vectors[i], vectors[j]) <= threshold
     ]
-    found = list(VectorIndex.build(ids, vectors, generation=1).pairs(threshold))
+    found = list(VectorIndex(ids, vectors, generation=1).pairs(threshold))
     assert [(pair.first, pair.second) for pair in found] == [(pair.first, pair.second) for pair in expected]
     assert [pair.distance for pair in found] == pytest.approx([pair.distance for pair in expected], abs=1e-12)
 
@@ -71,16 +71,14 @@ def test_pairs_cross_the_borders_of_blocks() -> None:
     for first, second in planted[:3]:
         vectors[second] = vectors[first]
     vectors[16_383] = vectors[16_384]
-    found = {
-        (pair.first, pair.second) for pair in VectorIndex.build(np.arange(17_000), vectors, generation=1).pairs(0.0)
-    }
+    found = {(pair.first, pair.second) for pair in VectorIndex(np.arange(17_000), vectors, generation=1).pairs(0.0)}
     assert found == {*planted, (511, 16_383)}
 
 
 def test_exact_copies_are_at_zero() -> None:
     """The distance of equal vectors is 0.0, not the 1e-3 that the expanded formula gives."""
     vectors = unit(np.random.default_rng(0).normal(size=(50, 256)))
-    index = VectorIndex.build(np.arange(100), np.concatenate([vectors, vectors]), generation=1)
+    index = VectorIndex(np.arange(100), np.concatenate([vectors, vectors]), generation=1)
     assert all(pair.distance == 0.0 and pair.second == pair.first + 50 for pair in index.pairs(0.0))
     assert len(list(index.pairs(0.0))) == 50
     assert [found[:2] for found in index.search(vectors, k=3)] == [[(i, 0.0), (i + 50, 0.0)] for i in range(50)]
@@ -89,14 +87,14 @@ def test_exact_copies_are_at_zero() -> None:
 def test_many_equal_pictures_come_in_id_order() -> None:
     """Among more equal vectors than were asked for the smallest ids come first."""
     vectors = np.repeat(unit(np.ones((1, 8))), 500, axis=0)
-    assert VectorIndex.build(np.arange(7, 507), vectors, generation=1).search(vectors[:1], k=3) == [
+    assert VectorIndex(np.arange(7, 507), vectors, generation=1).search(vectors[:1], k=3) == [
         [(7, 0.0), (8, 0.0), (9, 0.0)]
     ]
 
 
 def test_an_empty_gallery_answers() -> None:
     """No pictures, no hits, no pairs."""
-    index = VectorIndex.build(np.empty(0, np.int64), np.empty((0, 8), np.float32), generation=1)
+    index = VectorIndex(np.empty(0, np.int64), np.empty((0, 8), np.float32), generation=1)
     assert index.search(unit(np.ones((2, 8))), k=5) == [[], []]
     assert list(index.pairs(2.0)) == []
 
@@ -104,7 +102,7 @@ def test_an_empty_gallery_answers() -> None:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """Write an index file of generation 7."""
-    VectorIndex.build(np.arange(20), unit(np.random.default_rng(0).normal(size=(20, 8))), generation=7).save(
+    VectorIndex(np.arange(20), unit(np.random.default_rng(0).normal(size=(20, 8))), generation=7).save(
         tmp_path / "index.faiss"
     )
     return tmp_path / "index.faiss"
@@ -114,7 +112,7 @@ def test_a_saved_index_answers_the_same(saved: Path) -> None:
     """Saving and loading keeps every answer and leaves no other file behind."""
     vectors = unit(np.random.default_rng(0).normal(size=(20, 8)))
     loaded = VectorIndex.load(saved, generation=7, count=20, dim=8)
-    assert loaded.search(vectors, k=4) == VectorIndex.build(np.arange(20), vectors, generation=7).search(vectors, k=4)
+    assert loaded.search(vectors, k=4) == VectorIndex(np.arange(20), vectors, generation=7).search(vectors, k=4)
     assert list(saved.parent.iterdir()) == [saved]
 
 
@@ -173,6 +171,6 @@ def test_a_forged_file_is_refused(saved: Path) -> None:
         (np.arange(20), vectors * np.float32("nan")),
         (np.arange(20), vectors * 3),
     ):
-        VectorIndex.build(ids, broken, generation=7).save(saved)
+        VectorIndex(ids, broken, generation=7).save(saved)
         with pytest.raises(StaleIndexError, match="damaged"):
             VectorIndex.load(saved, generation=7, count=20, dim=8)

@@ -5,10 +5,11 @@ away), returns them squared, and breaks ties as they come. Every distance that l
 the difference of the two vectors.
 """
 
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import faiss
 import numpy as np
@@ -29,23 +30,13 @@ faiss.omp_set_num_threads(1)
 
 
 class VectorIndex:
-    """Embeddings by item id, held in memory; `generation` is the state of the catalogue that they were read from."""
+    """Embeddings by item id; `generation` is the state of the catalogue that they were read from."""
 
-    def __init__(self, index: Any, *, generation: int) -> None:
-        """Wrap FAISS's own `IndexIDMap2` over an `IndexFlatL2`, whose ids ascend."""
-        self._index = index
+    def __init__(self, ids: NDArray[np.int64], vectors: NDArray[np.float32], *, generation: int) -> None:
+        """Index unit vectors `(n, dim)` with ascending ids."""
+        self._ids = ids
+        self._vectors = vectors
         self.generation = generation
-        self._ids: NDArray[np.int64] = faiss.vector_to_array(index.id_map)
-        flat: Any = faiss.downcast_index(index.index)
-        # A view into FAISS's own memory, valid as long as `_index` is.
-        self._vectors: NDArray[np.float32] = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(-1, flat.d)
-
-    @classmethod
-    def build(cls, ids: NDArray[np.int64], vectors: NDArray[np.float32], *, generation: int) -> Self:
-        """Make an index of unit vectors `(n, dim)` with ascending ids."""
-        index = faiss.IndexIDMap2(faiss.IndexFlatL2(vectors.shape[1]))
-        index.add_with_ids(np.ascontiguousarray(vectors), ids)
-        return cls(index, generation=generation)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -72,16 +63,16 @@ class VectorIndex:
         try:
             with path.open("rb") as file:
                 about = read_description(file, kind=KIND)
+                start = file.tell()
                 if about["generation"] != generation:
                     raise StaleIndexError("out of date")
-                whole = os.fstat(file.fileno()).st_size == file.tell() + expected
-                payload = file.read() if whole else b""
+                if os.fstat(file.fileno()).st_size != start + expected:
+                    raise StaleIndexError("damaged")
+                payload = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
         except FileNotFoundError:
             raise StaleIndexError("missing") from None
         except (OSError, KeyError) as error:
             raise StaleIndexError("damaged") from error
-        if len(payload) != expected:
-            raise StaleIndexError("damaged")
         check_head(about, payload)
         ids = np.frombuffer(payload, "<i8", count)
         vectors = np.frombuffer(payload, "<f4", offset=_ID_BYTES * count).reshape(count, dim)
@@ -89,7 +80,7 @@ class VectorIndex:
         # Its checksum is right, but who wrote it? Ids out of order and numbers like NaN would mislead a search.
         if (np.diff(ids) <= 0).any() or not (abs(squares - 1) < _UNIT).all():
             raise StaleIndexError("damaged")
-        return cls.build(ids.astype(np.int64), vectors.astype(np.float32), generation=generation)
+        return cls(ids.astype(np.int64), vectors.astype(np.float32, copy=False), generation=generation)
 
     def save(self, path: Path) -> None:
         """Write atomically: a reader sees the old file or the new one. Raises OSError."""
@@ -104,7 +95,7 @@ class VectorIndex:
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """The embeddings `(n, dim)` in the order of `ids`; valid as long as this index is."""
+        """The embeddings `(n, dim)` in the order of `ids`."""
         return self._vectors
 
     # -- answers
@@ -119,23 +110,23 @@ class VectorIndex:
             return [[] for _ in vectors]
         queries = np.ascontiguousarray(vectors, np.float32)
         proposed = min(k + 16, len(self))  # a few more, among which ties and FAISS's errors are sorted out
-        squares, ids = self._index.search(queries, proposed)
+        squares, rows = faiss.knn(queries, self._vectors, proposed)
         return [
-            self._nearest(query, its_squares, its_ids, k)
-            for query, its_squares, its_ids in zip(queries, squares, ids, strict=True)
+            self._nearest(query, its_squares, its_rows, k)
+            for query, its_squares, its_rows in zip(queries, squares, rows, strict=True)
         ]
 
     def _nearest(
-        self, query: NDArray[np.float32], squares: NDArray[np.float32], ids: NDArray[np.int64], k: int
+        self, query: NDArray[np.float32], squares: NDArray[np.float32], rows: NDArray[np.int64], k: int
     ) -> list[tuple[int, float]]:
         """Sort FAISS's proposals by exact distance, then id, and ask for more while one could be missing."""
         while True:
-            apart = distances(self._vectors[np.searchsorted(self._ids, ids)], query)
-            order = np.lexsort((ids, apart))[:k]
+            apart = distances(self._vectors[rows], query)
+            order = np.lexsort((rows, apart))[:k]
             # Enough were proposed when none of the rest, given FAISS's error, could belong among the first k.
-            if len(ids) == len(self) or squares[-1] > apart[order[-1]] ** 2 + _SLACK:
-                return [(int(ids[place]), float(apart[place])) for place in order]
-            (squares,), (ids,) = self._index.search(query[None, :], min(2 * len(ids), len(self)))
+            if len(rows) == len(self) or squares[-1] > apart[order[-1]] ** 2 + _SLACK:
+                return [(int(self._ids[rows[place]]), float(apart[place])) for place in order]
+            (squares,), (rows,) = faiss.knn(query[None, :], self._vectors, min(2 * len(rows), len(self)))
 
     def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
         """Yield every pair at most `threshold` apart, ordered by first id, then second id.

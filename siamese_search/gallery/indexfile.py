@@ -16,6 +16,7 @@ import xxhash
 FORMAT = 2
 _MAGIC = b"simsearch index "
 _LONGEST_LINE = 4096
+_ALIGNED = 64  # bytes: the numbers that follow may be used where they lie
 
 
 class StaleIndexError(Exception):
@@ -25,7 +26,8 @@ class StaleIndexError(Exception):
 def describe(about: Mapping[str, Any], head: bytes | memoryview) -> bytes:
     """Return the line with which the file of an index begins, given its description and the head that follows."""
     plain = {"format": FORMAT, **about}
-    return _MAGIC + json.dumps({**plain, "checksum": _checksum(plain, head)}).encode() + b"\n"
+    line = _MAGIC + json.dumps({**plain, "checksum": _checksum(plain, head)}).encode()
+    return line.ljust(-len(line) // _ALIGNED * -_ALIGNED + _ALIGNED - 1) + b"\n"
 
 
 def read_description(file: BinaryIO, *, kind: str) -> dict[str, Any]:

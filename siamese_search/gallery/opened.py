@@ -169,7 +169,7 @@ class OpenGallery:
         path = self.folder / INDEX
         if self._catalogue.count() <= self.exact_up_to:
             ids, vectors, generation = self._catalogue.vectors()
-            index: Index = VectorIndex.build(ids, vectors, generation=generation)
+            index: Index = VectorIndex(ids, vectors, generation=generation)
         else:
             index = self._grown() or self._partition()
         self._index = index
