@@ -231,7 +231,8 @@ class Catalogue:
         """
         with self.snapshot():
             count, generation = self._embedded()
-            rows = np.array([row for some in self._database.seals() for row in some], np.int64).reshape(-1, 2)
+            blocks = [np.array(some, np.int64) for some in self._database.seals()]
+            rows = np.concatenate([np.empty((0, 2), np.int64), *blocks])
             if len(rows) != count:
                 raise self._database.damaged(f"{len(rows)} embeddings, not those {count} that were written")
         return rows[:, 0].copy(), rows[:, 1].copy(), generation

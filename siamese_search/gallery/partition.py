@@ -7,7 +7,6 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from siamese_search.embed import usable_cores
 from siamese_search.gallery.cells import About, CellIndex, Ids, Members, Read, Vectors
@@ -99,22 +98,21 @@ def _try_out(index: CellIndex, ids: Ids, codes: Codes, homes: Ids) -> None:
     """
     about, dim = index.about, index.about.dim
     chosen = np.random.default_rng(1).permutation(len(ids))[: 2 * _TRIED]
-    rows = np.sort(chosen[:_TRIED])
-    _, nearest = _nearest(codes, dim, rows)
-    if nearest.size:
-        _, cells = index.nearest_cells(decode(codes[rows], dim), about.cells)
-        ranks = np.sort(np.take_along_axis(np.argsort(cells, axis=1), homes[nearest], axis=1), axis=None)
+    vectors = decode(codes[chosen], dim)
+    squares, nearest = _nearest_others(codes, dim, chosen)
+    half = len(chosen) // 2
+    if half:
+        _, cells = index.nearest_cells(vectors[:half], about.cells)
+        ranks = np.sort(np.take_along_axis(np.argsort(cells, axis=1), homes[nearest[:half]], axis=1), axis=None)
         index.about = replace(about, looked_into=int(ranks[math.ceil(_WANTED * ranks.size) - 1]) + 1)
-    rows = np.sort(chosen[-_TRIED:])
-    squares, _ = _nearest(codes, dim, rows)
-    while (recall := _recall(index, ids[rows], decode(codes[rows], dim), squares)) < _WANTED:
+    while (recall := _recall(index, ids[chosen[half:]], vectors[half:], squares[half:])) < _WANTED:
         about = index.about
         looked_into = min(math.ceil(about.looked_into * _MORE), about.cells)
         proposals = min(2 * about.proposals, _MOST_PROPOSALS)
         if (looked_into, proposals) == (about.looked_into, about.proposals):
             break
         index.about = replace(about, looked_into=looked_into, proposals=proposals)
-    index.about = replace(index.about, recall=recall, measured=len(rows))
+    index.about = replace(index.about, recall=recall, measured=len(chosen) - half)
 
 
 def _recall(index: CellIndex, ids: Ids, vectors: Vectors, squares: Vectors) -> float:
@@ -130,19 +128,16 @@ def _recall(index: CellIndex, ids: Ids, vectors: Vectors, squares: Vectors) -> f
     return float(found / squares.size)
 
 
-def _nearest(codes: Codes, dim: int, rows: NDArray[np.int64]) -> tuple[Vectors, NDArray[np.int64]]:
+def _nearest_others(codes: Codes, dim: int, chosen: Ids) -> tuple[Vectors, Ids]:
     """Compare some embeddings with all: the squared distances of the nearest others, ascending, and their rows."""
-    queries = decode(codes[rows], dim)
+    queries = decode(codes[chosen], dim)
     count = min(_NEIGHBOURS, len(codes) - 1)
-    squares, nearest = np.empty((len(rows), 0), np.float32), np.empty((len(rows), 0), np.int64)
+    squares, rows = np.empty((len(chosen), 0), np.float32), np.empty((len(chosen), 0), np.int64)
     for start in range(0, len(codes), _AT_ONCE):
         block = decode(codes[start : start + _AT_ONCE], dim)
-        apart = 2 - 2 * (queries @ block.T)
-        own = (rows >= start) & (rows < start + len(block))
-        apart[own, rows[own] - start] = np.inf
-        best = np.argpartition(apart, min(count, len(block) - 1), axis=1)[:, :count]
-        squares = np.concatenate([squares, np.take_along_axis(apart, best, axis=1)], axis=1)
-        nearest = np.concatenate([nearest, best + start], axis=1)
-        order = np.argsort(squares, axis=1)[:, :count]
-        squares, nearest = np.take_along_axis(squares, order, axis=1), np.take_along_axis(nearest, order, axis=1)
-    return squares, nearest
+        apart, places = faiss.knn(queries, block, min(count + 1, len(block)))
+        apart[places + start == chosen[:, None]] = np.inf  # itself
+        squares, rows = np.concatenate([squares, apart], axis=1), np.concatenate([rows, places + start], axis=1)
+        best = np.argsort(squares, axis=1)[:, :count]
+        squares, rows = np.take_along_axis(squares, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return squares, rows
