@@ -1,6 +1,6 @@
 """A gallery folder: searched by picture, compared with itself, and told by people what is the same."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from siamese_search.decoder import Decoder
 from siamese_search.errors import FingerprintError, OptionError
+from siamese_search.gallery.cells import CellIndex
 from siamese_search.gallery.codes import decode, encode
+from siamese_search.gallery.join import Cells, Embeddings, Join
+from siamese_search.gallery.opened import Index
 from siamese_search.gallery.upkeep import KeptGallery
 from siamese_search.results import (
     Calibration,
@@ -116,24 +119,55 @@ class Gallery(KeptGallery):
             for hits in found
         )
 
-    def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
-        """Yield all pairs of pictures at most `threshold` apart, by first id, then second id; exact."""
-        _check_options(1, threshold)
-        yield from self._fresh_index().pairs(threshold)
+    def pairs(
+        self, threshold: float, *, exact: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[EmbeddingPair]:
+        """Yield all pairs of pictures at most `threshold` apart, each once, in an order that is always the same.
 
-    def pairs_with(self, other: "Gallery", threshold: float) -> Iterator[EmbeddingPair]:
-        """Yield all pairs of a picture here (`first`) and one of another gallery (`second`) at most `threshold` apart.
-
-        Raises FingerprintError when two encoders made the galleries.
+        In a large gallery hardly one is missed: `Join` measures how many. `exact` compares all pictures with all.
+        `progress` is called with per cent and 100.
         """
         _check_options(1, threshold)
+        yield from _one_by_one(Join(self.embeddings(), threshold, exact=exact, progress=progress))
+
+    def pairs_with(
+        self,
+        other: "Gallery",
+        threshold: float,
+        *,
+        exact: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[EmbeddingPair]:
+        """Yield all pairs of a picture here (`first`) and one of another gallery (`second`) at most `threshold` apart.
+
+        Otherwise as `pairs`. Raises FingerprintError when two encoders made the galleries.
+        """
+        _check_options(1, threshold)
+        self.check_comparable(other)
+        mine, theirs = self.embeddings(), other.embeddings()
+        yield from _one_by_one(Join(mine, threshold, other=theirs, exact=exact, progress=progress))
+
+    def embeddings(
+        self, *, only: NDArray[np.int64] | None = None, kinds: Mapping[int, int] | None = None
+    ) -> Embeddings:
+        """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
+        with self.snapshot():
+            cells = self._ask(_cells) if len(self) > self.exact_up_to else None
+            ids, codes, _ = self._catalogue.codes()
+            return Embeddings.of(ids, codes, self._catalogue.encoder.dim, cells=cells, only=only, kinds=kinds)
+
+    def check_comparable(self, other: "Gallery") -> None:
+        """Raise FingerprintError when the other gallery's embeddings were made by another encoder."""
         mine, theirs = self._catalogue.encoder, other._catalogue.encoder  # noqa: SLF001  another of the same class
         if mine.fingerprint != theirs.fingerprint:
             raise FingerprintError(
                 f"{self.folder} was indexed by encoder {mine.name} ({mine.fingerprint[:12]}), {other.folder} by"
                 f" {theirs.name} ({theirs.fingerprint[:12]}); index one of them again with the encoder of the other"
             )
-        yield from self._fresh_index().pairs_with(other._fresh_index(), threshold)  # noqa: SLF001
+
+    def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
+        """Return the pictures with some ids; ids that no picture has are left out."""
+        return self._catalogue.items_by_id(ids)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -222,20 +256,25 @@ class Gallery(KeptGallery):
         contents one is returned.
         """
         middle = self.threshold.distance if around is None else around
-        hashes = {item.id: item.content_hash for item in self._catalogue.items()}
-        seen = {(first, second) for first, second, _, _ in self._catalogue.reviewed()}
+        with self.snapshot():
+            hashes = {item.id: item.content_hash for item in self._catalogue.items()}
+            seen = {(first, second) for first, second, _, _ in self._catalogue.reviewed()}
+            numbers = {content: number for number, content in enumerate(hashes.values())}
+            embeddings = self.embeddings(kinds={id_: numbers[content] for id_, content in hashes.items()})
         found: list[EmbeddingPair] = []
         reach = 0.05
         # Few pairs lie close to the threshold and millions far beyond it, so the window opens step by step.
         while len(found) < count and reach < 2 * _GREATEST_DISTANCE:
-            nearest: dict[tuple[str, str], EmbeddingPair] = {}
-            for pair in self.pairs(min(middle + reach, _GREATEST_DISTANCE)):
-                if pair.distance < middle - reach or not {pair.first, pair.second} <= hashes.keys():
-                    continue
-                first, second = sorted((hashes[pair.first], hashes[pair.second]))
-                if first != second and (first, second) not in seen:
-                    nearest.setdefault((first, second), pair)
-            found = nsmallest(count, nearest.values(), key=lambda pair: abs(pair.distance - middle))
+            found = []
+            for pairs in Join(embeddings, min(middle + reach, _GREATEST_DISTANCE)):
+                off = abs(pairs.distance - middle)
+                nearest = np.argsort(off, kind="stable")[: count + len(seen)]
+                new = [
+                    EmbeddingPair(first=first, second=second, distance=distance)
+                    for first, second, distance in pairs.take(nearest[off[nearest] <= reach]).each()
+                    if (min(hashes[first], hashes[second]), max(hashes[first], hashes[second])) not in seen
+                ]
+                found = nsmallest(count, [*found, *new], key=lambda pair: abs(pair.distance - middle))
             reach *= 2
         return found
 
@@ -256,6 +295,16 @@ class Gallery(KeptGallery):
         if hashes[0] == hashes[1]:
             raise OptionError(f"{items[first].path}: is the same file as {items[second].path}; nothing to review")
         return hashes
+
+
+def _cells(index: Index) -> Cells | None:
+    return Cells(index.centroids, index.cell_of_row) if isinstance(index, CellIndex) else None
+
+
+def _one_by_one(join: Join) -> Iterator[EmbeddingPair]:
+    for pairs in join.all_pairs():
+        for first, second, distance in pairs.each():
+            yield EmbeddingPair(first=first, second=second, distance=distance)
 
 
 def _size(path: Path) -> int:

@@ -10,7 +10,7 @@ only propose pairs. Equal embeddings are compared once, one of them standing for
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import xxhash
@@ -34,16 +34,11 @@ Distances = NDArray[np.float64]
 _Keep = Callable[[Places, Places], NDArray[np.bool_]]
 
 
-class Cells(Protocol):
-    """A partition of a gallery's embeddings by the nearest centroid."""
+class Cells(NamedTuple):
+    """A partition of a gallery's embeddings, in the order of their ids: the nearest of the `centroids` of each."""
 
-    @property
-    def centroids(self) -> Vectors:
-        """Return the centroids `(c, dim)`."""
-
-    @property
-    def cell_of_row(self) -> NDArray[np.int32]:
-        """Return the cell of each embedding `(n,)`, in the order of their ids."""
+    centroids: Vectors
+    cell_of_row: NDArray[np.int32]
 
 
 class Pairs(NamedTuple):
@@ -53,9 +48,13 @@ class Pairs(NamedTuple):
     second: Ids
     distance: Distances
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Pairs":
-        """Return some of them."""
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Pairs":
+        """Return some of them, or all in another order."""
         return Pairs(self.first[chosen], self.second[chosen], self.distance[chosen])
+
+    def each(self) -> Iterator[tuple[int, int, float]]:
+        """Yield them as plain numbers."""
+        return zip(self.first.tolist(), self.second.tolist(), self.distance.tolist(), strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +154,7 @@ class Join:
         self._sample = np.sort(np.random.default_rng(0).choice(len(self._left), count, replace=False))
         self._known: int | None = None
         self._found = 0
+        self._paired = np.zeros(len(self._left), np.bool_), np.zeros(len(self._right), np.bool_)
 
     @property
     def coverage(self) -> Coverage:
@@ -165,11 +165,19 @@ class Join:
             self._known = self._pairs_of_sample()
         return Coverage(exact=False, sampled=len(self._sample), known=self._known, found=self._found)
 
+    @property
+    def paired(self) -> tuple[Ids, Ids]:
+        """Return the ids that were in a pair, on both sides."""
+        left, right = self._left.ids[self._paired[0]], self._right.ids[self._paired[1]]
+        return (right, left) if self._turned else (left, right)
+
     def __iter__(self) -> Iterator[Pairs]:
         sampled = np.zeros(len(self._left), np.bool_)
         sampled[self._sample] = True
         self._found = 0
         for left, right, distance in self._places():
+            self._paired[0][left] = True
+            self._paired[1][right] = True
             self._found += int(np.count_nonzero(sampled[left] | sampled[right] if self._alone else sampled[left]))
             first, second = self._left.ids[left], self._right.ids[right]
             if self._alone:
@@ -187,8 +195,8 @@ class Join:
                     yield from _paired(alike[at], alike[at + 1 :], 0.0)
         for pairs in self:
             several = np.isin(pairs.first, one.twins[:, 1]) | np.isin(pairs.second, other.twins[:, 1])
-            yield pairs.only(~several)
-            for first, second, distance in zip(*pairs.only(several), strict=True):
+            yield pairs.take(~several)
+            for first, second, distance in pairs.take(several).each():
                 for id_ in one.alike(first):
                     for some in _paired(id_, other.alike(second), distance):
                         yield _in_order(some) if self._alone else some
@@ -206,7 +214,8 @@ class Join:
                     rows, columns = rows[kept], columns[kept]
                 distances = _distances(vectors, others, rows, columns)
                 within = distances <= self._threshold
-                yield left[rows[within]], right[columns[within]], distances[within]
+                if within.any():
+                    yield left[rows[within]], right[columns[within]], distances[within]
 
     def _by_all(self) -> Iterator[tuple[Places, Sequence[Places], _Keep | None]]:
         """Yield places that are to be compared with each of several others."""
