@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from sys import intern
 from typing import Any, Self
 
 import numpy as np
@@ -28,6 +29,7 @@ from siamese_search.results import (
 
 _DIMS = range(2, 4097)
 _HASH_BYTES = 16
+_ANYWHERE = Path()
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
 
@@ -170,8 +172,14 @@ class Catalogue:
         """Return all items in the order of their ids."""
         with self.snapshot():
             roots = self._roots()
-            items = [self._item(row, roots) for row in self._database.scan("items")]
-        if len({item.path for item in items}) != len(items):
+            nested = any(
+                lies_in(root, [other]) for one, root in roots.items() for two, other in roots.items() if one != two
+            )
+            items, places = [], set()
+            for row in self._database.scan("items"):
+                items.append(self._item(row, roots))
+                places.add(hash(row[1:3]))  # less than the paths themselves
+        if nested or (len(places) != len(items) and len({item.path for item in items}) != len(items)):
             raise self._database.damaged("a picture is in it twice")
         return items
 
@@ -379,8 +387,8 @@ class Catalogue:
 
     def _item(self, row: tuple[Any, ...], roots: dict[int, Path]) -> Item:
         item, root, path, size, mtime_ns, content_hash, width, height, format_ = row
-        whole = all(isinstance(value, int) for value in (size, mtime_ns, width, height)) and isinstance(format_, str)
-        if not (whole and isinstance(content_hash, bytes) and len(content_hash) == _HASH_BYTES):
+        kinds = (type(size), type(mtime_ns), type(width), type(height), type(format_), type(content_hash))
+        if kinds != (int, int, int, int, str, bytes) or len(content_hash) != _HASH_BYTES:
             raise self._database.damaged(f"item {item} is none")
         return Item(
             id=item,
@@ -390,21 +398,21 @@ class Catalogue:
             content_hash=content_hash.hex(),
             width=width,
             height=height,
-            format=format_,
+            format=intern(format_),  # few formats, many pictures
         )
 
-    def _path(self, path: bytes, root: Path | None = Path()) -> Path:
+    def _path(self, path: bytes, root: Path | None = _ANYWHERE) -> Path:
         """Return a stored path, which must not lead out of its root, whoever wrote the catalogue."""
-        absolute = root == Path()
         if (
             root is None
             or not isinstance(path, bytes)
             or b"\0" in path
-            or path.startswith(b"/") != absolute
+            or b"//" in path
+            or path.startswith(b"/") != (root is _ANYWHERE)
             or (b"." in path and not {b".", b".."}.isdisjoint(path.split(b"/")))
         ):
             raise self._database.damaged(f"the path {path!r} leads out of the gallery's folders")
-        return root / os.fsdecode(path)
+        return Path(os.path.join(root, os.fsdecode(path)))  # noqa: PTH118  half the time of Path's own, a million times
 
     def _embedded(self) -> tuple[int, int]:
         """Return the number of embeddings, which is that of the items, and their generation."""
@@ -416,7 +424,7 @@ class Catalogue:
     def _codes(self, blob: bytes, count: int, dim: int) -> Codes:
         if len(blob) != count * code_bytes(dim):
             raise self._database.damaged("embeddings of another length than the encoder's")
-        codes = np.frombuffer(blob, np.uint8).reshape(count, -1)
+        codes = np.frombuffer(blob, np.uint8).reshape(count, code_bytes(dim))
         if not are_codes(codes, dim):
             raise self._database.damaged("an embedding that is none")
         return codes
