@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from siamese_search.gallery.index import VectorIndex
 from siamese_search.gallery.indexfile import StaleIndexError
-from siamese_search.results import EmbeddingPair
 
 Vectors = NDArray[np.float32]
 
@@ -48,39 +47,10 @@ def test_search_equals_sorting_all_distances(gallery: tuple[NDArray[np.int64], V
         assert [value for _, value in found] == pytest.approx([value for value, _ in expected[:k]], abs=1e-12)
 
 
-@given(gallery=galleries(), threshold=st.sampled_from([0.0, 1e-4, 0.01, 0.3, 0.9, 1.4, 2.0]))
-def test_pairs_equal_looking_at_every_pair(gallery: tuple[NDArray[np.int64], Vectors], threshold: float) -> None:
-    """Every pair within the threshold comes once, smaller id first, in order."""
-    ids, vectors = gallery
-    expected = [
-        EmbeddingPair(first=int(ids[i]), second=int(ids[j]), distance=distance(vectors[i], vectors[j]))
-        for i in range(len(ids))
-        for j in range(i + 1, len(ids))
-        if distance(vectors[i], vectors[j]) <= threshold
-    ]
-    found = list(VectorIndex(ids, vectors, generation=1).pairs(threshold))
-    assert [(pair.first, pair.second) for pair in found] == [(pair.first, pair.second) for pair in expected]
-    assert [pair.distance for pair in found] == pytest.approx([pair.distance for pair in expected], abs=1e-12)
-
-
-def test_pairs_cross_the_borders_of_blocks() -> None:
-    """Copies are found wherever in a large gallery they lie."""
-    rng = np.random.default_rng(0)
-    vectors = unit(rng.normal(size=(17_000, 16)))
-    planted = [(0, 16_999), (255, 256), (511, 16_384), (16_383, 16_384)]
-    for first, second in planted[:3]:
-        vectors[second] = vectors[first]
-    vectors[16_383] = vectors[16_384]
-    found = {(pair.first, pair.second) for pair in VectorIndex(np.arange(17_000), vectors, generation=1).pairs(0.0)}
-    assert found == {*planted, (511, 16_383)}
-
-
 def test_exact_copies_are_at_zero() -> None:
     """The distance of equal vectors is 0.0, not the 1e-3 that the expanded formula gives."""
     vectors = unit(np.random.default_rng(0).normal(size=(50, 256)))
     index = VectorIndex(np.arange(100), np.concatenate([vectors, vectors]), generation=1)
-    assert all(pair.distance == 0.0 and pair.second == pair.first + 50 for pair in index.pairs(0.0))
-    assert len(list(index.pairs(0.0))) == 50
     assert [found[:2] for found in index.search(vectors, k=3)] == [[(i, 0.0), (i + 50, 0.0)] for i in range(50)]
 
 
@@ -93,10 +63,9 @@ def test_many_equal_pictures_come_in_id_order() -> None:
 
 
 def test_an_empty_gallery_answers() -> None:
-    """No pictures, no hits, no pairs."""
+    """No pictures, no hits."""
     index = VectorIndex(np.empty(0, np.int64), np.empty((0, 8), np.float32), generation=1)
     assert index.search(unit(np.ones((2, 8))), k=5) == [[], []]
-    assert list(index.pairs(2.0)) == []
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The FAISS index of a gallery: exact nearest neighbours and pairs, derived from the catalogue and rebuilt at will.
+"""The index of a gallery that is not large: exact nearest neighbours, derived from the catalogue and rebuilt at will.
 
 FAISS only proposes: it computes distances as |a|² + |b|² - 2ab, which loses the small ones (an exact copy may seem 1e-3
 away), returns them squared, and breaks ties as they come. Every distance that leaves this module was computed anew from
@@ -7,7 +7,6 @@ the difference of the two vectors.
 
 import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
@@ -16,14 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.gallery.indexfile import StaleIndexError, check_head, describe, read_description, write_index
-from siamese_search.results import EmbeddingPair
 
 KIND = "exact"
 _ID_BYTES = 8
 _UNIT = 1e-3  # how far from 1 a squared length may be
 _SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
-_ROWS, _COLUMNS = 256, 16_384  # one block of the distance matrix: 16 MB
-_PAIRS = 8_192  # pairs whose distances are computed at once
 
 # A query gains little from more threads, and on a busy machine they wait for each other: 18 times slower, as measured.
 faiss.omp_set_num_threads(1)
@@ -127,54 +123,6 @@ class VectorIndex:
             if len(rows) == len(self) or squares[-1] > apart[order[-1]] ** 2 + _SLACK:
                 return [(int(self._ids[rows[place]]), float(apart[place])) for place in order]
             (squares,), (rows,) = faiss.knn(query[None, :], self._vectors, min(2 * len(rows), len(self)))
-
-    def pairs(self, threshold: float) -> Iterator[EmbeddingPair]:
-        """Yield every pair at most `threshold` apart, ordered by first id, then second id.
-
-        Exact: all n(n-1)/2 distances are looked at, a block at a time.
-        """
-        for start in range(0, len(self), _ROWS):
-            first, second = self._candidates(start, threshold)
-            for begin in range(0, len(first), _PAIRS):
-                some = slice(begin, begin + _PAIRS)
-                apart = distances(self._vectors[first[some]], self._vectors[second[some]])
-                for one, other, distance in zip(first[some], second[some], apart, strict=True):
-                    if distance <= threshold:
-                        yield EmbeddingPair(
-                            first=int(self._ids[one]), second=int(self._ids[other]), distance=float(distance)
-                        )
-
-    def pairs_with(self, other: "VectorIndex", threshold: float) -> Iterator[EmbeddingPair]:
-        """Yield every pair of one of these and one of the other index's at most `threshold` apart; exact.
-
-        `first` is an id of this index, `second` one of the other's; ordered by both.
-        """
-        for start in range(0, len(self), _ROWS):
-            block = self._vectors[start : start + _ROWS]
-            found = []
-            for left in range(0, len(other), _COLUMNS):
-                columns = other._vectors[left : left + _COLUMNS]  # noqa: SLF001  another of the same class
-                rows, hits = np.nonzero(2 - 2 * (block @ columns.T) <= threshold**2 + _SLACK)
-                apart = distances(block[rows], columns[hits])
-                found += list(zip(rows + start, hits + left, apart, strict=True))
-            for row, column, distance in sorted(found):
-                if distance <= threshold:
-                    second = int(other._ids[column])  # noqa: SLF001
-                    yield EmbeddingPair(first=int(self._ids[row]), second=second, distance=float(distance))
-
-    def _candidates(self, start: int, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows of all pairs that may be within the threshold and whose first row is in the block."""
-        block = self._vectors[start : start + _ROWS]
-        least = 1 - (threshold**2 + _SLACK) / 2  # |a - b|² = 2 - 2ab for unit vectors
-        firsts, seconds = [], []
-        for left in range(start, len(self), _COLUMNS):
-            rows, columns = np.nonzero(block @ self._vectors[left : left + _COLUMNS].T >= least)
-            later = columns + left > rows + start
-            firsts.append(rows[later] + start)
-            seconds.append(columns[later] + left)
-        first, second = np.concatenate(firsts), np.concatenate(seconds)
-        order = np.lexsort((second, first))
-        return first[order], second[order]
 
 
 def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
