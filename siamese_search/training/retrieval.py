@@ -67,7 +67,7 @@ def first_ranks(
     queries: Embedded, gallery: Embedded, *, deepest: int, progress: Progress | None = None
 ) -> NDArray[np.int64]:
     """Return for each query the rank, from 1, of the first picture that shows the same, at most `deepest + 1`."""
-    index = VectorIndex.build(np.arange(len(gallery), dtype=np.int64), gallery.embeddings, generation=0)
+    index = VectorIndex(np.arange(len(gallery), dtype=np.int64), gallery.embeddings, generation=0)
     ranks = np.empty(len(queries), np.int64)
     block = 500
     for start in range(0, len(queries), block):
