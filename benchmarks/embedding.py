@@ -58,7 +58,8 @@ def main() -> None:
     floor = 1 / sum(1 / rate for rate in rates.values())
     print(about("onnxruntime", "pillow", "torch"))
     print(shown(sizes[0], costs, rates, floor))
-    print(shown_growth(grown, floor))
+    others = {name: sizes[0] / cost.cpu for name, cost in costs.items() if name in OTHERS}
+    print(shown_growth(grown, others | {"floor": floor}))
     keep("embedding", {"sizes": sizes, "costs": costs, "alone": rates, "floor": floor, "grown": grown}, given.out)
     lines = {name: ([sizes[0]], [cost.cpu]) for name, cost in costs.items() if name != "simsearch index"}
     plot(
@@ -118,18 +119,20 @@ def shown(size: int, costs: dict[str, Cost], rates: dict[str, float], floor: flo
     return table(columns, rows)
 
 
-def shown_growth(grown: dict[int, Cost], floor: float) -> str:
-    """Return the table of all sizes, and the slope."""
+def shown_growth(grown: dict[int, Cost], others: dict[str, float]) -> str:
+    """Return the table of all sizes, with how many times as fast as the others they were, and the slope."""
     rows = [
-        [f"{size:,}", f"{size / cost.cpu:.1f}", f"{size / cost.wall:.1f}", f"{size / cost.cpu / floor:.2f}"]
+        [
+            f"{size:,}",
+            f"{size / cost.cpu:.1f}",
+            f"{size / cost.wall:.1f}",
+            *(f"{size / cost.cpu / rate:.2f}" for rate in others.values()),
+        ]
         for size, cost in grown.items()
     ]
-    text = table(["pictures indexed", "img / CPU-s", "img / s", "of the floor"], rows)
-    return text + (
-        f"\nCPU grows with size^{slope(list(grown), [cost.cpu for cost in grown.values()]):.2f}\n"
-        if len(grown) > 1
-        else ""
-    )
+    columns = ["pictures indexed", "img / CPU-s", "img / s", *(f"times {name}" for name in others)]
+    costs = [cost.cpu for cost in grown.values()]
+    return table(columns, rows) + (f"\nCPU grows with size^{slope(list(grown), costs):.2f}\n" if len(grown) > 1 else "")
 
 
 if __name__ == "__main__":
