@@ -67,7 +67,7 @@ def main() -> None:
     plot(
         given.out / "cold_query.svg",
         "One query, from nothing to the answer",
-        {"simsearch query": (given.sizes, walls), TORCH: ([given.sizes[0]], [torch.wall])},
+        {"simsearch query": (given.sizes, walls), TORCH: (given.sizes, [torch.wall] * len(given.sizes))},
         size="pictures in the gallery",
         cost="seconds",
     )
