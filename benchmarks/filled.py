@@ -22,10 +22,10 @@ import xxhash
 from numpy.typing import NDArray
 
 from siamese_search.encoder import load_encoder
-from siamese_search.gallery.catalogue import EncoderIdentity
 from siamese_search.gallery.codes import encode
 from siamese_search.gallery.database import Database
 from siamese_search.gallery.opened import CATALOGUE, INDEX
+from siamese_search.gallery.settings import EncoderIdentity
 
 ROOT = Path("/pictures")
 _IN_CLUSTER = 200

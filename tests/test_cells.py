@@ -108,6 +108,7 @@ def test_many_equal_pictures_are_no_trouble() -> None:
     index = shelf.partition()
     assert index.recall >= 0.95
     assert [distance for _, distance in index.search(shelf.vectors[:1], k=5)[0]] == [0.0] * 5
+    assert len(index.members()) == 2000  # most cells are empty
 
 
 def test_where_each_picture_lives() -> None:

@@ -34,7 +34,7 @@ OWNERS = {
     "torch": {"encoder/network.py", "encoder/export.py", "encoder/runtime.py", "training/"},
     "PIL": {"images.py", "training/", "report/", "demo.py"},
     "matplotlib": {"training/", "report/"},
-    "sqlite3": {"gallery/database.py", "gallery/rescue.py"},
+    "sqlite3": {"gallery/connection.py", "gallery/database.py", "gallery/rescue.py"},
     "typer": {"cli/"},
 }
 

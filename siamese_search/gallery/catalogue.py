@@ -16,31 +16,19 @@ from siamese_search.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.files import lies_in
 from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
-from siamese_search.gallery.database import DamagedError, Database
+from siamese_search.gallery.connection import DamagedError
+from siamese_search.gallery.database import Database
+from siamese_search.gallery.settings import EncoderIdentity, Settings
 from siamese_search.results import (
-    Calibration,
-    CalibrationRow,
     ImageFile,
     Item,
     Skipped,
     Threshold,
-    ThresholdSource,
 )
 
-_DIMS = range(2, 4097)
 _HASH_BYTES = 16
 _ANYWHERE = Path()
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncoderIdentity:
-    """The encoder whose embeddings a gallery holds; `location` is what `load_encoder` takes to find it again."""
-
-    name: str
-    location: str
-    fingerprint: str
-    dim: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +44,7 @@ class SkippedFile:
         return Skipped(path=str(self.file.path), reason=self.reason)
 
 
-class Catalogue:
+class Catalogue(Settings):
     """An open gallery.db. All methods raise GalleryError when the file is damaged, locked, or cannot be written.
 
     Writing methods belong inside `with catalogue.transaction():`, which is atomic.
@@ -67,7 +55,7 @@ class Catalogue:
             raise GalleryError(
                 f"{path.parent}: no gallery here; make one with: simsearch index FOLDER --index {path.parent}"
             )
-        self._database = Database(path)
+        super().__init__(Database(path))
 
     @classmethod
     def create(cls, path: Path, encoder: EncoderIdentity, threshold: Threshold) -> Self:
@@ -121,44 +109,6 @@ class Catalogue:
     def generation(self) -> int:
         """A number that stands for the embeddings in here: another one as soon as one of them is another."""
         return self._database.tally("embeddings")[1]
-
-    @property
-    def encoder(self) -> EncoderIdentity:
-        """The encoder that made every embedding in here."""
-        values = self._meta("encoder")
-        try:
-            identity = EncoderIdentity(**values)
-        except TypeError as error:
-            raise self._database.damaged(error) from error
-        texts = identity.name, identity.location, identity.fingerprint
-        if identity.dim not in _DIMS or not all(isinstance(text, str) for text in texts):
-            raise self._database.damaged("an impossible encoder")
-        return identity
-
-    @property
-    def threshold(self) -> Threshold:
-        """The threshold in force."""
-        values = self._meta("threshold")
-        try:
-            threshold = Threshold(**{**values, "source": ThresholdSource(values["source"])})
-            possible = 0 <= threshold.distance <= 2  # noqa: PLR2004  unit vectors are no further apart
-        except (TypeError, KeyError, ValueError) as error:
-            raise self._database.damaged(error) from error
-        if not possible:
-            raise self._database.damaged("an impossible threshold")
-        return threshold
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """How the threshold in force was found; None while it is the encoder's own."""
-        values = self._meta("calibration", optional=True)
-        if not values:
-            return None
-        try:
-            table = tuple(CalibrationRow(**row) for row in values["table"])
-            return Calibration(**{**values, "threshold": self.threshold, "table": table})
-        except (TypeError, KeyError) as error:
-            raise self._database.damaged(error) from error
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""
@@ -260,12 +210,6 @@ class Catalogue:
         """Commit everything done inside, or, when anything is raised, nothing."""
         return self._database.transaction()
 
-    def set_calibration(self, calibration: Calibration) -> None:
-        """Put a threshold in force, with the table that it is a row of."""
-        values = {"calibration": asdict(calibration), "threshold": asdict(calibration.threshold)}
-        for key, value in values.items():
-            self._database.put("meta", (key, json.dumps(value)))
-
     def add_root(self, folder: Path) -> None:
         """Make sure that `folder` lies in a root; roots inside it become part of it."""
         roots = self._roots()
@@ -353,18 +297,6 @@ class Catalogue:
             self._database.delete("reviewed", "first = ? AND second = ?", [sorted(hashes)])
 
     # -- inside
-
-    def _meta(self, key: str, *, optional: bool = False) -> dict[str, Any]:
-        text = self._database.meta(key)
-        if text is None and optional:
-            return {}
-        try:
-            values = json.loads(text or "")
-        except (ValueError, RecursionError) as error:
-            raise self._database.damaged(f"no {key} in it") from error
-        if not isinstance(values, dict):
-            raise self._database.damaged(f"no {key} in it")
-        return values
 
     def _by_key(self, table: str, key: str, ids: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), _AT_ONCE):

@@ -235,7 +235,7 @@ class CellIndex:
         if xxhash.xxh3_64_intdigest(block) != self._checksums[cell]:
             raise StaleIndexError("damaged")
         ids, seals = np.frombuffer(block, "<i8", 2 * size).astype(np.int64).reshape(2, size)
-        codes = np.frombuffer(block, np.uint8, offset=16 * size).reshape(size, -1)
+        codes = np.frombuffer(block, np.uint8, offset=16 * size).reshape(size, self._ivf.code_size)
         return Members(ids, seals, np.full(size, cell, np.int64), codes)
 
     # -- answers
