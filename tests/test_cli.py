@@ -234,7 +234,7 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "g" / "gallery.db").unlink()
     with sqlite3.connect(tmp_path / "g" / "gallery.db") as database:
         database.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-        database.execute("INSERT INTO meta VALUES ('format', '2')")
+        database.execute("INSERT INTO meta VALUES ('format', '99')")
     database.close()
     assert "upgrade simsearch" in refused(run, "dedupe", "--index", "g")
 
