@@ -19,9 +19,10 @@ from siamese_search.report.data import dedupe_csv, dedupe_json, json_text, searc
 from siamese_search.report.html import write_dedupe_html, write_page, write_search_html
 from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
-from siamese_search.report.words import human_bytes, printable, threshold_sentence
+from siamese_search.report.words import coverage_sentence, human_bytes, printable, threshold_sentence
 from siamese_search.results import (
     Copy,
+    Coverage,
     DedupeReport,
     DuplicateGroup,
     Edit,
@@ -167,7 +168,7 @@ def test_search_json_has_the_fixed_keys() -> None:
 def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) -> None:
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
-    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped", "against"]
+    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage"]
     assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
     assert data["groups"][1] == {
         "keep": str(tmp_path / "c.png"),
@@ -261,6 +262,14 @@ def test_printable_leaves_valid_text_alone() -> None:
     assert printable("a\udcffb\ud800") == r"a\xffb\ud800"
 
 
+def test_coverage_sentence_says_what_is_missing() -> None:
+    """Exact or by cells, and then what a sample says, or that it says nothing."""
+    assert coverage_sentence(Coverage()) == "All pictures were compared: no pair is missing."
+    said = coverage_sentence(Coverage(exact=False, sampled=300, known=412, found=411))
+    assert "of 412 pairs of 300 sampled pictures 411 were found (99.8%)" in said
+    assert "not measured" in coverage_sentence(Coverage(exact=False, sampled=300))
+
+
 def test_threshold_sentence_says_what_to_expect() -> None:
     """The sentence names distance and source, and counts the pairs that may be false."""
     said = threshold_sentence(THRESHOLD, found=1000)
@@ -291,6 +300,7 @@ def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path:
         assert item.reason in page.text
     assert len([image for image in page.all("img") if image["src"].startswith("data:image/")]) == 5
     assert threshold_sentence(THRESHOLD, found=3) in page.text
+    assert coverage_sentence(report.coverage) in page.text
 
 
 def test_groups_are_sorted_by_what_they_would_free(report: DedupeReport, tmp_path: Path) -> None:

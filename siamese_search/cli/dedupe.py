@@ -58,6 +58,9 @@ def dedupe(
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
     ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Miss no pair: compare all pictures with all, also in a large gallery.")
+    ] = False,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
     ] = None,
@@ -87,7 +90,13 @@ def dedupe(
         limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
-                gallery, threshold=limit, folders=folders or None, against=other, rules=rules, progress=progress
+                gallery,
+                threshold=limit,
+                folders=folders or None,
+                against=other,
+                rules=rules,
+                exact=exact,
+                progress=progress,
             )
         if plan:
             _write_plan(plan, found, gallery, other, rules)
@@ -201,7 +210,13 @@ def _show_pictures(report: DedupeReport) -> None:
 
 
 def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None) -> None:
-    from siamese_search.report.words import human_bytes, kind_words, reason_words, threshold_sentence  # noqa: PLC0415
+    from siamese_search.report.words import (  # noqa: PLC0415
+        coverage_sentence,
+        human_bytes,
+        kind_words,
+        reason_words,
+        threshold_sentence,
+    )
 
     rows = []
     for number, group in enumerate(report.groups, start=1):
@@ -222,6 +237,7 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
         f" {human_bytes(free)} to free."
     )
     print_text(threshold_sentence(report.threshold, found=copies))
+    print_text(coverage_sentence(report.coverage))
     if page:
         print_text(f"Report: {page}")
     if plan:

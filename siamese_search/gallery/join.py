@@ -23,7 +23,7 @@ from siamese_search.results import Coverage
 _SAMPLED = 1000  # embeddings that are compared with all, to measure what is found
 _ROWS, _COLUMNS = 1024, 1024  # embeddings on the two sides of one matrix product: 4 MB
 _PAIRS = 1024  # pairs whose distances are computed at once
-_DENSE = 1 / 32  # of a block's pairs; with more of them, it is cheaper to compute all distances
+_MANY = 32_768  # pairs of a block; with more of them it is cheaper to compute all its distances
 _ZERO = 1e-13  # more than float64 can be wrong in a squared distance, and far less than those of codes that differ
 _SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 
@@ -294,7 +294,7 @@ def _proposed(vectors: Vectors, others: Vectors, threshold: float) -> tuple[Plac
 
 def _distances(vectors: Vectors, others: Vectors, rows: Places, columns: Places) -> Distances:
     """Return the Euclidean distances of pairs, named by their row numbers: equal vectors are 0.0 apart."""
-    if len(rows) > _DENSE * len(vectors) * len(others):
+    if len(rows) > _MANY:
         a, b = vectors.astype(np.float64), others.astype(np.float64)
         squares = (a @ b.T)[rows, columns]
         squares *= -2

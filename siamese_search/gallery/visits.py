@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 REACH = 2.5  # half of five standard deviations
 _MOST = 32  # cells that one embedding visits at most
 _SPREAD = 20_000  # embeddings that tell the covariance
+_LEAST_WIDTH = 1e-9
 _ROWS = 1024
 
 Places = NDArray[np.int64]
@@ -57,7 +58,9 @@ class Visits:
                 visits[:, home] = at_home
                 rows, cells = np.divmod(np.flatnonzero(visits), len(centroids))
                 if len(rows) and np.bincount(rows).max() > _MOST:
-                    rows, cells = _most_likely(rows, cells, reached[rows, cells] / np.maximum(width[cells], 1e-9))
+                    spare = reached[rows, cells] / np.maximum(width[cells], _LEAST_WIDTH)
+                    spare[cells == home] = np.inf
+                    rows, cells = _most_likely(rows, cells, spare)
                 keys.append(cells * self._count + some[rows])
                 done += len(some)
                 progress(done / self._count)
@@ -116,9 +119,9 @@ def by_cell(homes: NDArray[np.int32], cells: int) -> list[Places]:
     return np.split(order, np.searchsorted(homes[order], np.arange(1, cells)))
 
 
-def _most_likely(rows: Places, cells: Places, reserves: NDArray[np.floating]) -> tuple[Places, Places]:
-    """Keep of each row the `_MOST` cells that it reaches with most to spare."""
-    order = np.lexsort((-reserves, rows))
+def _most_likely(rows: Places, cells: Places, spare: NDArray[np.floating]) -> tuple[Places, Places]:
+    """Keep of each row the `_MOST` cells that it reaches with most to spare, as a share of the width."""
+    order = np.lexsort((-spare, rows))
     rows, cells = rows[order], cells[order]
     starts = np.searchsorted(rows, rows)
     few = np.arange(len(rows)) - starts < _MOST

@@ -69,7 +69,9 @@ def search_json(report: SearchReport) -> dict[str, Any]:
 def dedupe_json(report: DedupeReport) -> dict[str, Any]:
     """Return what `dedupe` found; `expected_precision` is null where nobody measured it.
 
-    `looks` is an impression, told from small pictures; sizes are in bytes, null where they are unknown.
+    `looks` is an impression, told from small pictures; sizes are in bytes, null where they are unknown. `coverage`
+    tells whether all pictures were compared with all; if not, how many of the pairs that `sampled` pictures have were
+    found.
     """
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
@@ -78,6 +80,12 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
         "groups": [_group(group) for group in report.groups],
         "skipped": _skipped(report.skipped),
         "against": report.against,
+        "coverage": {
+            "exact": report.coverage.exact,
+            "sampled": report.coverage.sampled,
+            "known": report.coverage.known,
+            "found": report.coverage.found,
+        },
     }
 
 

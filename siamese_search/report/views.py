@@ -18,7 +18,7 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images import load_thumbnail
-from siamese_search.report.words import note_words, reason_words, relation_words, threshold_sentence
+from siamese_search.report.words import coverage_sentence, note_words, reason_words, relation_words, threshold_sentence
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
@@ -92,6 +92,7 @@ class DedupeView:
     copy_count: int
     reclaimable: int
     sentence: str
+    coverage: str
     threshold: float
     bars: tuple[float, ...]
     groups: Iterator[GroupView]
@@ -142,6 +143,7 @@ class Viewer:
             copy_count=len(distances),
             reclaimable=sum(savings),
             sentence=threshold_sentence(report.threshold, found=len(distances)),
+            coverage=coverage_sentence(report.coverage),
             threshold=report.threshold.distance,
             bars=_histogram(distances, report.threshold.distance),
             groups=self._groups(ranked, report.threshold),

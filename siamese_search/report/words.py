@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from siamese_search.results import ActionReport, Copy, Reason, Relation, Rule, Threshold, ThresholdSource
+from siamese_search.results import ActionReport, Copy, Coverage, Reason, Relation, Rule, Threshold, ThresholdSource
 
 SOURCES = {
     ThresholdSource.OPTION: "given by hand",
@@ -100,6 +100,22 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     false = (1 - threshold.expected_precision) * found
     return (
         f"{expected}, so of these {found:,}, {'fewer than one' if false < 1 else f'about {false:,.0f}'} may be false."
+    )
+
+
+def coverage_sentence(coverage: Coverage) -> str:
+    """Say whether all pairs were found, and how many as far as that was measured."""
+    if coverage.exact:
+        return "All pictures were compared: no pair is missing."
+    said = "Pairs were looked for by cells, not by comparing all pictures"
+    if not coverage.known:
+        return (
+            f"{said}; none of {coverage.sampled:,} sampled pictures is in a pair, so what is missing was not measured."
+        )
+    share = coverage.found / coverage.known
+    return (
+        f"{said}; of {coverage.known:,} pairs of {coverage.sampled:,} sampled pictures {coverage.found:,} were found"
+        f" ({share:.1%}). --exact finds all."
     )
 
 
