@@ -40,8 +40,10 @@ from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, GalleryError, ImageError, SimsearchError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import sync as sync_module
+from siamese_search.gallery.opened import EXACT_UP_TO
 
 SIZE, DIM = 16, 64
+FEW = 50  # pictures beyond which an index has cells here
 SMALL_BATCH = 8  # pictures a transaction, so that many of them are interrupted
 fork = multiprocessing.get_context("fork")
 
@@ -285,7 +287,7 @@ def file_limit(size: int | None) -> Iterator[None]:
 
 
 def flips(work: Path, rng: random.Random, scale: float) -> str:
-    """Flip a bit in, or cut off, gallery.db and index.faiss at random places."""
+    """Flip a bit in, or cut off, gallery.db and index.faiss, of either kind, at random places."""
     encoder = make_encoder(work / "encoder")
     pictures, folder = work / "pictures", work / "gallery"
     for number in range(150):
@@ -295,12 +297,15 @@ def flips(work: Path, rng: random.Random, scale: float) -> str:
         gallery.sync([pictures])
         ids = [item.id for item in gallery.items()]
         gallery.review(ids[0], ids[1], 1)
-    expected = answers(folder, encoder)[0]
+    large = shutil.copytree(folder, work / "large")
+    answers(large, encoder, FEW)  # makes its cells
+    kinds = [(kept, few, answers(kept, encoder, few)[0]) for kept, few in ((folder, EXACT_UP_TO), (large, FEW))]
     seen: Counter[str] = Counter()
     for number in range(max(4, round(500 * scale))):
         scratch = work / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(folder, scratch)
+        kept, few, expected = kinds[number // 2 % 2]
+        shutil.copytree(kept, scratch)
         target = scratch / ("gallery.db" if number % 2 else "index.faiss")
         data = bytearray(target.read_bytes())
         place = rng.randrange(len(data))
@@ -310,19 +315,19 @@ def flips(work: Path, rng: random.Random, scale: float) -> str:
         else:
             data[place] ^= 1 << rng.randrange(8)
             target.write_bytes(data)
-        outcome = apart(judge, scratch, encoder, expected)
+        outcome = apart(judge, scratch, encoder, few, expected)
         check(
             outcome in {"told", "mended", "harmless"},
             f"{target.name} {'cut' if cut else 'flipped'} at {place}: {outcome}",
         )
-        seen[f"{target.name} {outcome}"] += 1
+        seen[f"{target.name}{' of cells' * (target.suffix == '.faiss' and few == FEW)} {outcome}"] += 1
     return "; ".join(f"{name}: {count}" for name, count in sorted(seen.items())) + "; no wrong answer, no crash"
 
 
-def answers(folder: Path, encoder: Encoder) -> tuple[object, list[str]]:
+def answers(folder: Path, encoder: Encoder, exact_up_to: int = EXACT_UP_TO) -> tuple[object, list[str]]:
     """Return all that a gallery answers, and what it said on the way."""
     said: list[str] = []
-    with Gallery(folder, encoder=encoder, notice=said.append) as gallery:
+    with Gallery(folder, encoder=encoder, notice=said.append, exact_up_to=exact_up_to) as gallery:
         items = gallery.items()
         vectors = gallery.vectors_of([item.id for item in items])
         hits = gallery.search_vectors(vectors, k=5)
@@ -330,10 +335,10 @@ def answers(folder: Path, encoder: Encoder) -> tuple[object, list[str]]:
     return found, said
 
 
-def judge(folder: Path, encoder: Encoder, expected: object) -> str:
+def judge(folder: Path, encoder: Encoder, exact_up_to: int, expected: object) -> str:
     """Say how a damaged gallery behaves."""
     try:
-        found, said = answers(folder, encoder)
+        found, said = answers(folder, encoder, exact_up_to)
     except GalleryError:
         return "told"
     if found != expected:
@@ -633,7 +638,7 @@ def many(work: Path, rng: random.Random, scale: float) -> str:
         Image.frombytes("RGB", (4, 4), rng.randbytes(48)).save(path, compress_level=0)
     said.append(f"with one in a hundred changed {measured(work, changed=len(changed))}")
     size = sum(path.stat().st_size for path in (work / "gallery").iterdir())
-    return f"{', '.join(said)}; {size / total:,.0f} bytes on disk a picture ({4 * DIM} of them twice its embedding)"
+    return f"{', '.join(said)}; {size / total:,.0f} bytes on disk a picture"
 
 
 def measured(work: Path, **expected: int) -> str:
