@@ -3,8 +3,8 @@
     python benchmarks/join.py [--sizes 10000 100000 1000000] [--threshold 0.35] [--queries 1000] [--folder DIR]
 
 Galleries of each size are filled with clustered embeddings, of which 2 % are near-duplicates that are known
-(`filled.py`). Each of these runs in a process of its own, on one thread: finding the cells of the gallery, which is done
-once; all pairs with `Join`, from opening the gallery to the measured recall; and `range_search` of `faiss.IndexFlatL2`
+(`filled.py`). Each of these runs in a process of its own, on one thread: finding the cells of the gallery, which is
+done once; all pairs with `Join`, from opening the gallery to the measured recall; and `range_search` of `faiss.IndexFlatL2`
 with some of the embeddings, from which the time for all is reckoned. Told are seconds of CPU (of FAISS, those of the
 search alone), the most memory that the join had, and how many it found of the planted pairs and of those FAISS found.
 """

@@ -112,7 +112,7 @@ def _pool(
     seen: defaultdict[int, int] = defaultdict(int)
     bins: defaultdict[int, list[EmbeddingPair]] = defaultdict(list)
     contents: set[tuple[str, str]] = set()
-    for pair in gallery.pairs(limit):
+    for pair in gallery.pairs(limit, progress=progress):
         first, second = items[pair.first].content_hash, items[pair.second].content_hash
         hashes = (min(first, second), max(first, second))
         if first == second or hashes in answered or hashes in contents:
@@ -124,6 +124,4 @@ def _pool(
             bins[place].append(pair)
         elif (at := rng.randrange(seen[place])) < _A_BIN:
             bins[place][at] = pair
-        if progress:
-            progress(pair.first, max(items))
     return [pair for place in sorted(bins) for pair in bins[place]]
