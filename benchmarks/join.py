@@ -4,9 +4,10 @@
 
 Galleries of each size are filled with clustered embeddings, of which 2 % are near-duplicates that are known
 (`filled.py`). Each of these runs in a process of its own, on one thread: finding the cells of the gallery, which is
-done once; all pairs with `Join`, from opening the gallery to the measured recall; and `range_search` of `faiss.IndexFlatL2`
-with some of the embeddings, from which the time for all is reckoned. Told are seconds of CPU (of FAISS, those of the
-search alone), the most memory that the join had, and how many it found of the planted pairs and of those FAISS found.
+done once; all pairs with `Join`, from opening the gallery to the measured recall; and FAISS's `range_search`, in an
+`IndexFlatL2`, with some of the embeddings, from which the time for all is reckoned. Told are seconds of CPU (of FAISS,
+those of the search alone), the most memory that the join had, and how many it found of the planted pairs and of those
+that FAISS found.
 """
 
 import argparse
