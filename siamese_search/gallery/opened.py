@@ -174,12 +174,22 @@ class OpenGallery:
         else:
             index = self._grown() or self._partition()
         self._index = index
-        # While another process writes, the file is behind by nature, and that process will replace it.
-        if self._is_writer or not is_written(self.folder):
+        # While another process writes, the file is behind by nature, and that process will replace it, or just has.
+        if self._is_writer or not (is_written(self.folder) or self._was_replaced(trouble)):
             self._keep(index, path)
             if not expected and self._notice:
                 self._notice(f"{path}: was {trouble}; built anew from {CATALOGUE}")
         return index
+
+    def _was_replaced(self, trouble: StaleIndexError) -> bool:
+        """Tell whether a file that was out of date is no more."""
+        if str(trouble) != "out of date":
+            return False
+        try:
+            self._loaded()
+        except StaleIndexError:
+            return False
+        return True
 
     def _grown(self) -> CellIndex | None:
         """Return the cells there are with what is new, unless there are none that can be used."""
