@@ -38,7 +38,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/near_duplicates.py benchmarks/embedding.py benchmarks/embedders.py benchmarks/warm_query.py \
-		benchmarks/syncing.py
+		benchmarks/join.py benchmarks/syncing.py
 
 format: $(READY)
 	$(BIN)/ruff format
