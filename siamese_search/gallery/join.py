@@ -20,7 +20,7 @@ from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.visits import REACH, Visits, Widths, by_cell, home_cells
 from siamese_search.results import Coverage
 
-_SAMPLED = 1000  # embeddings that are compared with all, to measure what is found
+_SAMPLED = 2000  # embeddings that are compared with all, to measure what is found
 _ROWS, _COLUMNS = 1024, 1024  # embeddings on the two sides of one matrix product: 4 MB
 _PAIRS = 1024  # pairs whose distances are computed at once
 _MANY = 32_768  # pairs of a block; with more of them it is cheaper to compute all its distances

@@ -109,9 +109,7 @@ def coverage_sentence(coverage: Coverage) -> str:
         return "All pictures were compared: no pair is missing."
     said = "Pairs were looked for by cells, not by comparing all pictures"
     if not coverage.known:
-        return (
-            f"{said}; none of {coverage.sampled:,} sampled pictures is in a pair, so what is missing was not measured."
-        )
+        return f"{said}; a sample of {coverage.sampled:,} had no pairs, so what is missing was not measured."
     share = coverage.found / coverage.known
     return (
         f"{said}; of {coverage.known:,} pairs of {coverage.sampled:,} sampled pictures {coverage.found:,} were found"
