@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from siamese_search.compared import Compared
 from siamese_search.dedupe import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
@@ -205,3 +206,30 @@ def test_the_gallery_threshold_is_the_default(gallery: Gallery) -> None:
     """Without a choice the threshold in force decides, and is reported with its source."""
     assert find_duplicates(gallery).threshold == gallery.threshold
     assert gallery.threshold.source is ThresholdSource.ENCODER
+
+
+def test_pairs_that_are_not_kept_are_found_again(gallery: Gallery) -> None:
+    """Iterating again gives the same pairs, from memory or not, and those that a person called different never."""
+    ids = {item.path.name: item.id for item in gallery.items()}
+    gallery.review(ids["astronaut.png"], ids["astronaut bright.jpg"], 1)
+    gallery.review(ids["rocket.png"], ids["camera.png"], 0)
+    different = (ids["astronaut.png"], ids["astronaut bright.jpg"])
+    same = (min(ids["rocket.png"], ids["camera.png"]), max(ids["rocket.png"], ids["camera.png"]))
+    for held in (0, 1000):
+        compared = Compared(gallery, 0.9, held=held)
+        once, again = (
+            sorted(pair for first, second, _ in compared for pair in zip(first.tolist(), second.tolist(), strict=True))
+            for _ in range(2)
+        )
+        assert once == again
+        assert same in once
+        assert different not in once
+        assert compared.items().keys() >= {id_ for pair in once for id_ in pair}
+
+
+def test_an_empty_gallery_has_no_duplicates(encoder: Encoder, tmp_path: Path) -> None:
+    """Neither alone nor against itself."""
+    (tmp_path / "nothing").mkdir()
+    empty = Gallery(tmp_path / "empty", encoder=encoder)
+    empty.sync([tmp_path / "nothing"])
+    assert find_duplicates(empty).groups == find_duplicates(empty, against=empty).groups == ()
