@@ -58,13 +58,13 @@ def scope_of(folders: Sequence[str | Path], catalogue: Catalogue | None) -> Scop
     Raises FolderError when another folder is missing.
     """
     roots = catalogue.roots() if catalogue else ()
-    known = catalogue.items() if catalogue else []
     absent = []
     present = []
     for folder in folders or roots:
         path = Path(folder).expanduser().resolve()
         root = next((root for root in roots if lies_in(path, [root])), None)
-        kept = sum(lies_in(item.path, [root]) for item in known) if root and (trouble := folder_trouble(root)) else 0
+        trouble = folder_trouble(root) if root else ""
+        kept = sum(lies_in(item.path, [root]) for item in catalogue.items()) if catalogue and root and trouble else 0
         if root and kept:
             reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
             absent.append(Skipped(path=str(root), reason=reason))
