@@ -57,7 +57,8 @@ class OpenGallery:
         self.close()
 
     def close(self) -> None:
-        """Close the catalogue; the next use opens it again."""
+        """Close the catalogue and the index's file; the next use opens them again."""
+        self._index = None
         if self._opened is not None:
             self._opened.close()
             self._opened = None
