@@ -37,8 +37,8 @@ from siamese_search.training.calibrate import PRECISIONS, PROMISED
 
 STEP = 0.002  # of the distances looked at
 WIDEST = 1.2
-FARTHEST_SHARE = 1e-4  # no threshold takes more than one in ten thousand pairs of different pictures
-LIKENESS_SHARE = 0.1  # where likeness is read off: so many pairs are copies in no gallery, even of few pictures and many copies
+FARTHEST_SHARE = 3e-5  # of different pictures, at most: in small galleries one confusion makes many false pairs
+LIKENESS_SHARE = 0.1  # where likeness is read off: so many pairs are copies in no gallery, not in a small one either
 MOST_READ = 100_000  # embeddings, chosen at random; of n times as many pictures, n² times as many pairs lie within
 MOST_PRODUCTS = 400_000_000  # of rows and pictures compared: some seconds
 PRIOR_FALSE = 0.5  # false pairs that the uncorrected estimate is worth, against a person's answers
