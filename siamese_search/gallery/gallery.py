@@ -130,23 +130,6 @@ class Gallery(KeptGallery):
         _check_options(1, threshold)
         yield from _one_by_one(Join(self.embeddings(), threshold, exact=exact, progress=progress))
 
-    def pairs_with(
-        self,
-        other: "Gallery",
-        threshold: float,
-        *,
-        exact: bool = False,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Iterator[EmbeddingPair]:
-        """Yield all pairs of a picture here (`first`) and one of another gallery (`second`) at most `threshold` apart.
-
-        Otherwise as `pairs`. Raises FingerprintError when two encoders made the galleries.
-        """
-        _check_options(1, threshold)
-        self.check_comparable(other)
-        mine, theirs = self.embeddings(), other.embeddings()
-        yield from _one_by_one(Join(mine, threshold, other=theirs, exact=exact, progress=progress))
-
     def embeddings(
         self, *, only: NDArray[np.int64] | None = None, kinds: Mapping[int, int] | None = None
     ) -> Embeddings:

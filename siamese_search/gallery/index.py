@@ -19,7 +19,7 @@ from siamese_search.gallery.indexfile import StaleIndexError, check_head, descri
 KIND = "exact"
 _ID_BYTES = 8
 _UNIT = 1e-3  # how far from 1 a squared length may be
-_SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
+SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 
 # A query gains little from more threads, and on a busy machine they wait for each other: 18 times slower, as measured.
 faiss.omp_set_num_threads(1)
@@ -120,7 +120,7 @@ class VectorIndex:
             apart = distances(self._vectors[rows], query)
             order = np.lexsort((rows, apart))[:k]
             # Enough were proposed when none of the rest, given FAISS's error, could belong among the first k.
-            if len(rows) == len(self) or squares[-1] > apart[order[-1]] ** 2 + _SLACK:
+            if len(rows) == len(self) or squares[-1] > apart[order[-1]] ** 2 + SLACK:
                 return [(int(self._ids[rows[place]]), float(apart[place])) for place in order]
             (squares,), (rows,) = faiss.knn(query[None, :], self._vectors, min(2 * len(rows), len(self)))
 

@@ -17,6 +17,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes, decode
+from siamese_search.gallery.index import SLACK, distances
 from siamese_search.gallery.visits import REACH, Visits, Widths, by_cell, home_cells
 from siamese_search.results import Coverage
 
@@ -25,7 +26,6 @@ _ROWS, _COLUMNS = 1024, 1024  # embeddings on the two sides of one matrix produc
 _PAIRS = 1024  # pairs whose distances are computed at once
 _MANY = 32_768  # pairs of a block; with more of them it is cheaper to compute all its distances
 _ZERO = 1e-13  # more than float64 can be wrong in a squared distance, and far less than those of codes that differ
-_SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 
 Ids = NDArray[np.int64]
 Places = NDArray[np.int64]  # positions among the embeddings of one side
@@ -212,10 +212,10 @@ class Join:
                 if keep:
                     kept = keep(left[rows], right[columns])
                     rows, columns = rows[kept], columns[kept]
-                distances = _distances(vectors, others, rows, columns)
-                within = distances <= self._threshold
+                apart = _distances(vectors, others, rows, columns)
+                within = apart <= self._threshold
                 if within.any():
-                    yield left[rows[within]], right[columns[within]], distances[within]
+                    yield left[rows[within]], right[columns[within]], apart[within]
 
     def _by_all(self) -> Iterator[tuple[Places, Sequence[Places], _Keep | None]]:
         """Yield places that are to be compared with each of several others."""
@@ -287,7 +287,7 @@ def _first_equals(codes: Codes, rows: NDArray[np.int64], kind: NDArray[np.int64]
 
 def _proposed(vectors: Vectors, others: Vectors, threshold: float) -> tuple[Places, Places]:
     """Return the row numbers of all pairs that may be within the threshold."""
-    least = 1 - (threshold**2 + _SLACK) / 2  # |a - b|² = 2 - 2ab for unit vectors
+    least = 1 - (threshold**2 + SLACK) / 2  # |a - b|² = 2 - 2ab for unit vectors
     near = np.flatnonzero(vectors @ others.T >= least)
     return np.divmod(near, len(others))
 
@@ -302,12 +302,11 @@ def _distances(vectors: Vectors, others: Vectors, rows: Places, columns: Places)
         squares += np.einsum("ij,ij->i", b, b)[columns]
         squares[squares < _ZERO] = 0
         return np.asarray(np.sqrt(squares))
-    distances = np.empty(len(rows))
+    apart = np.empty(len(rows))
     for start in range(0, len(rows), _PAIRS):
         some = slice(start, start + _PAIRS)
-        difference = vectors[rows[some]].astype(np.float64) - others[columns[some]]
-        distances[some] = np.einsum("ij,ij->i", difference, difference)
-    return np.sqrt(distances)
+        apart[some] = distances(vectors[rows[some]], others[columns[some]])
+    return apart
 
 
 def _parts(places: Places, size: int) -> list[Places]:

@@ -11,6 +11,7 @@ import numpy as np
 from siamese_search.embed import usable_cores
 from siamese_search.gallery.cells import About, CellIndex, Ids, Members, Read, Vectors
 from siamese_search.gallery.codes import Codes, decode
+from siamese_search.gallery.index import SLACK
 
 _CELLS_BY_ROOT = 4  # times the square root of the number of pictures
 _TRAINED_ON = 40  # embeddings a cell
@@ -22,7 +23,6 @@ _MORE = 1.2  # times the cells, when that was not found
 _PROPOSALS, _MOST_PROPOSALS = 64, 512
 _AT_ONCE = 16_384  # embeddings: 16 MB
 _GROWTH = 2  # times the number of pictures at which the centroids were found
-_SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 
 
 def partition(ids: Ids, seals: Ids, codes: Codes, *, dim: int, generation: int, read: Read) -> CellIndex:
@@ -123,7 +123,7 @@ def _recall(index: CellIndex, ids: Ids, vectors: Vectors, squares: Vectors) -> f
     found = 0
     for item, hits, true in zip(ids, index.search(vectors, k=wanted + 1), squares, strict=True):
         # As near as the last that is wanted, whichever of several equal ones.
-        others = sum(distance**2 <= true[-1] + _SLACK for other, distance in hits if other != item)
+        others = sum(distance**2 <= true[-1] + SLACK for other, distance in hits if other != item)
         found += min(others, wanted)
     return float(found / squares.size)
 
