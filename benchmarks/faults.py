@@ -35,7 +35,7 @@ from PIL import Image
 
 from siamese_search.decoder import Decoder
 from siamese_search.encoder import Encoder, load_encoder
-from siamese_search.encoder.folder import GRAPH, SPEC, graph_fingerprint, write_spec
+from siamese_search.encoder.folder import GRAPH, SPEC, encoder_fingerprint, write_spec
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, GalleryError, ImageError, SimsearchError
 from siamese_search.gallery import Gallery
@@ -83,7 +83,7 @@ def make_encoder(folder: Path) -> Encoder:
     onnx.save(model, folder / GRAPH)
     spec = EncoderSpec(
         name="projection", architecture="none", input_size=SIZE, channels=3, mean=127.0, std=128.0, dim=DIM,
-        fingerprint=graph_fingerprint(folder),
+        fingerprint=encoder_fingerprint(folder),
     )  # fmt: skip
     write_spec(folder, spec)
     return load_encoder(folder)
@@ -587,7 +587,7 @@ def open_all(jobs: list[tuple[str, bytes]], work: Path, own: Path) -> str:
                 (scratch / (SPEC if kind == "description" else GRAPH)).write_bytes(data)
                 if kind == "graph":  # a forger would make the fingerprint fit
                     about = json.loads((scratch / SPEC).read_text())
-                    about["fingerprint"] = graph_fingerprint(scratch)
+                    about["fingerprint"] = encoder_fingerprint(scratch)
                     (scratch / SPEC).write_text(json.dumps(about))
                 load_encoder(scratch).embed_pixels(pixels)
             seen[f"{kind}s opened"] += 1

@@ -15,7 +15,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from siamese_search import load_encoder
-from siamese_search.encoder.folder import GRAPH, graph_fingerprint, write_spec
+from siamese_search.encoder.folder import GRAPH, encoder_fingerprint, write_spec
 from siamese_search.images import load_picture
 
 BATCH = 8
@@ -63,4 +63,4 @@ def write_int8(encoder: str, photos: Sequence[Path], out: Path) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-    write_spec(out, replace(source.spec, name=f"{source.name}-int8", fingerprint=graph_fingerprint(out)))
+    write_spec(out, replace(source.spec, name=f"{source.name}-int8", fingerprint=encoder_fingerprint(out)))

@@ -13,7 +13,15 @@ from PIL import Image, ImageOps
 
 from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.encoder.export import save_encoder
-from siamese_search.encoder.network import EfficientNetLite0, EncoderNetwork, GeM, SameConv2d, load_network
+from siamese_search.encoder.folder import encoder_fingerprint, read_spec, write_spec
+from siamese_search.encoder.network import (
+    EfficientNetLite0,
+    EncoderNetwork,
+    GeM,
+    NegativeEmbeddingSubtraction,
+    SameConv2d,
+    load_network,
+)
 from siamese_search.encoder.runtime import TorchBackend
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, ImageError, OptionError
@@ -70,18 +78,21 @@ def test_generalised_mean_runs_from_mean_to_maximum() -> None:
     torch.testing.assert_close(GeM(p=200.0)(x), x.amax((2, 3)), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("spec", [PHOTO, GREY], ids=["photo", "grey"])
+@pytest.mark.parametrize("spec", [PHOTO, replace(PHOTO, negatives=5), GREY], ids=["photo", "subtracting", "grey"])
 def test_graph_and_network_give_the_same_embeddings(spec: EncoderSpec, tmp_path: Path) -> None:
     """ONNX Runtime and torch agree on saved weights, for one picture and for several, and lengths are 1."""
     torch.manual_seed(1)
-    save_encoder(EncoderNetwork(spec), spec, tmp_path)
+    untrained = EncoderNetwork(spec)
+    if spec.negatives:
+        untrained.subtraction.centres.copy_(torch.randn(spec.negatives, spec.dim) / spec.dim**0.5)
+    save_encoder(untrained, spec, tmp_path)
     encoder, network = load_encoder(tmp_path), load_network(tmp_path).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (5, spec.input_size, spec.input_size, spec.channels), np.uint8)
     with torch.inference_mode():
         expected = network(torch.from_numpy(pixels)).numpy()
     embedded = encoder.embed_pixels(pixels)
     assert embedded.dtype == np.float32
-    np.testing.assert_allclose(embedded, expected, atol=2e-3)
+    np.testing.assert_allclose(embedded, expected, atol=1e-4)
     np.testing.assert_allclose(encoder.embed_pixels(pixels[2:3]), embedded[2:3], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     assert encoder.embed_pixels(pixels[:0]).shape == (0, spec.dim)
@@ -92,7 +103,7 @@ def test_torch_answers_as_onnx_does(grey_folder: Path) -> None:
     encoder, backend = load_encoder(grey_folder), TorchBackend(grey_folder, "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), dtype=np.uint8)
     on_torch = Encoder(grey_folder, encoder.spec, backend)
-    np.testing.assert_allclose(on_torch.embed_pixels(pixels), encoder.embed_pixels(pixels), atol=1e-3)
+    np.testing.assert_allclose(on_torch.embed_pixels(pixels), encoder.embed_pixels(pixels), atol=1e-4)
     assert on_torch.batch > encoder.batch >= 1
 
 
@@ -169,16 +180,53 @@ def test_description_is_checked(copied: Path, change: dict[str, object], words: 
         load_encoder(copied)
 
 
-def test_foreign_graph_is_refused(copied: Path) -> None:
-    """A graph that is not the one described is not used."""
-    data = bytearray((copied / "model.onnx").read_bytes())
+@pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors"])
+def test_foreign_graph_or_weights_are_refused(copied: Path, name: str) -> None:
+    """A graph, or weights, that are not those described are not used."""
+    data = bytearray((copied / name).read_bytes())
     data[len(data) // 2] ^= 1
-    (copied / "model.onnx").write_bytes(data)
-    with pytest.raises(EncoderError, match="not the graph"):
+    (copied / name).write_bytes(data)
+    with pytest.raises(EncoderError, match=r"not those that encoder\.json describes"):
         load_encoder(copied)
 
 
-@pytest.mark.parametrize("name", ["encoder.json", "model.onnx"])
+@pytest.mark.parametrize("elsewhere", ["../weights.safetensors", "/etc/hostname", "weights.safetensors"])
+def test_graph_reads_nothing_but_its_weights(copied: Path, elsewhere: str) -> None:
+    """A forged graph that asks for bytes outside the encoder's folder, or beyond a file's end, is refused."""
+    onnx = pytest.importorskip("onnx")
+    (copied.parent / "weights.safetensors").write_bytes((copied / "weights.safetensors").read_bytes())
+    graph = onnx.load(copied / "model.onnx", load_external_data=False)
+    (weight, *_) = (w for w in graph.graph.initializer if w.data_location == onnx.TensorProto.EXTERNAL)
+    forged = {"location": elsewhere, "offset": "8" if elsewhere.startswith("..") else str(1 << 40)}
+    for entry in weight.external_data:
+        entry.value = forged.get(entry.key, entry.value)
+    (copied / "model.onnx").write_bytes(graph.SerializeToString())
+    write_spec(copied, replace(read_spec(copied), fingerprint=encoder_fingerprint(copied)))
+    with pytest.raises(EncoderError, match="not a usable inference graph"):
+        load_encoder(copied)
+
+
+def test_weights_are_stored_once(grey_folder: Path) -> None:
+    """The graph holds no kernel of its own: it reads those in the weights, of half precision."""
+    assert (grey_folder / "model.onnx").stat().st_size < 40_000
+    kernels = sum(p.numel() for p in load_network(grey_folder).parameters() if p.ndim > 1)
+    assert 2 * kernels < (grey_folder / "weights.safetensors").stat().st_size < 2.1 * kernels + 20_000
+
+
+def test_subtraction_parts_look_alikes_and_keeps_lengths() -> None:
+    """Two embeddings near one centre move apart, others stay nearly where they are, and all keep length 1."""
+    torch.manual_seed(0)
+    subtraction = NegativeEmbeddingSubtraction(3, 64)
+    centre, a, b, far = torch.nn.functional.normalize(torch.randn(4, 64), dim=1)
+    subtraction.centres.copy_(torch.stack([centre, *torch.nn.functional.normalize(torch.randn(2, 64), dim=1)]))
+    given = torch.nn.functional.normalize(torch.stack([centre + 0.5 * a, centre + 0.5 * b, far]), dim=1)
+    taken = subtraction(given)
+    torch.testing.assert_close(taken.norm(dim=1), torch.ones(3))
+    assert taken[0] @ taken[1] < 0.5 * given[0] @ given[1]
+    assert taken[2] @ given[2] > 0.8
+
+
+@pytest.mark.parametrize("name", ["encoder.json", "model.onnx", "weights.safetensors"])
 def test_missing_file_is_named(copied: Path, name: str) -> None:
     """A folder that lacks a file is refused, and the message says what is missing."""
     (copied / name).unlink()

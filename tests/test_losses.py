@@ -182,6 +182,22 @@ def test_info_nce_bank_only_adds() -> None:
     assert info_nce_loss(e, targets, bank=bank, bank_targets=friends).item() == pytest.approx(alone)
 
 
+def test_koleo_looks_into_the_bank() -> None:
+    """The nearest one in the bank counts where it is nearer than any in the batch, unless it shows the same."""
+    e, identity = unit_vectors(4, 6), torch.arange(4)
+    targets = targets_of(identity, identity)
+    bank = e[:1] + 0.01 * unit_vectors(1, 6, seed=9)
+    bank = bank / bank.norm()
+    alone = koleo_loss(e, targets).item()
+    near = -math.log((e[0] - bank[0]).norm().item() + 1e-6)
+    apart = (e[0] - e[1:]).norm(dim=1).min().item()
+    strangers, friends = torch.ones(4, 1, dtype=torch.int8), torch.tensor([[0], [1], [1], [1]], dtype=torch.int8)
+    grown = koleo_loss(e, targets, bank=bank, bank_targets=strangers).item()
+    assert grown >= alone + (near + math.log(apart)) / 4 - 1e-4
+    assert koleo_loss(e, targets, bank=bank, bank_targets=friends).item() < grown
+    assert koleo_loss(e, targets, bank=bank[:0], bank_targets=strangers[:, :0]).item() == pytest.approx(alone)
+
+
 def test_koleo_prefers_spread() -> None:
     """Embeddings far from their nearest neighbour cost less than crowded ones."""
     identity = torch.arange(4)

@@ -16,13 +16,16 @@ import torch
 from PIL import Image
 
 from siamese_search.encoder import load_encoder
+from siamese_search.encoder.network import load_network
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
+from siamese_search.training.finish import finish
+from siamese_search.training.judged import embed_part
 from siamese_search.training.loop import rate_factor, train
 from siamese_search.training.pairs import Pairs, connected_parts
-from siamese_search.training.run import Run
+from siamese_search.training.run import Run, start_run
 
 SMALL = TrainConfig(
     start="scratch", dim=16, input_size=32, batch=8, steps=6, warm_up=2, validate_every=3, checkpoint_every=2,
@@ -146,6 +149,23 @@ def test_training_teaches(pieces: Path, tmp_path: Path) -> None:
     )
     history = train(dataset, config, tmp_path / "run").history
     assert history[-1]["loss"] < 0.75 * history[0]["loss"]
+
+
+def test_finished_encoder_subtracts_what_training_pictures_share(pieces: Path, tmp_path: Path) -> None:
+    """`negatives` are means of clusters of training embeddings; training that goes on from there sheds them."""
+    dataset, config = load_folder(pieces), replace(SMALL, start="imagenet", steps=2, negatives=9)
+    run = train(dataset, config, tmp_path / "run")
+    plain = embed_part(run.average, dataset.train, size=config.input_size)
+    finish(run, dataset, tmp_path / "encoder", name="own", tell=lambda _: None)
+    encoder, network = load_encoder(tmp_path / "encoder"), load_network(tmp_path / "encoder")
+    centres = network.subtraction.centres.numpy()
+    assert encoder.spec.negatives == len(centres) == len(dataset.train) // 16
+    nearest = np.square(plain[:, None] - centres).sum(axis=2).argmin(axis=1)
+    for i, centre in enumerate(centres):
+        np.testing.assert_allclose(centre, plain[nearest == i].mean(axis=0), atol=1e-3)
+    assert np.abs(embed_part(network, dataset.train, size=config.input_size) - plain).max() > 0.01
+    again = start_run(dataset, replace(config, start=str(tmp_path / "encoder")), torch.device("cpu"))
+    np.testing.assert_allclose(embed_part(again.network, dataset.train, size=config.input_size), plain, atol=1e-2)
 
 
 def test_batches_are_a_function_of_seed_and_step(pieces: Path) -> None:

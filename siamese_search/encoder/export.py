@@ -1,5 +1,6 @@
 """From the trainable network to an encoder folder."""
 
+import json
 import logging
 import warnings
 from dataclasses import replace
@@ -7,35 +8,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from siamese_search.encoder.folder import GRAPH, WEIGHTS, graph_fingerprint, write_spec
+from siamese_search.encoder.folder import GRAPH, WEIGHTS, encoder_fingerprint, write_spec
 from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError
 
 
 def save_encoder(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> EncoderSpec:
-    """Write weights (half precision), inference graph and description; return the description with its fingerprint."""
+    """Write weights, inference graph and description; return the description with its fingerprint.
+
+    Matrices and kernels are written in half precision. The network goes on with what was written, as the graph does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    halved = {
-        name: value.half().contiguous() if value.is_floating_point() else value.contiguous()
+    written = {
+        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).contiguous()
         for name, value in network.cpu().state_dict().items()
     }
-    save_file(halved, folder / WEIGHTS)
-    # The graph computes with the weights that were saved, so that both give the same embeddings.
-    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in halved.items()})
-    write_graph(network, spec, folder / GRAPH)
-    spec = replace(spec, fingerprint=graph_fingerprint(folder))
+    (folder / WEIGHTS).write_bytes(save(written))
+    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in written.items()})
+    write_graph(network, spec, folder)
+    spec = replace(spec, fingerprint=encoder_fingerprint(folder))
     write_spec(folder, spec)
     return spec
 
 
-def write_graph(network: EncoderNetwork, spec: EncoderSpec, path: Path) -> None:
-    """Write the network as ONNX: uint8 pixels (n, s, s, c) in, embeddings (n, dim) out, weights in half precision."""
+def write_graph(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> None:
+    """Write the network as ONNX: uint8 pixels (n, s, s, c) in, embeddings (n, dim) out, weights as written before."""
     try:
         import onnx  # noqa: PLC0415
-        import onnxscript  # noqa: F401, PLC0415
+        from onnxscript import optimizer  # noqa: PLC0415
     except ImportError as error:
         raise EncoderError("saving an encoder needs onnx: pip install 'siamese-search[train]'") from error
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -50,17 +53,21 @@ def write_graph(network: EncoderNetwork, spec: EncoderSpec, path: Path) -> None:
             input_names=["pixels"],
             output_names=["embeddings"],
             dynamic_shapes=({0: torch.export.Dim("n", min=1, max=4096)},),
+            optimize=False,  # which would fold batch norms into kernels: ONNX Runtime does, and then the weights stay
             verbose=False,
         )
     if program is None:
-        raise EncoderError(f"{path}: torch gave no graph")
+        raise EncoderError(f"{folder}: torch gave no graph")
+    optimizer.inline(program.model)
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
-    halve_weights(model.graph)
+    refer_to_weights(model.graph, folder / WEIGHTS)
     forget_origins(model)
-    onnx.checker.check_model(model)
-    temporary = path.with_suffix(".tmp")
+    temporary = folder / f"{GRAPH}.tmp"
     onnx.save(model, temporary)
-    temporary.replace(path)
+    onnx.checker.check_model(temporary)
+    temporary.replace(folder / GRAPH)
 
 
 def forget_origins(model: Any) -> None:
@@ -70,17 +77,31 @@ def forget_origins(model: Any) -> None:
         part.ClearField("doc_string")
 
 
-def halve_weights(graph: object) -> None:
-    """Store large float weights as float16 and cast them back when the graph is loaded: half the bytes, same math."""
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415
+def refer_to_weights(graph: Any, weights: Path) -> None:
+    """Let the graph read its weights where they are written already, cast to single precision when it is loaded.
 
+    A safetensors file is the length of its header in 8 bytes, the header as JSON, and the plain numbers that it lists.
+    """
+    from onnx import TensorProto, helper  # noqa: PLC0415
+
+    data = weights.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    written = json.loads(data[8:start])
     casts = []
-    for weight in graph.initializer:  # type: ignore[attr-defined]
-        if weight.data_type != TensorProto.FLOAT or len(weight.raw_data) < 1024:  # noqa: PLR2004
+    for weight in graph.initializer:
+        if weight.name not in written:  # a constant of the graph's own
             continue
-        name = weight.name
-        half = numpy_helper.from_array(numpy_helper.to_array(weight).astype("float16"), f"{name}.half")
-        weight.CopyFrom(half)
-        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+        entry, name = written[weight.name], weight.name
+        first, end = entry["data_offsets"]
+        half = entry["dtype"] == "F16"
+        weight.Clear()
+        weight.name = f"{name}.half" if half else name
+        weight.dims.extend(entry["shape"])
+        weight.data_type = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", weights.name), ("offset", start + first), ("length", end - first)):
+            weight.external_data.add(key=key, value=str(value))
+        if half:
+            casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
     for cast in reversed(casts):
-        graph.node.insert(0, cast)  # type: ignore[attr-defined]
+        graph.node.insert(0, cast)

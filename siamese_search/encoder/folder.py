@@ -1,4 +1,7 @@
-"""The encoder folder: `encoder.json`, `weights.safetensors` to train, `model.onnx` to embed. No pickle, no code."""
+"""The encoder folder: `encoder.json`, `weights.safetensors`, and `model.onnx`, the graph that computes with them.
+
+No pickle, no code.
+"""
 
 import json
 from pathlib import Path
@@ -60,6 +63,12 @@ def checked_file(folder: Path, name: str) -> Path:
     return path
 
 
-def graph_fingerprint(folder: Path) -> str:
-    """Return the 128-bit xxh3 of the inference graph, 32 hex digits: equal fingerprints give comparable embeddings."""
-    return xxhash.xxh3_128_hexdigest(checked_file(folder, GRAPH).read_bytes())
+def encoder_fingerprint(folder: Path) -> str:
+    """Return the 128-bit xxh3 of graph and weights, 32 hex digits: equal fingerprints give comparable embeddings.
+
+    A graph that holds its weights itself needs no other file to embed.
+    """
+    digest = xxhash.xxh3_128(checked_file(folder, GRAPH).read_bytes())
+    if (folder / WEIGHTS).exists():
+        digest.update(checked_file(folder, WEIGHTS).read_bytes())
+    return digest.hexdigest()

@@ -9,7 +9,15 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.encoder.folder import GRAPH, checked_file, encoder_folder, graph_fingerprint, read_spec
+from siamese_search.encoder.folder import (
+    GRAPH,
+    SPEC,
+    WEIGHTS,
+    checked_file,
+    encoder_fingerprint,
+    encoder_folder,
+    read_spec,
+)
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, OptionError
 from siamese_search.images import load_picture
@@ -48,7 +56,7 @@ class Encoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the inference graph; embeddings are comparable when it is equal."""
+        """Hash of inference graph and weights; embeddings are comparable when it is equal."""
         return self.spec.fingerprint
 
     @property
@@ -194,8 +202,10 @@ def load_encoder(name_or_folder: str | Path = "photo", *, device: str = "cpu", t
     """
     folder = encoder_folder(name_or_folder)
     spec = read_spec(folder)
-    if graph_fingerprint(folder) != spec.fingerprint:
-        raise EncoderError(f"{folder / GRAPH} is not the graph that encoder.json describes; restore it or train again")
+    if encoder_fingerprint(folder) != spec.fingerprint:
+        raise EncoderError(
+            f"{folder}: {GRAPH} and {WEIGHTS} are not those that {SPEC} describes; restore them or train again"
+        )
     if device == "auto":
         device = device_for(device)
     if device == "cpu":

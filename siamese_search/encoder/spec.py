@@ -18,7 +18,8 @@ class EncoderSpec:
     Pictures are squashed to `input_size` x `input_size` with `channels` planes (3 = RGB, 1 = grey) and normalised
     inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
     distance, `threshold` is the one in force. `distinct` holds, as (share, distance), which share of all pairs of
-    different pictures lies nearer than a distance: what a gallery's own calibration starts from.
+    different pictures lies nearer than a distance: what a gallery's own calibration starts from. `negatives` counts the
+    embeddings that the network subtracts, see `NegativeEmbeddingSubtraction`; 0 when it does not.
     """
 
     name: str
@@ -28,6 +29,7 @@ class EncoderSpec:
     mean: float
     std: float
     dim: int
+    negatives: int = 0
     fingerprint: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     calibration: tuple[CalibrationRow, ...] = ()
@@ -62,7 +64,7 @@ class EncoderSpec:
 
     def check(self, source: str) -> None:
         """Raise `EncoderError` when a value is out of its range, before anything is allocated by it."""
-        whole = {"input_size": (8, 1024), "dim": (2, 4096)}
+        whole = {"input_size": (8, 1024), "dim": (2, 4096), "negatives": (0, 4096)}
         for name, (low, high) in whole.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_search.encoder.folder import encoder_folder, graph_fingerprint, read_spec
+from siamese_search.encoder.folder import encoder_fingerprint, encoder_folder, read_spec
 from siamese_search.errors import EncoderError
 from siamese_search.files import folder_trouble, hash_file, lies_in
 from siamese_search.gallery.catalogue import Catalogue
@@ -61,7 +61,7 @@ def encoder_trouble(identity: EncoderIdentity) -> str | None:
     """Say why the encoder of a gallery cannot be used with it, or None."""
     try:
         folder = encoder_folder(identity.location)
-        same = read_spec(folder).fingerprint == graph_fingerprint(folder) == identity.fingerprint
+        same = read_spec(folder).fingerprint == encoder_fingerprint(folder) == identity.fingerprint
     except EncoderError as error:
         return f"its encoder cannot be loaded: {error}"
     return None if same else f"its encoder {folder} is another one now; index again into a new gallery"

@@ -31,14 +31,14 @@ def edited_view(picture: Image.Image, *, size: int, strength: float, rng: Random
 
 
 def cropped(picture: Image.Image, rng: Random, strength: float, size: int) -> Image.Image:
-    """Cut out a rectangle of at least 20 % of the area and squash it to the working size, both in one step.
+    """Cut out a rectangle of at least 15 % of the area and squash it to the working size, both in one step.
 
     The result keeps some of its aspect ratio, as later edits (turning, framing) depend on it.
     """
     w, h = picture.size
     area = 1.0
     if rng.random() < 0.35 + 0.45 * strength:
-        area = math.exp(rng.uniform(math.log(1 - 0.8 * strength), 0))
+        area = math.exp(rng.uniform(math.log(1 - 0.85 * strength), 0))
     stretch = math.exp(rng.uniform(-0.25, 0.25) * strength)
     cut_w, cut_h = min(w, w * math.sqrt(area) * stretch), min(h, h * math.sqrt(area) / stretch)
     x, y = rng.uniform(0, w - cut_w), rng.uniform(0, h - cut_h)
@@ -245,9 +245,12 @@ def compressed(view: Image.Image, rng: Random, strength: float, other: Other) ->
     """Store as JPEG, from good quality down to 5."""
     worst = 70 - 65 * strength if min(view.size) > 80 else 40
     quality = round(worst + (90 - worst) * rng.random() ** 1.5)
+    seen = view.size
+    if rng.random() < 0.5:  # at twice the size, as photos are stored: the blocks are finer than the network's pixels
+        view = view.resize((2 * view.width, 2 * view.height), Image.Resampling.BILINEAR)
     memory = io.BytesIO()
     view.save(memory, "JPEG", quality=quality, subsampling=rng.choice((0, 2)))
-    return Image.open(memory).convert("RGB")
+    return Image.open(memory).convert("RGB").resize(seen, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 # Probability at full strength, in the order in which a picture meets them.
@@ -260,13 +263,13 @@ EDITS: tuple[tuple[float, Edit], ...] = (
     (0.15, grey),
     (0.12, filtered),
     (0.05, blended),
-    (0.16, stickers),
+    (0.20, stickers),
     (0.18, caption),
     (0.20, turn),
     (0.10, framed),
     (0.08, screenshot),
-    (0.05, pasted),
-    (0.02, collage),
+    (0.08, pasted),
+    (0.04, collage),
     (0.20, softened),
     (0.08, noise),
     (0.22, thumbnail),

@@ -27,7 +27,10 @@ class TrainConfig:
     info_nce: float = 0.0
     temperature: float = 0.05
     koleo: float = 0.0
-    bank: int = 0  # embeddings of earlier batches that InfoNCE also compares with
+    bank: int = 0  # embeddings of earlier batches that InfoNCE and KoLeo also compare with
+
+    # after the last step
+    negatives: int = 0  # centres of the training pictures' embeddings that the finished encoder subtracts; 0 = none
 
     # batches
     steps: int = 1000

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import siamese_search
 from siamese_search.encoder.export import save_encoder
+from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.calibrate import (
     all_pairs_curve,
@@ -17,12 +19,15 @@ from siamese_search.training.calibrate import (
     distinct_quantiles,
     promised_row,
 )
+from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import PartResult, embed_part, judged_part, pair_distances, pairs_of
 from siamese_search.training.metrics import accuracy_at, best_threshold, contrastive_cost, curve
 from siamese_search.training.run import Run, spec_of
 from siamese_search.training.selection import sample, write_part_pairs
 
+MOST_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
+LEAST_IN_CLUSTER = 16  # of them for each centre, on average
 MOST_SHOWN = 4000  # training pictures that the final report looks at
 
 
@@ -31,10 +36,13 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
 
     The pair threshold is the one of highest accuracy on the validation pairs; the test part is looked at here only.
     """
+    network = with_negatives(run, dataset, tell)
     results = []
     for part in (dataset.train, dataset.validation, dataset.test):
         tell(f"judging the {part.name} part")
-        results.append(judge_part(run, sample(part, MOST_SHOWN) if part is dataset.train else part, dataset.labels))
+        results.append(
+            judge_part(network, run.config, sample(part, MOST_SHOWN) if part is dataset.train else part, dataset.labels)
+        )
     _, validation, test = results
     threshold = best_threshold(validation.distance, validation.pairs.label)
     metrics = {
@@ -48,16 +56,39 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
         "history": run.history,
     }
     tell("calibrating")
-    spec = replace(spec_of(dataset, run.config), name=name, provenance=provenance(run, dataset))
+    spec = replace(finished_spec(dataset, run.config), name=name, provenance=provenance(run, dataset))
     spec = calibrated(spec, validation, test, dataset.labels)
     tell("writing the encoder")
-    save_encoder(run.average, spec, folder)
+    save_encoder(network, spec, folder)
     if dataset.labels == "folders":
         write_part_pairs(folder / "pairs.csv", results)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
     tell("drawing the figures")
     write_report(results, metrics, spec, folder)
     return metrics
+
+
+def with_negatives(run: Run, dataset: Dataset, tell: Callable[[str], None]) -> EncoderNetwork:
+    """Return the averaged network, subtracting the centres of the training pictures' embeddings where asked to."""
+    spec = finished_spec(dataset, run.config)
+    if not spec.negatives:
+        return run.average
+    from sklearn.cluster import KMeans  # noqa: PLC0415  (a second)
+
+    tell("finding the negatives to subtract")
+    part = sample(dataset.train, MOST_CLUSTERED)
+    embeddings = embed_part(run.average, part, size=run.config.input_size)
+    clusters = KMeans(spec.negatives, n_init=1, random_state=run.config.seed).fit(embeddings)
+    network = EncoderNetwork(spec).to(next(run.average.parameters()).device)
+    centres = torch.from_numpy(clusters.cluster_centers_.astype(np.float32))
+    network.load_state_dict({**run.average.state_dict(), "subtraction.centres": centres})
+    return network
+
+
+def finished_spec(dataset: Dataset, config: TrainConfig) -> EncoderSpec:
+    """Return the description of the trained encoder, with as many negatives as stand for enough pictures each."""
+    most = min(len(dataset.train), MOST_CLUSTERED) // LEAST_IN_CLUSTER
+    return replace(spec_of(dataset, config), negatives=min(config.negatives, most))
 
 
 def write_report(results: list[PartResult], metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None:
@@ -69,10 +100,10 @@ def write_report(results: list[PartResult], metrics: dict[str, Any], spec: Encod
     write_page(metrics, spec, folder)
 
 
-def judge_part(run: Run, part: Part, labels: str) -> PartResult:
-    """Embed a part with the averaged weights and measure its pairs."""
+def judge_part(network: EncoderNetwork, config: TrainConfig, part: Part, labels: str) -> PartResult:
+    """Embed a part and measure its pairs."""
     judged = judged_part(part, labels)
-    embeddings = embed_part(run.average, judged, size=run.config.input_size)
+    embeddings = embed_part(network, judged, size=config.input_size)
     pairs = pairs_of(judged)
     return PartResult(part=judged, embeddings=embeddings, pairs=pairs, distance=pair_distances(embeddings, pairs))
 

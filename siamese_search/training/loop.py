@@ -98,14 +98,14 @@ def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
     loss = config.contrastive * batch_contrastive_loss(
         embeddings, targets, margin=config.margin, violating_share=config.violating_share
     )
+    remembered: dict[str, Tensor] = {}
+    if batch.identity is not None and len(run.bank):
+        identity = batch.identity.to(embeddings.device)
+        remembered = {"bank": run.bank, "bank_targets": targets_of(identity, run.bank_identity)}
     if config.info_nce:
-        remembered: dict[str, Tensor] = {}
-        if batch.identity is not None and len(run.bank):
-            identity = batch.identity.to(embeddings.device)
-            remembered = {"bank": run.bank, "bank_targets": targets_of(identity, run.bank_identity)}
         loss = loss + config.info_nce * info_nce_loss(embeddings, targets, temperature=config.temperature, **remembered)
     if config.koleo:
-        loss = loss + config.koleo * koleo_loss(embeddings, targets)
+        loss = loss + config.koleo * koleo_loss(embeddings, targets, **remembered)
     return loss
 
 

@@ -89,15 +89,21 @@ def info_nce_loss(
     return F.softplus((against - logits)[positive]).mean()
 
 
-def koleo_loss(embeddings: Tensor, targets: Tensor) -> Tensor:
+def koleo_loss(
+    embeddings: Tensor, targets: Tensor, *, bank: Tensor | None = None, bank_targets: Tensor | None = None
+) -> Tensor:
     """Return the Kozachenko-Leonenko entropy loss: `-mean(log(distance to the nearest not-similar embedding))`.
 
     Spreads embeddings evenly over the sphere, so that one distance means the same everywhere (Sablayrolles et al.,
-    "Spreading vectors for similarity search", 2019; Pizzi et al., "SSCD", 2022). 0 when everything is similar.
+    "Spreading vectors for similarity search", 2019; Pizzi et al., "SSCD", 2022). `bank` (m, dim) and `bank_targets`
+    (n, m) as for InfoNCE: a batch alone seldom holds a picture's look-alikes. 0 when everything is similar.
     """
     apart = all_distances(embeddings).masked_fill(targets == SIMILAR, float("inf"))
     apart.fill_diagonal_(float("inf"))
     nearest = apart.min(dim=1).values
+    if bank is not None and bank_targets is not None and len(bank):
+        remembered = safe_root(2 - 2 * embeddings @ bank.T).masked_fill(bank_targets == SIMILAR, float("inf"))
+        nearest = torch.minimum(nearest, remembered.min(dim=1).values)
     nearest = nearest[nearest.isfinite()]
     if not len(nearest):
         return embeddings.sum() * 0

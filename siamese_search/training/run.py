@@ -77,7 +77,9 @@ def start_network(dataset: Dataset, config: TrainConfig) -> EncoderNetwork:
     elif config.start != "scratch":
         known = load_network(config.start)
         try:
-            network.load_state_dict(known.state_dict())
+            # What was subtracted from the embeddings belongs to the encoder that was; `finish` finds it anew.
+            learnt = {k: v for k, v in known.state_dict().items() if not k.startswith("subtraction.")}
+            network.load_state_dict(learnt)
         except RuntimeError as error:
             raise EncoderError(
                 f"{config.start}: its layers do not fit {config.architecture} with {config.dim} dimensions"
