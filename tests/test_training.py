@@ -18,13 +18,14 @@ from PIL import Image
 from siamese_search.encoder import load_encoder
 from siamese_search.encoder.network import load_network
 from siamese_search.errors import DataError, OptionError
+from siamese_search.training import augment
 from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
 from siamese_search.training.finish import finish
 from siamese_search.training.judged import embed_part
-from siamese_search.training.loop import rate_factor, train
-from siamese_search.training.pairs import Pairs, connected_parts
+from siamese_search.training.loop import rate_factor, remember, train
+from siamese_search.training.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs, connected_parts
 from siamese_search.training.run import Run, start_run
 
 SMALL = TrainConfig(
@@ -183,6 +184,29 @@ def test_unlabelled_batch_pairs_each_picture_with_its_own_view(pieces: Path) -> 
     half = SMALL.batch // 2
     expected = torch.eye(half, dtype=torch.bool).repeat(2, 2)
     assert torch.equal(batch.targets == 0, expected)
+
+
+def test_view_of_several_pictures_is_no_negative_of_any(pieces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collage is labelled with whom it shows besides: unknown against these, and kept out of the bank."""
+    monkeypatch.setattr(augment, "EDITS", ((1.0, augment.collage),))
+    dataset = load_folder(pieces)
+    config = replace(SMALL, batch=32, edits="photo")
+    batch = Batches(dataset, config)[0]
+    assert batch.identity is not None
+    assert batch.others is not None
+    several = (batch.others >= 0).any(dim=1)
+    assert several[16:].all()
+    assert not several.all()
+    met = 0
+    for i, j in np.ndindex(32, 32):
+        (one, two), (also_one, also_two) = batch.identity[[i, j]].tolist(), batch.others[[i, j]].tolist()
+        known = SIMILAR if one == two else UNKNOWN if two in also_one or one in also_two else DISSIMILAR
+        assert batch.targets[i, j] == known
+        met += known == UNKNOWN
+    assert met > 0
+    run = start_run(dataset, config, torch.device("cpu"))
+    remember(run, torch.eye(32, 16), batch)
+    assert run.bank_identity.tolist() == batch.identity[~several].tolist()[-config.bank :]
 
 
 def test_pairs_batch_knows_only_the_listed_pairs(pieces: Path, pairs_file: Path) -> None:

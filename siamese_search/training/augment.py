@@ -194,7 +194,7 @@ def screenshot(view: Image.Image, rng: Random, strength: float, other: Other) ->
 def pasted(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
     """Paste it small onto another picture."""
     host = other().resize(view.size, Image.Resampling.BILINEAR)
-    scale = math.sqrt(rng.uniform(0.9 - 0.7 * strength, 0.9))
+    scale = math.exp(rng.uniform(math.log(0.9 - 0.5 * strength), math.log(0.95)))
     w, h = max(8, round(view.width * scale)), max(8, round(view.height * scale))
     at = (rng.randint(0, host.width - w), rng.randint(0, host.height - h))
     host.paste(view.resize((w, h), Image.Resampling.BILINEAR, reducing_gap=2.0), at)
@@ -204,7 +204,7 @@ def pasted(view: Image.Image, rng: Random, strength: float, other: Other) -> Ima
 def collage(view: Image.Image, rng: Random, strength: float, other: Other) -> Image.Image:
     """Tile it with one or three others."""
     w, h = view.size
-    across, down = rng.choice(((2, 1), (1, 2), (2, 2)))
+    across, down = rng.choice(((2, 1), (1, 2), (2, 2), (2, 2)))
     cell = (w // across, h // down)
     sheet = Image.new("RGB", (cell[0] * across, cell[1] * down))
     own = rng.randrange(across * down)
@@ -268,8 +268,8 @@ EDITS: tuple[tuple[float, Edit], ...] = (
     (0.20, turn),
     (0.10, framed),
     (0.08, screenshot),
-    (0.08, pasted),
-    (0.04, collage),
+    (0.12, pasted),
+    (0.10, collage),
     (0.20, softened),
     (0.08, noise),
     (0.22, thumbnail),

@@ -6,6 +6,7 @@ from random import Random
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
@@ -21,11 +22,16 @@ FIRST_TWIN = (0.1, 0.5)  # shares of the strength of edits: an original, and a c
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (n, s, s, c), `targets` (n, n) of labels, and `identity` (n,) where it is known."""
+    """`pixels` (n, s, s, c), `targets` (n, n) of labels; where they are known, `identity` (n,) and `others` (n, k).
+
+    `others` are the identities that a view also shows, because edits pasted or tiled them with it; -1 where there are
+    fewer than k.
+    """
 
     pixels: Tensor
     targets: Tensor
-    identity: Tensor | None
+    identity: Tensor | None = None
+    others: Tensor | None = None
 
 
 class Batches(TorchDataset[Batch]):
@@ -46,8 +52,16 @@ class Batches(TorchDataset[Batch]):
             raise IndexError(index)
         step = self.first_step + index
         chosen, targets, identity = self.choose(step)
-        pixels = self.render(chosen, step)
-        return Batch(pixels, targets, None if identity is None else torch.from_numpy(identity))
+        pixels, drawn = self.render(chosen, step)
+        if identity is None or self.part.identity is None:
+            return Batch(pixels, targets)
+        others = np.full((len(chosen), max(map(len, drawn))), -1)
+        for row, places in zip(others, drawn, strict=True):
+            row[: len(places)] = self.part.identity[places]
+        shown, also = torch.from_numpy(identity), torch.from_numpy(others)
+        mixed = shows(also, shown)
+        targets[(mixed | mixed.T) & (targets != SIMILAR)] = UNKNOWN
+        return Batch(pixels, targets, shown, also)
 
     def choose(self, step: int) -> tuple[NDArray[np.int64], Tensor, NDArray[np.int64] | None]:
         """Return the pictures of a batch (n,), what is known of their pairs (n, n), and who they show (n,)."""
@@ -79,28 +93,41 @@ class Batches(TorchDataset[Batch]):
         pairs = self._epoch_pairs[1]
         return paired_batch(pairs.take(np.arange(place * count, (place + 1) * count) % len(pairs)))
 
-    def render(self, chosen: NDArray[np.int64], step: int) -> Tensor:
-        """Return the edited pixels of the chosen pictures, (n, s, s, c); no two edits are the same."""
+    def render(self, chosen: NDArray[np.int64], step: int) -> tuple[Tensor, list[list[int]]]:
+        """Return the edited pixels of the chosen pictures, (n, s, s, c), and which others each view shows as well.
+
+        No two edits are the same.
+        """
         size, pictures = self.config.size_at(step), self.part.pictures
         if self.config.edits != "photo":
             plain = torch.from_numpy(np.stack([pictures.pixels(i, size) for i in chosen.tolist()]))
             if self.config.edits == "none":
-                return plain
-            return jittered(plain, strength=self.config.strength_at(step), seed=hash((self.config.seed, step)))
+                return plain, [[] for _ in chosen]
+            return jittered(plain, strength=self.config.strength_at(step), seed=hash((self.config.seed, step))), [
+                [] for _ in chosen
+            ]
         rng = Random(f"{self.config.seed}/{step}")  # noqa: S311  (edits, not secrets)
         strength = self.config.strength_at(step)
-        views = []
+        views: list[NDArray[np.uint8]] = []
+        drawn: list[list[int]] = []
+
+        def other() -> Image.Image:
+            drawn[-1].append(rng.randrange(len(pictures)))
+            return pictures.picture(drawn[-1][-1])
+
         for place, i in enumerate(chosen.tolist()):
             # Without labels the first half plays the originals, or copies with everyday edits.
             first_twin = self.labels == "none" and place < len(chosen) // 2
             share = rng.choice(FIRST_TWIN) if first_twin else 1
-            views.append(
-                edited_view(
-                    pictures.picture(i), size=size, rng=rng, strength=strength * share,
-                    other=lambda: pictures.picture(rng.randrange(len(pictures))),
-                )
-            )  # fmt: skip
-        return torch.from_numpy(np.stack(views))
+            drawn.append([])
+            view = edited_view(pictures.picture(i), size=size, rng=rng, strength=strength * share, other=other)
+            views.append(view)
+        return torch.from_numpy(np.stack(views)), drawn
+
+
+def shows(others: Tensor, identity: Tensor) -> Tensor:
+    """Tell which views also show which identities: (n, k), (m,) -> (n, m)."""
+    return (others[:, :, None] == identity).any(dim=1)
 
 
 def epoch_slice(n: int, count: int, step: int, seed: int) -> NDArray[np.int64]:

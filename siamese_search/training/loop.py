@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from siamese_search.encoder.network import EncoderNetwork
-from siamese_search.training.batches import Batch, Batches
+from siamese_search.training.batches import Batch, Batches, shows
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import embed_part, judge, judged_part
 from siamese_search.training.losses import batch_contrastive_loss, info_nce_loss, koleo_loss, targets_of
+from siamese_search.training.pairs import UNKNOWN
 from siamese_search.training.run import Run, frozen_modules, resume, save, start_run
 from siamese_search.training.selection import sample
 
@@ -86,10 +87,19 @@ def training_step(run: Run, batch: Batch, where: torch.device) -> float:
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
     run.optimizer.step()
     update_average(run)
-    if run.config.bank and batch.identity is not None:
-        run.bank = torch.cat([run.bank, embeddings.detach()])[-run.config.bank :]
-        run.bank_identity = torch.cat([run.bank_identity, batch.identity.to(where)])[-run.config.bank :]
+    if run.config.bank:
+        remember(run, embeddings.detach(), batch)
     return float(loss.detach())
+
+
+def remember(run: Run, embeddings: Tensor, batch: Batch) -> None:
+    """Put a batch into the bank, but for views that show several pictures: their identity is only one of these."""
+    if batch.identity is None:
+        return
+    kept = torch.ones(len(embeddings), dtype=torch.bool) if batch.others is None else (batch.others < 0).all(dim=1)
+    run.bank = torch.cat([run.bank, embeddings[kept.to(embeddings.device)]])[-run.config.bank :]
+    identity = batch.identity[kept].to(run.bank_identity.device)
+    run.bank_identity = torch.cat([run.bank_identity, identity])[-run.config.bank :]
 
 
 def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
@@ -101,7 +111,10 @@ def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
     remembered: dict[str, Tensor] = {}
     if batch.identity is not None and len(run.bank):
         identity = batch.identity.to(embeddings.device)
-        remembered = {"bank": run.bank, "bank_targets": targets_of(identity, run.bank_identity)}
+        bank_targets = targets_of(identity, run.bank_identity)
+        if batch.others is not None:
+            bank_targets[shows(batch.others.to(embeddings.device), run.bank_identity)] = UNKNOWN
+        remembered = {"bank": run.bank, "bank_targets": bank_targets}
     if config.info_nce:
         loss = loss + config.info_nce * info_nce_loss(embeddings, targets, temperature=config.temperature, **remembered)
     if config.koleo:

@@ -102,7 +102,7 @@ def koleo_loss(
     apart.fill_diagonal_(float("inf"))
     nearest = apart.min(dim=1).values
     if bank is not None and bank_targets is not None and len(bank):
-        remembered = safe_root(2 - 2 * embeddings @ bank.T).masked_fill(bank_targets == SIMILAR, float("inf"))
+        remembered = safe_root(2 - 2 * embeddings @ bank.T).masked_fill(bank_targets != DISSIMILAR, float("inf"))
         nearest = torch.minimum(nearest, remembered.min(dim=1).values)
     nearest = nearest[nearest.isfinite()]
     if not len(nearest):
