@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from siamese_search import load_encoder
-from siamese_search.encoder.folder import GRAPH, encoder_fingerprint, write_spec
+from siamese_search.encoder.folder import GRAPH, WEIGHTS, encoder_fingerprint, write_spec
 from siamese_search.images import load_picture
 
 BATCH = 8
@@ -47,12 +48,13 @@ def write_int8(encoder: str, photos: Sequence[Path], out: Path) -> None:
     source = load_encoder(encoder)
     out.mkdir(parents=True, exist_ok=True)
     for file in source.folder.iterdir():
-        if file.is_file():
+        if file.is_file() and file.name != WEIGHTS:  # the graph will hold its own
             shutil.copyfile(file, out / file.name)
     with tempfile.TemporaryDirectory() as temporary:
-        plain = Path(temporary, "plain.onnx")
+        whole, plain = Path(temporary, "whole.onnx"), Path(temporary, "plain.onnx")
+        onnx.save(onnx.load(source.folder / GRAPH), whole)  # with the weights, which it else reads from their file
         # Folds the casts of the half-precision weights, so that there are weights to quantise.
-        quant_pre_process(str(source.folder / GRAPH), str(plain), skip_symbolic_shape=True)
+        quant_pre_process(str(whole), str(plain), skip_symbolic_shape=True)
         quantize_static(
             str(plain),
             str(out / GRAPH),
