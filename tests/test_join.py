@@ -23,7 +23,7 @@ NEAR = 0.35
 
 def unit(rows: NDArray[np.floating]) -> Vectors:
     """Scale rows to length 1."""
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
 def clustered(n: int, *, seed: int = 0, spread: float = 1.0) -> Vectors:
@@ -41,8 +41,8 @@ def cells_of(rows: Vectors, count: int) -> Cells:
     """Find cells as a gallery does."""
     kmeans = faiss.Kmeans(DIM, count, niter=4, seed=1, min_points_per_centroid=1)
     kmeans.train(rows)
-    homes = home_cells(len(rows), kmeans.centroids, lambda places: rows[places])
-    return Cells(kmeans.centroids, homes)
+    centres: Vectors = np.asarray(kmeans.centroids)
+    return Cells(centres, home_cells(len(rows), centres, lambda places: rows[places]))
 
 
 def ids_of(rows: Vectors) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from siamese_search.errors import FolderError
 from siamese_search.report.data import dedupe_csv, dedupe_json, json_text, search_csv, search_json, sync_json
-from siamese_search.report.html import write_dedupe_html, write_page, write_search_html
+from siamese_search.report.html import write_dedupe_html, write_page
 from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
 from siamese_search.report.words import coverage_sentence, human_bytes, printable, threshold_sentence
@@ -423,7 +423,7 @@ def test_progress_counts_every_picture(report: DedupeReport, search: SearchRepor
 
 def test_search_page_shows_hits_against_the_threshold(search: SearchReport, tmp_path: Path) -> None:
     """Hits stand beside their query, nearest first, marked as near-duplicates or not."""
-    write_search_html(search, tmp_path / "p.html")
+    write_page(tmp_path / "p.html", title="Search", search=search)
     page = Page(tmp_path / "p.html")
     first, lonely = page.cards
     assert first.index("query.png") < first.index("hit.png") < first.index("other.png")

@@ -21,11 +21,6 @@ def write_dedupe_html(report: DedupeReport, path: Path, *, progress: Progress | 
     write_page(path, title="Near-duplicates", dedupe=report, progress=progress)
 
 
-def write_search_html(report: SearchReport, path: Path, *, progress: Progress | None = None) -> None:
-    """Write the page of a search, as `write_page` does."""
-    write_page(path, title="Search", search=report, progress=progress)
-
-
 def write_page(
     path: Path,
     *,
