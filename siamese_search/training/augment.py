@@ -20,11 +20,18 @@ WORDS = "when the same photo comes back and smaller again nobody knows why this 
 
 
 def edited_view(picture: Image.Image, *, size: int, strength: float, rng: Random, other: Other) -> NDArray[np.uint8]:
-    """Return one edited view of `picture`, squashed to (size, size, 3)."""
-    view = cropped(picture, rng, strength, size)
-    for probability, edit in EDITS:
-        if rng.random() < probability * min(1.0, 0.15 + strength):
-            view = edit(view, rng, strength, other)
+    """Return one edited view of `picture`, squashed to (size, size, 3).
+
+    What ends up as a part of another picture has little room left: other edits are then fewer and lighter.
+    """
+    edits = [edit for probability, edit in EDITS if rng.random() < probability * min(1.0, 0.15 + strength)]
+    lighter = strength
+    if COMPOSITIONS.intersection(edits):
+        lighter = 0.4 * strength
+        edits = [edit for edit in edits if edit in COMPOSITIONS or rng.random() < 0.5]
+    view = cropped(picture, rng, lighter, size)
+    for edit in edits:
+        view = edit(view, rng, strength if edit in COMPOSITIONS else lighter, other)
     if view.size != (size, size):
         view = view.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return np.asarray(view)
@@ -268,13 +275,14 @@ EDITS: tuple[tuple[float, Edit], ...] = (
     (0.20, turn),
     (0.10, framed),
     (0.08, screenshot),
-    (0.12, pasted),
-    (0.10, collage),
+    (0.14, pasted),
+    (0.14, collage),
     (0.20, softened),
     (0.08, noise),
     (0.22, thumbnail),
     (0.45, compressed),
 )
+COMPOSITIONS = {pasted, collage}
 
 
 def flat_colour(rng: Random) -> tuple[int, int, int]:
