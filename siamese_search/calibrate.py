@@ -8,6 +8,9 @@ A gallery of look-alikes packs its pictures closer, by about the same factor at 
     false(t) = all pairs * share of different pictures nearer than t / likeness
     precision(t) = 1 - correction * false(t) / pairs within t
 
+Where that would allow a distance beyond which hardly any more copies of the gallery's own pictures lie, the threshold
+stays at the nearest that finds nearly as many: farther out there would be false pairs only.
+
 The correction is 1 until a person has judged pairs of the gallery. Then it is the number of false pairs among those,
 over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
 """
@@ -43,6 +46,7 @@ MOST_READ = 100_000  # embeddings, chosen at random; of n times as many pictures
 MOST_PRODUCTS = 400_000_000  # of rows and pictures compared: some seconds
 PRIOR_FALSE = 0.5  # false pairs that the uncorrected estimate is worth, against a person's answers
 FEW_KEPT = 0.25  # of the pictures; when leaving out copies leaves fewer, they are look-alikes rather than copies
+NEARLY_ALL = 0.99  # of the copies that the precision would let it find
 EDITED = 40  # pictures whose edited copies tell the recall
 EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
 DUE = 0.1  # a gallery that changed by this share is calibrated again
@@ -109,7 +113,7 @@ def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: in
     precisions[share > FARTHEST_SHARE] = 0
     recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
     table = rows(distances, precisions, recall)
-    (row,) = rows(distances, precisions, recall, wanted=(min(precision, float(precisions.max())),))
+    row = row_in_force(distances, precisions, recall, precision)
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -227,6 +231,15 @@ def in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     """Return RGB pixels (h, w, 3) as (h, w, channels), grey by the weights that Pillow uses too."""
     grey = np.rint(pixels @ (0.299, 0.587, 0.114)).astype(np.uint8)[:, :, None]
     return grey if channels == 1 else pixels
+
+
+def row_in_force(distances: Floats, precisions: Floats, recall: Floats, wanted: float) -> CalibrationRow:
+    """Return the operating point of the precision wanted, or of the best there is, no farther than copies lie."""
+    loosest = np.flatnonzero(precisions >= min(wanted, float(precisions.max())))[-1]
+    found_nearly_all = recall[: loosest + 1] >= NEARLY_ALL * recall[loosest]
+    kept = found_nearly_all & (precisions[: loosest + 1] >= precisions[loosest])
+    at = int(np.flatnonzero(kept)[0])
+    return CalibrationRow(threshold=float(distances[at]), precision=float(precisions[at]), recall=float(recall[at]))
 
 
 def rows(

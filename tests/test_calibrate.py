@@ -15,6 +15,7 @@ from siamese_search.calibrate import (
     likeness_of,
     pairs_within,
     recalibrate,
+    row_in_force,
     rows,
 )
 from siamese_search.encoder import Encoder
@@ -112,6 +113,17 @@ def test_rows_are_the_loosest_for_each_precision() -> None:
     assert [row.threshold for row in table] == pytest.approx(
         [DISTANCES[np.flatnonzero(precisions >= p)[-1]] for p in (0.9, 0.7)]
     )
+
+
+def test_threshold_goes_no_farther_than_copies_lie() -> None:
+    """Of distances that keep the precision, the nearest that finds nearly all copies is in force, not the loosest."""
+    distances = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    precisions = np.array([1.0, 1.0, 0.999, 0.99, 0.9])
+    assert row_in_force(distances, precisions, np.array([0.2, 0.7, 0.895, 0.9, 1.0]), 0.99).threshold == 0.3
+    assert row_in_force(distances, precisions, np.array([0.2, 0.7, 0.8, 0.9, 1.0]), 0.99).threshold == 0.4
+    assert row_in_force(distances, precisions, np.array([0.0, 0.0, 0.0, 0.0, 0.0]), 0.99).threshold == 0.1
+    best = row_in_force(distances, np.array([0.5, 0.8, 0.7, 0.6, 0.5]), np.array([0.2, 0.7, 0.8, 0.9, 1.0]), 0.99)
+    assert (best.threshold, best.precision, best.recall) == (0.2, 0.8, 0.7)
 
 
 def test_estimated_false_pairs_are_about_the_true_ones(known: DistinctPairs) -> None:
