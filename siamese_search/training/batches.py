@@ -101,11 +101,10 @@ class Batches(TorchDataset[Batch]):
         size, pictures = self.config.size_at(step), self.part.pictures
         if self.config.edits != "photo":
             plain = torch.from_numpy(np.stack([pictures.pixels(i, size) for i in chosen.tolist()]))
-            if self.config.edits == "none":
-                return plain, [[] for _ in chosen]
-            return jittered(plain, strength=self.config.strength_at(step), seed=hash((self.config.seed, step))), [
-                [] for _ in chosen
-            ]
+            if self.config.edits == "grey":
+                seed = hash((self.config.seed, step))
+                plain = jittered(plain, strength=self.config.strength_at(step), seed=seed)
+            return plain, [[] for _ in chosen]
         rng = Random(f"{self.config.seed}/{step}")  # noqa: S311  (edits, not secrets)
         strength = self.config.strength_at(step)
         views: list[NDArray[np.uint8]] = []
@@ -120,8 +119,7 @@ class Batches(TorchDataset[Batch]):
             first_twin = self.labels == "none" and place < len(chosen) // 2
             share = rng.choice(FIRST_TWIN) if first_twin else 1
             drawn.append([])
-            view = edited_view(pictures.picture(i), size=size, rng=rng, strength=strength * share, other=other)
-            views.append(view)
+            views.append(edited_view(pictures.picture(i), size=size, rng=rng, strength=strength * share, other=other))
         return torch.from_numpy(np.stack(views)), drawn
 
 

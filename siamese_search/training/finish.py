@@ -40,9 +40,8 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
     results = []
     for part in (dataset.train, dataset.validation, dataset.test):
         tell(f"judging the {part.name} part")
-        results.append(
-            judge_part(network, run.config, sample(part, MOST_SHOWN) if part is dataset.train else part, dataset.labels)
-        )
+        shown = sample(part, MOST_SHOWN) if part is dataset.train else part
+        results.append(judge_part(network, run.config, shown, dataset.labels))
     _, validation, test = results
     threshold = best_threshold(validation.distance, validation.pairs.label)
     metrics = {
