@@ -16,13 +16,13 @@ import torch
 from PIL import Image
 
 from siamese_search.encoder import load_encoder
-from siamese_search.encoder.network import load_network
+from siamese_search.encoder.export import save_encoder
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training import augment
 from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
-from siamese_search.training.finish import finish
+from siamese_search.training.finish import finished_spec, with_negatives
 from siamese_search.training.judged import embed_part
 from siamese_search.training.loop import rate_factor, remember, train
 from siamese_search.training.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs, connected_parts
@@ -157,10 +157,10 @@ def test_finished_encoder_subtracts_what_training_pictures_share(pieces: Path, t
     dataset, config = load_folder(pieces), replace(SMALL, start="imagenet", steps=2, negatives=9)
     run = train(dataset, config, tmp_path / "run")
     plain = embed_part(run.average, dataset.train, size=config.input_size)
-    finish(run, dataset, tmp_path / "encoder", name="own", tell=lambda _: None)
-    encoder, network = load_encoder(tmp_path / "encoder"), load_network(tmp_path / "encoder")
+    network, spec = with_negatives(run, dataset, tell=lambda _: None), finished_spec(dataset, config)
+    save_encoder(network, spec, tmp_path / "encoder")
     centres = network.subtraction.centres.numpy()
-    assert encoder.spec.negatives == len(centres) == len(dataset.train) // 16
+    assert spec.negatives == len(centres) == len(dataset.train) // 16
     nearest = np.square(plain[:, None] - centres).sum(axis=2).argmin(axis=1)
     for i, centre in enumerate(centres):
         np.testing.assert_allclose(centre, plain[nearest == i].mean(axis=0), atol=1e-3)
