@@ -8,8 +8,8 @@ A gallery of look-alikes packs its pictures closer, by about the same factor at 
     false(t) = all pairs * share of different pictures nearer than t / likeness
     precision(t) = 1 - correction * false(t) / pairs within t
 
-Where that would allow a distance beyond which hardly any more copies of the gallery's own pictures lie, the threshold
-stays at the nearest that finds nearly as many: farther out there would be false pairs only.
+Where nobody chose the precision, and hardly any more edited copies of the gallery's own pictures lie beyond some nearer
+distance, the threshold stays there: farther out it would find false pairs rather than copies.
 
 The correction is 1 until a person has judged pairs of the gallery. Then it is the number of false pairs among those,
 over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
@@ -78,15 +78,16 @@ class DistinctPairs:
         return float(np.interp(np.log10(share), np.log10(self.share[::-1]), self.distance[::-1]))
 
 
-def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: int = 0) -> Calibration:
-    """Find the gallery's threshold for this precision, from its own pictures and from what people said of its pairs.
+def calibrate_gallery(gallery: Gallery, *, precision: float | None = None, seed: int = 0) -> Calibration:
+    """Find the gallery's threshold, from its own pictures and from what people said of its pairs.
 
-    Where look-alikes are so near that no threshold keeps the precision, the one of the highest precision is returned,
-    with that as what to expect. Takes some seconds whatever the gallery's size: of a large one, a sample is compared
-    with all. Raises OptionError when the encoder does not bring what it takes. Changes nothing; put the result in force
-    with `gallery.set_calibration`.
+    It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would find. Where
+    look-alikes are so near that no threshold keeps the precision, the one of the highest precision is returned, with
+    that as what to expect. Takes some seconds whatever the gallery's size: of a large one, a sample is compared with
+    all. Raises OptionError when the encoder does not bring what it takes. Changes nothing; put the result in force with
+    `gallery.set_calibration`.
     """
-    if not 0 < precision < 1:
+    if precision is not None and not 0 < precision < 1:
         raise OptionError(f"precision {precision}: expected a share between 0 and 1")
     encoder = gallery.encoder
     if len(encoder.spec.distinct) < 2:  # noqa: PLR2004  no line goes through fewer points
@@ -113,7 +114,9 @@ def calibrate_gallery(gallery: Gallery, *, precision: float = PROMISED, seed: in
     precisions[share > FARTHEST_SHARE] = 0
     recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
     table = rows(distances, precisions, recall)
-    row = row_in_force(distances, precisions, recall, precision)
+    row = nearest_as_good(distances, precisions, recall)
+    if precision is not None:
+        (row,) = rows(distances, precisions, recall, wanted=(min(precision, float(precisions.max())),))
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -233,9 +236,9 @@ def in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return grey if channels == 1 else pixels
 
 
-def row_in_force(distances: Floats, precisions: Floats, recall: Floats, wanted: float) -> CalibrationRow:
-    """Return the operating point of the precision wanted, or of the best there is, no farther than copies lie."""
-    loosest = np.flatnonzero(precisions >= min(wanted, float(precisions.max())))[-1]
+def nearest_as_good(distances: Floats, precisions: Floats, recall: Floats) -> CalibrationRow:
+    """Return the nearest operating point that finds nearly all that the loosest of the promised precision finds."""
+    loosest = np.flatnonzero(precisions >= min(PROMISED, float(precisions.max())))[-1]
     found_nearly_all = recall[: loosest + 1] >= NEARLY_ALL * recall[loosest]
     kept = found_nearly_all & (precisions[: loosest + 1] >= precisions[loosest])
     at = int(np.flatnonzero(kept)[0])

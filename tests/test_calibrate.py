@@ -13,9 +13,9 @@ from siamese_search.calibrate import (
     calibrate_gallery,
     corrected,
     likeness_of,
+    nearest_as_good,
     pairs_within,
     recalibrate,
-    row_in_force,
     rows,
 )
 from siamese_search.encoder import Encoder
@@ -119,10 +119,10 @@ def test_threshold_goes_no_farther_than_copies_lie() -> None:
     """Of distances that keep the precision, the nearest that finds nearly all copies is in force, not the loosest."""
     distances = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     precisions = np.array([1.0, 1.0, 0.999, 0.99, 0.9])
-    assert row_in_force(distances, precisions, np.array([0.2, 0.7, 0.895, 0.9, 1.0]), 0.99).threshold == 0.3
-    assert row_in_force(distances, precisions, np.array([0.2, 0.7, 0.8, 0.9, 1.0]), 0.99).threshold == 0.4
-    assert row_in_force(distances, precisions, np.array([0.0, 0.0, 0.0, 0.0, 0.0]), 0.99).threshold == 0.1
-    best = row_in_force(distances, np.array([0.5, 0.8, 0.7, 0.6, 0.5]), np.array([0.2, 0.7, 0.8, 0.9, 1.0]), 0.99)
+    assert nearest_as_good(distances, precisions, np.array([0.2, 0.7, 0.895, 0.9, 1.0])).threshold == 0.3
+    assert nearest_as_good(distances, precisions, np.array([0.2, 0.7, 0.8, 0.9, 1.0])).threshold == 0.4
+    assert nearest_as_good(distances, precisions, np.array([0.0, 0.0, 0.0, 0.0, 0.0])).threshold == 0.1
+    best = nearest_as_good(distances, np.array([0.5, 0.8, 0.7, 0.6, 0.5]), np.array([0.2, 0.7, 0.8, 0.9, 1.0]))
     assert (best.threshold, best.precision, best.recall) == (0.2, 0.8, 0.7)
 
 
@@ -150,8 +150,9 @@ def test_gallery_calibrates_itself_when_it_changed(photos: Path, tmp_path: Path,
         assert (gallery.threshold.expected_precision or 0) >= 0.99
         assert gallery.calibration == calibration
         assert recalibrate(gallery) is None
-        strict = calibrate_gallery(gallery, precision=0.999).threshold.distance
-        assert strict <= calibration.threshold.distance
+        strict, loose = (calibrate_gallery(gallery, precision=p).threshold.distance for p in (0.999, 0.99))
+        assert strict <= loose
+        assert calibration.threshold.distance <= loose
         with pytest.raises(OptionError, match="between 0 and 1"):
             calibrate_gallery(gallery, precision=1.0)
 

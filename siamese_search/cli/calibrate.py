@@ -17,8 +17,14 @@ app = typer.Typer()
 @app.command(epilog="Example: simsearch calibrate --precision 0.999")
 def calibrate(
     precision: Annotated[
-        float, typer.Option(min=0.5, max=0.9999, metavar="P", help="The share of true copies among the pairs reported.")
-    ] = 0.99,
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.9999,
+            metavar="P",
+            help="The share of true copies among the pairs reported; otherwise 0.99, no farther than copies lie.",
+        ),
+    ] = None,
     pairs: Annotated[
         Path | None,
         typer.Option(
@@ -68,8 +74,9 @@ def _store(gallery: "Gallery", path: Path) -> None:
         gallery.review(ids[first], ids[second], int(label))
 
 
-def _print(calibration: "Calibration", before: float, precision: float) -> None:
+def _print(calibration: "Calibration", before: float, precision: float | None) -> None:
     from siamese_search.cli.output import print_text  # noqa: PLC0415
+    from siamese_search.training.calibrate import PROMISED  # noqa: PLC0415
 
     limit = calibration.threshold
     print_text(f"threshold {limit.distance:.3f} (it was {before:.3f}), for {calibration.images:,} images")
@@ -77,6 +84,7 @@ def _print(calibration: "Calibration", before: float, precision: float) -> None:
         f"expected precision {limit.expected_precision:.3f}, about {calibration.false_pairs:.1f} false pairs; "
         f"it finds {limit.expected_recall:.0%} of everyday edits"
     )
+    precision = precision or PROMISED
     if limit.expected_precision is not None and limit.expected_precision < precision:
         print_text(f"no threshold keeps precision {precision:g} here: pictures that differ are too much alike")
     if calibration.likeness < 0.95:  # noqa: PLR2004  (a difference worth a word)
