@@ -81,7 +81,7 @@ class DistinctPairs:
 def calibrate_gallery(gallery: Gallery, *, precision: float | None = None, seed: int = 0) -> Calibration:
     """Find the gallery's threshold, from its own pictures and from what people said of its pairs.
 
-    It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would find. Where
+    It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would. Where
     look-alikes are so near that no threshold keeps the precision, the one of the highest precision is returned, with
     that as what to expect. Takes some seconds whatever the gallery's size: of a large one, a sample is compared with
     all. Raises OptionError when the encoder does not bring what it takes. Changes nothing; put the result in force with
