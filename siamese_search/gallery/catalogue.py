@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from sys import intern
@@ -56,6 +56,7 @@ class Catalogue(Settings):
                 f"{path.parent}: no gallery here; make one with: simsearch index FOLDER --index {path.parent}"
             )
         super().__init__(Database(path))
+        self._roots_inside: dict[int, Path] | None = None  # of the transaction, in which nobody else changes them
 
     @classmethod
     def create(cls, path: Path, encoder: EncoderIdentity, threshold: Threshold) -> Self:
@@ -206,15 +207,21 @@ class Catalogue(Settings):
 
     # -- writing
 
-    def transaction(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """Commit everything done inside, or, when anything is raised, nothing."""
-        return self._database.transaction()
+        with self._database.transaction():
+            try:
+                yield
+            finally:
+                self._roots_inside = None
 
     def add_root(self, folder: Path) -> None:
         """Make sure that `folder` lies in a root; roots inside it become part of it."""
         roots = self._roots()
         if lies_in(folder, roots.values()):
             return
+        self._roots_inside = None
         new = max(roots, default=0) + 1
         self._database.put("roots", (new, os.fsencode(folder)))
         for old, root in roots.items():
@@ -229,11 +236,13 @@ class Catalogue(Settings):
 
     def move_root(self, old: Path, new: Path) -> None:
         """Record that everything under a root lies in another folder now, in the same order inside."""
+        self._roots_inside = None
         number = next(number for number, root in self._roots().items() if root == old)
         self._database.put("roots", (number, os.fsencode(new)))
 
     def drop_roots(self, roots: Iterable[Path]) -> None:
         """Forget roots; nothing may be left under them."""
+        self._roots_inside = None
         self._database.delete("roots", "path = ?", [(os.fsencode(root),) for root in roots])
 
     def put(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
@@ -307,7 +316,9 @@ class Catalogue(Settings):
         return {number: self._path(path) for number, path in self._database.scan("roots")}
 
     def _place(self, path: Path) -> tuple[int, bytes]:
-        for root, folder in self._roots().items():
+        if self._roots_inside is None:
+            self._roots_inside = self._roots()
+        for root, folder in self._roots_inside.items():
             if lies_in(path, [folder]):
                 return root, os.fsencode(path.relative_to(folder).as_posix())
         raise ValueError(f"{path} lies in none of the gallery's roots")
