@@ -114,9 +114,10 @@ def calibrate_gallery(gallery: Gallery, *, precision: float | None = None, seed:
     precisions[share > FARTHEST_SHARE] = 0
     recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
     table = rows(distances, precisions, recall)
-    row = nearest_as_good(distances, precisions, recall)
-    if precision is not None:
-        (row,) = rows(distances, precisions, recall, wanted=(min(precision, float(precisions.max())),))
+    if precision is None:
+        row = nearest_as_good(distances, precisions, recall)
+    else:
+        row = loosest(distances, precisions, recall, precision)
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -238,10 +239,19 @@ def in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
 
 def nearest_as_good(distances: Floats, precisions: Floats, recall: Floats) -> CalibrationRow:
     """Return the nearest operating point that finds nearly all that the loosest of the promised precision finds."""
-    loosest = np.flatnonzero(precisions >= min(PROMISED, float(precisions.max())))[-1]
-    found_nearly_all = recall[: loosest + 1] >= NEARLY_ALL * recall[loosest]
-    kept = found_nearly_all & (precisions[: loosest + 1] >= precisions[loosest])
-    at = int(np.flatnonzero(kept)[0])
+    farthest = loosest(distances, precisions, recall, PROMISED)
+    as_good = (recall >= NEARLY_ALL * farthest.recall) & (precisions >= farthest.precision)
+    return row_at(int(np.flatnonzero(as_good)[0]), distances, precisions, recall)
+
+
+def loosest(distances: Floats, precisions: Floats, recall: Floats, wanted: float) -> CalibrationRow:
+    """Return the loosest operating point of the precision wanted, or of the best there is."""
+    (row,) = rows(distances, precisions, recall, wanted=(min(wanted, float(precisions.max())),))
+    return row
+
+
+def row_at(at: int, distances: Floats, precisions: Floats, recall: Floats) -> CalibrationRow:
+    """Return the operating point at a position of the three."""
     return CalibrationRow(threshold=float(distances[at]), precision=float(precisions[at]), recall=float(recall[at]))
 
 
@@ -254,7 +264,5 @@ def rows(
         enough = np.flatnonzero(precisions >= precision)
         if len(enough):
             at = int(enough[-1])
-            found[at] = CalibrationRow(
-                threshold=float(distances[at]), precision=float(precisions[at]), recall=float(recall[at])
-            )
+            found[at] = row_at(at, distances, precisions, recall)
     return tuple(found[at] for at in sorted(found))

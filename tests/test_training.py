@@ -157,7 +157,8 @@ def test_finished_encoder_subtracts_what_training_pictures_share(pieces: Path, t
     dataset, config = load_folder(pieces), replace(SMALL, start="imagenet", steps=2, negatives=9)
     run = train(dataset, config, tmp_path / "run")
     plain = embed_part(run.average, dataset.train, size=config.input_size)
-    network, spec = with_negatives(run, dataset, tell=lambda _: None), finished_spec(dataset, config)
+    spec = finished_spec(dataset, config)
+    network = with_negatives(run, spec, dataset, tell=lambda _: None)
     save_encoder(network, spec, tmp_path / "encoder")
     centres = network.subtraction.centres.numpy()
     assert spec.negatives == len(centres) == len(dataset.train) // 16

@@ -44,6 +44,7 @@ def calibrate(
     from siamese_search.calibrate import calibrate_gallery  # noqa: PLC0415
     from siamese_search.cli.output import print_json  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.training.calibrate import PROMISED  # noqa: PLC0415
 
     with Gallery(index) as gallery:
         if pairs:
@@ -54,7 +55,7 @@ def calibrate(
     if json:
         print_json({**asdict(calibration), "before": asdict(before)})
     elif not quiet:
-        _print(calibration, before.distance, precision)
+        _print(calibration, before.distance, precision or PROMISED)
 
 
 def _store(gallery: "Gallery", path: Path) -> None:
@@ -74,9 +75,8 @@ def _store(gallery: "Gallery", path: Path) -> None:
         gallery.review(ids[first], ids[second], int(label))
 
 
-def _print(calibration: "Calibration", before: float, precision: float | None) -> None:
+def _print(calibration: "Calibration", before: float, precision: float) -> None:
     from siamese_search.cli.output import print_text  # noqa: PLC0415
-    from siamese_search.training.calibrate import PROMISED  # noqa: PLC0415
 
     limit = calibration.threshold
     print_text(f"threshold {limit.distance:.3f} (it was {before:.3f}), for {calibration.images:,} images")
@@ -84,7 +84,6 @@ def _print(calibration: "Calibration", before: float, precision: float | None) -
         f"expected precision {limit.expected_precision:.3f}, about {calibration.false_pairs:.1f} false pairs; "
         f"it finds {limit.expected_recall:.0%} of everyday edits"
     )
-    precision = precision or PROMISED
     if limit.expected_precision is not None and limit.expected_precision < precision:
         print_text(f"no threshold keeps precision {precision:g} here: pictures that differ are too much alike")
     if calibration.likeness < 0.95:  # noqa: PLR2004  (a difference worth a word)

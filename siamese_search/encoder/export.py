@@ -27,7 +27,7 @@ def save_encoder(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> En
         for name, value in network.cpu().state_dict().items()
     }
     (folder / WEIGHTS).write_bytes(save(written))
-    network.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in written.items()})
+    network.load_state_dict(written)
     write_graph(network, spec, folder)
     spec = replace(spec, fingerprint=encoder_fingerprint(folder))
     write_spec(folder, spec)

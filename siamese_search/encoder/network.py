@@ -275,9 +275,7 @@ def load_network(name_or_folder: str | Path) -> EncoderNetwork:
     path = checked_file(folder, WEIGHTS)
     try:
         state = load_file(path)
-        network.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-        )
+        network.load_state_dict(state)
     except (SafetensorError, RuntimeError) as error:
         raise EncoderError(f"{path}: its weights do not fit the architecture ({str(error).splitlines()[0]})") from error
     return network

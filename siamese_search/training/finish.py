@@ -36,7 +36,8 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
 
     The pair threshold is the one of highest accuracy on the validation pairs; the test part is looked at here only.
     """
-    network = with_negatives(run, dataset, tell)
+    spec = finished_spec(dataset, run.config)
+    network = with_negatives(run, spec, dataset, tell)
     results = []
     for part in (dataset.train, dataset.validation, dataset.test):
         tell(f"judging the {part.name} part")
@@ -55,7 +56,7 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
         "history": run.history,
     }
     tell("calibrating")
-    spec = replace(finished_spec(dataset, run.config), name=name, provenance=provenance(run, dataset))
+    spec = replace(spec, name=name, provenance=provenance(run, dataset))
     spec = calibrated(spec, validation, test, dataset.labels)
     tell("writing the encoder")
     save_encoder(network, spec, folder)
@@ -67,9 +68,8 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
     return metrics
 
 
-def with_negatives(run: Run, dataset: Dataset, tell: Callable[[str], None]) -> EncoderNetwork:
+def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, tell: Callable[[str], None]) -> EncoderNetwork:
     """Return the averaged network, subtracting the centres of the training pictures' embeddings where asked to."""
-    spec = finished_spec(dataset, run.config)
     if not spec.negatives:
         return run.average
     from sklearn.cluster import KMeans  # noqa: PLC0415  (a second)

@@ -94,9 +94,9 @@ def training_step(run: Run, batch: Batch, where: torch.device) -> float:
 
 def remember(run: Run, embeddings: Tensor, batch: Batch) -> None:
     """Put a batch into the bank, but for views that show several pictures: their identity is only one of these."""
-    if batch.identity is None:
+    if batch.identity is None or batch.others is None:
         return
-    kept = torch.ones(len(embeddings), dtype=torch.bool) if batch.others is None else (batch.others < 0).all(dim=1)
+    kept = (batch.others < 0).all(dim=1)
     run.bank = torch.cat([run.bank, embeddings[kept.to(embeddings.device)]])[-run.config.bank :]
     identity = batch.identity[kept].to(run.bank_identity.device)
     run.bank_identity = torch.cat([run.bank_identity, identity])[-run.config.bank :]
@@ -109,11 +109,10 @@ def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
         embeddings, targets, margin=config.margin, violating_share=config.violating_share
     )
     remembered: dict[str, Tensor] = {}
-    if batch.identity is not None and len(run.bank):
+    if batch.identity is not None and batch.others is not None and len(run.bank):
         identity = batch.identity.to(embeddings.device)
         bank_targets = targets_of(identity, run.bank_identity)
-        if batch.others is not None:
-            bank_targets[shows(batch.others.to(embeddings.device), run.bank_identity)] = UNKNOWN
+        bank_targets[shows(batch.others.to(embeddings.device), run.bank_identity)] = UNKNOWN
         remembered = {"bank": run.bank, "bank_targets": bank_targets}
     if config.info_nce:
         loss = loss + config.info_nce * info_nce_loss(embeddings, targets, temperature=config.temperature, **remembered)
