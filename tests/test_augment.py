@@ -17,7 +17,7 @@ def picture(seed: int, size: tuple[int, int] = (90, 60)) -> Image.Image:
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def other() -> Image.Image:
+def other(**_: bool) -> Image.Image:
     """Return the picture that is pasted, blended and tiled."""
     return picture(99, (40, 70))
 

@@ -24,7 +24,7 @@ from siamese_search.training.config import TrainConfig, load_recipe, with_option
 from siamese_search.training.data import load_folder, load_pairs
 from siamese_search.training.finish import finished_spec, with_negatives
 from siamese_search.training.judged import embed_part
-from siamese_search.training.loop import rate_factor, remember, train
+from siamese_search.training.loop import rate_factor, remember, train, training_step
 from siamese_search.training.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs, connected_parts
 from siamese_search.training.run import Run, start_run
 
@@ -187,8 +187,8 @@ def test_unlabelled_batch_pairs_each_picture_with_its_own_view(pieces: Path) -> 
     assert torch.equal(batch.targets == 0, expected)
 
 
-def test_view_of_several_pictures_is_no_negative_of_any(pieces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A collage is labelled with whom it shows besides: unknown against these, and kept out of the bank."""
+def test_collage_is_a_copy_of_each_picture_in_it(pieces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collage is similar to plain views of all it shows, no negative of collages of these, and not remembered."""
     monkeypatch.setattr(augment, "EDITS", ((1.0, augment.collage),))
     dataset = load_folder(pieces)
     config = replace(SMALL, batch=32, edits="photo")
@@ -198,13 +198,16 @@ def test_view_of_several_pictures_is_no_negative_of_any(pieces: Path, monkeypatc
     several = (batch.others >= 0).any(dim=1)
     assert several[16:].all()
     assert not several.all()
-    met = 0
+    shown = [{one, *also} - {-1} for one, also in zip(batch.identity.tolist(), batch.others.tolist(), strict=True)]
+    tiled = 0
     for i, j in np.ndindex(32, 32):
-        (one, two), (also_one, also_two) = batch.identity[[i, j]].tolist(), batch.others[[i, j]].tolist()
-        known = SIMILAR if one == two else UNKNOWN if two in also_one or one in also_two else DISSIMILAR
-        assert batch.targets[i, j] == known
-        met += known == UNKNOWN
-    assert met > 0
+        twins = batch.identity[i] == batch.identity[j]
+        if twins or (shown[i] & shown[j] and not (several[i] and several[j])):
+            assert batch.targets[i, j] == SIMILAR
+            tiled += not twins
+        else:
+            assert batch.targets[i, j] == (UNKNOWN if shown[i] & shown[j] else DISSIMILAR)
+    assert tiled > 0
     run = start_run(dataset, config, torch.device("cpu"))
     remember(run, torch.eye(32, 16), batch)
     assert run.bank_identity.tolist() == batch.identity[~several].tolist()[-config.bank :]
@@ -225,6 +228,23 @@ def test_pairs_batch_knows_only_the_listed_pairs(pieces: Path, pairs_file: Path)
     for i, j in zip(first.tolist(), second.tolist(), strict=True):
         pair = frozenset((int(chosen[i]), int(chosen[j])))
         assert len(pair) == 1 or listed[pair] == batch.targets[i, j]
+
+
+def test_batch_statistics_stay_as_they_are_at_the_end(pieces: Path) -> None:
+    """In the last share of the steps batch norms use what they have collected, and collect no more."""
+    dataset = load_folder(pieces)
+    run = start_run(dataset, replace(SMALL, norms_end=0.5), torch.device("cpu"))
+    batches = Batches(dataset, run.config)
+
+    def statistics() -> torch.Tensor:
+        return torch.cat([v for name, v in run.network.state_dict().items() if name.endswith("running_mean")])
+
+    moved = []
+    for step in range(run.config.steps):
+        before, run.step = statistics(), step
+        training_step(run, batches[step], torch.device("cpu"))
+        moved.append(not torch.equal(statistics(), before))
+    assert moved == [True, True, True, False, False, False]
 
 
 def test_an_epoch_shows_every_picture_once() -> None:

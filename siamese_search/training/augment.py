@@ -8,12 +8,20 @@ import io
 import math
 from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-Other = Callable[[], Image.Image]  # gives another picture, for what is pasted, blended or tiled
+
+class Other(Protocol):
+    """Gives another picture, for what is pasted, blended or tiled."""
+
+    def __call__(self, *, whole: bool = False) -> Image.Image:
+        """Give one; `whole` when all of it will be seen, which makes the view a copy of it too."""
+
+
 Edit = Callable[[Image.Image, Random, float, Other], Image.Image]
 
 WORDS = "when the same photo comes back and smaller again nobody knows why this is so good wait for it".split()
@@ -216,7 +224,7 @@ def collage(view: Image.Image, rng: Random, strength: float, other: Other) -> Im
     sheet = Image.new("RGB", (cell[0] * across, cell[1] * down))
     own = rng.randrange(across * down)
     for place in range(across * down):
-        tile = view if place == own else other()
+        tile = view if place == own else other(whole=True)
         at = ((place % across) * cell[0], (place // across) * cell[1])
         sheet.paste(tile.resize(cell, Image.Resampling.BILINEAR, reducing_gap=2.0), at)
     return sheet

@@ -52,16 +52,17 @@ class Batches(TorchDataset[Batch]):
             raise IndexError(index)
         step = self.first_step + index
         chosen, targets, identity = self.choose(step)
-        pixels, drawn = self.render(chosen, step)
+        pixels, drawn, tiles = self.render(chosen, step)
         if identity is None or self.part.identity is None:
             return Batch(pixels, targets)
-        others = np.full((len(chosen), max(map(len, drawn))), -1)
-        for row, places in zip(others, drawn, strict=True):
-            row[: len(places)] = self.part.identity[places]
-        shown, also = torch.from_numpy(identity), torch.from_numpy(others)
-        mixed = shows(also, shown)
-        targets[(mixed | mixed.T) & (targets != SIMILAR)] = UNKNOWN
-        return Batch(pixels, targets, shown, also)
+        shown = torch.from_numpy(identity)
+        others = padded(drawn, self.part.identity)
+        everything = torch.cat([shown[:, None], others], dim=1)
+        targets[common(everything, everything) & (targets != SIMILAR)] = UNKNOWN
+        # A collage is a copy of each picture in it, as a view that shows nothing else can teach.
+        copies = common(padded(tiles, self.part.identity), shown[:, None]) & (others < 0).all(dim=1)
+        targets[copies | copies.T] = SIMILAR
+        return Batch(pixels, targets, shown, others)
 
     def choose(self, step: int) -> tuple[NDArray[np.int64], Tensor, NDArray[np.int64] | None]:
         """Return the pictures of a batch (n,), what is known of their pairs (n, n), and who they show (n,)."""
@@ -93,10 +94,10 @@ class Batches(TorchDataset[Batch]):
         pairs = self._epoch_pairs[1]
         return paired_batch(pairs.take(np.arange(place * count, (place + 1) * count) % len(pairs)))
 
-    def render(self, chosen: NDArray[np.int64], step: int) -> tuple[Tensor, list[list[int]]]:
-        """Return the edited pixels of the chosen pictures, (n, s, s, c), and which others each view shows as well.
+    def render(self, chosen: NDArray[np.int64], step: int) -> tuple[Tensor, list[list[int]], list[list[int]]]:
+        """Return the edited pixels of the chosen pictures, (n, s, s, c), which others each view shows, and which whole.
 
-        No two edits are the same.
+        No two edits are the same. Others that are shown whole are of this batch, so that the view meets them.
         """
         size, pictures = self.config.size_at(step), self.part.pictures
         if self.config.edits != "photo":
@@ -104,28 +105,41 @@ class Batches(TorchDataset[Batch]):
             if self.config.edits == "grey":
                 seed = hash((self.config.seed, step))
                 plain = jittered(plain, strength=self.config.strength_at(step), seed=seed)
-            return plain, [[] for _ in chosen]
+            return plain, [[] for _ in chosen], [[] for _ in chosen]
         rng = Random(f"{self.config.seed}/{step}")  # noqa: S311  (edits, not secrets)
         strength = self.config.strength_at(step)
         views: list[NDArray[np.uint8]] = []
         drawn: list[list[int]] = []
+        tiles: list[list[int]] = []
 
-        def other() -> Image.Image:
-            drawn[-1].append(rng.randrange(len(pictures)))
-            return pictures.picture(drawn[-1][-1])
+        def other(*, whole: bool = False) -> Image.Image:
+            i = int(rng.choice(chosen)) if whole else rng.randrange(len(pictures))
+            drawn[-1].append(i)
+            if whole:
+                tiles[-1].append(i)
+            return pictures.picture(i)
 
         for place, i in enumerate(chosen.tolist()):
             # Without labels the first half plays the originals, or copies with everyday edits.
             first_twin = self.labels == "none" and place < len(chosen) // 2
             share = rng.choice(FIRST_TWIN) if first_twin else 1
             drawn.append([])
+            tiles.append([])
             views.append(edited_view(pictures.picture(i), size=size, rng=rng, strength=strength * share, other=other))
-        return torch.from_numpy(np.stack(views)), drawn
+        return torch.from_numpy(np.stack(views)), drawn, tiles
 
 
-def shows(others: Tensor, identity: Tensor) -> Tensor:
-    """Tell which views also show which identities: (n, k), (m,) -> (n, m)."""
-    return (others[:, :, None] == identity).any(dim=1)
+def common(first: Tensor, second: Tensor) -> Tensor:
+    """Tell which views show an identity in common: (n, k), (m, l) -> (n, m); -1 is none."""
+    return ((first[:, None, :, None] == second[None, :, None, :]) & (first >= 0)[:, None, :, None]).any(dim=(2, 3))
+
+
+def padded(places: list[list[int]], identity: NDArray[np.int64]) -> Tensor:
+    """Return the identities at n lists of places as (n, k), -1 where there are fewer than k."""
+    rows = np.full((len(places), max(map(len, places))), -1)
+    for row, each in zip(rows, places, strict=True):
+        row[: len(each)] = identity[each]
+    return torch.from_numpy(rows)
 
 
 def epoch_slice(n: int, count: int, step: int, seed: int) -> NDArray[np.int64]:

@@ -138,7 +138,7 @@ class WithEditedViews:
         rng = Random(f"{self.seed}/{index}")  # noqa: S311  (edits, not secrets)
         return edited_view(
             self.originals.picture(index - n), size=size, strength=self.strength, rng=rng,
-            other=lambda: self.originals.picture(rng.randrange(n)),
+            other=lambda **_: self.originals.picture(rng.randrange(n)),
         )  # fmt: skip
 
     def name(self, index: int) -> str:

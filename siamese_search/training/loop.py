@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from siamese_search.encoder.network import EncoderNetwork
-from siamese_search.training.batches import Batch, Batches, shows
+from siamese_search.training.batches import Batch, Batches, common
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import embed_part, judge, judged_part
@@ -79,7 +79,7 @@ def train(
 
 def training_step(run: Run, batch: Batch, where: torch.device) -> float:
     """Take one step down the objective; return its value before the step."""
-    set_training(run.network, run.config.frozen_stages)
+    set_training(run.network, run.config, run.step)
     embeddings = run.network(batch.pixels.to(where, non_blocking=True))  # (n, dim)
     loss = objective(embeddings, batch, run)
     run.optimizer.zero_grad(set_to_none=True)
@@ -112,7 +112,7 @@ def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
     if batch.identity is not None and batch.others is not None and len(run.bank):
         identity = batch.identity.to(embeddings.device)
         bank_targets = targets_of(identity, run.bank_identity)
-        bank_targets[shows(batch.others.to(embeddings.device), run.bank_identity)] = UNKNOWN
+        bank_targets[common(batch.others.to(embeddings.device), run.bank_identity[:, None])] = UNKNOWN
         remembered = {"bank": run.bank, "bank_targets": bank_targets}
     if config.info_nce:
         loss = loss + config.info_nce * info_nce_loss(embeddings, targets, temperature=config.temperature, **remembered)
@@ -129,11 +129,15 @@ def rate_factor(step: int, config: TrainConfig) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
 
 
-def set_training(network: EncoderNetwork, frozen_stages: int) -> None:
-    """Switch to training, the frozen stages with their batch statistics as they are."""
+def set_training(network: EncoderNetwork, config: TrainConfig, step: int) -> None:
+    """Switch to training; frozen stages keep their batch statistics as they are, at the end of the run all stages."""
     network.train()
-    for module in frozen_modules(network, frozen_stages):
+    for module in frozen_modules(network, config.frozen_stages):
         module.eval()
+    if step >= (1 - config.norms_end) * config.steps:
+        for module in network.modules():
+            if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
+                module.eval()
 
 
 @torch.no_grad()
