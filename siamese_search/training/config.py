@@ -49,7 +49,6 @@ class TrainConfig:
     weight_decay: float = 0.01
     average: float = 0.998  # decay of the weight average that is validated and kept
     frozen_stages: int = 0  # of the backbone, from its input on
-    norms_end: float = 0.0  # last share of the steps, in which batch norms use the statistics that they have collected
     seed: int = 0
 
     # bookkeeping
@@ -72,7 +71,7 @@ class TrainConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value above 0")
-        for name in ("strength", "violating_share", "calm_end", "norms_end"):
+        for name in ("strength", "violating_share", "calm_end"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value in [0, 1]")
         if self.edits not in ("photo", "grey", "none"):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 from torch.utils.data import DataLoader
 
 from siamese_search.encoder.network import EncoderNetwork
@@ -79,7 +80,7 @@ def train(
 
 def training_step(run: Run, batch: Batch, where: torch.device) -> float:
     """Take one step down the objective; return its value before the step."""
-    set_training(run.network, run.config, run.step)
+    set_training(run.network, run.config.frozen_stages)
     embeddings = run.network(batch.pixels.to(where, non_blocking=True))  # (n, dim)
     loss = objective(embeddings, batch, run)
     run.optimizer.zero_grad(set_to_none=True)
@@ -113,12 +114,21 @@ def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
         identity = batch.identity.to(embeddings.device)
         bank_targets = targets_of(identity, run.bank_identity)
         bank_targets[common(batch.others.to(embeddings.device), run.bank_identity[:, None])] = UNKNOWN
-        remembered = {"bank": run.bank, "bank_targets": bank_targets}
+        remembered = {"bank": moved_along(run.bank, embeddings), "bank_targets": bank_targets}
     if config.info_nce:
         loss = loss + config.info_nce * info_nce_loss(embeddings, targets, temperature=config.temperature, **remembered)
     if config.koleo:
         loss = loss + config.koleo * koleo_loss(embeddings, targets, **remembered)
     return loss
+
+
+def moved_along(bank: Tensor, embeddings: Tensor) -> Tensor:
+    """Return the bank (m, dim) shifted so that its mean is that of a batch of today (n, dim), of unit length again.
+
+    The network has moved on since. Without the shift it would learn to move all embeddings of a batch away from those
+    remembered, together and for ever, which looks like telling pictures apart and is not; with it that gains nothing.
+    """
+    return F.normalize(bank + (embeddings.mean(dim=0) - bank.mean(dim=0)), dim=1)
 
 
 def rate_factor(step: int, config: TrainConfig) -> float:
@@ -129,15 +139,11 @@ def rate_factor(step: int, config: TrainConfig) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
 
 
-def set_training(network: EncoderNetwork, config: TrainConfig, step: int) -> None:
-    """Switch to training; frozen stages keep their batch statistics as they are, at the end of the run all stages."""
+def set_training(network: EncoderNetwork, frozen_stages: int) -> None:
+    """Switch to training, the frozen stages with their batch statistics as they are."""
     network.train()
-    for module in frozen_modules(network, config.frozen_stages):
+    for module in frozen_modules(network, frozen_stages):
         module.eval()
-    if step >= (1 - config.norms_end) * config.steps:
-        for module in network.modules():
-            if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)):
-                module.eval()
 
 
 @torch.no_grad()
