@@ -223,7 +223,8 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
             picture = load_thumbnail(item.path, longest=2 * encoder.input_size)
         except ImageError:  # moved or damaged since it was indexed
             continue
-        edit = partial(edited_view, picture, size=encoder.input_size, rng=rng, other=partial(picture.rotate, 180))
+        turned = picture.rotate(180)
+        edit = partial(edited_view, picture, size=encoder.input_size, rng=rng, other=lambda it=turned, **_: it)
         original = load_picture(item.path, size=encoder.input_size, channels=encoder.channels).pixels
         views = [in_channels(edit(strength=strength), encoder.channels) for strength in EDIT_STRENGTHS]
         embedded = encoder.embed_pixels(np.stack([original, *views]))
