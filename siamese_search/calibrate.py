@@ -17,7 +17,6 @@ over the number that was expected: a Gamma distribution, whose prior is worth ha
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 
 import numpy as np
@@ -35,7 +34,7 @@ from siamese_search.results import (
     Threshold,
     ThresholdSource,
 )
-from siamese_search.training.augment import edited_view
+from siamese_search.training.augment import views_of_one
 from siamese_search.training.calibrate import PRECISIONS, PROMISED
 
 STEP = 0.002  # of the distances looked at
@@ -223,11 +222,9 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
             picture = load_thumbnail(item.path, longest=2 * encoder.input_size)
         except ImageError:  # moved or damaged since it was indexed
             continue
-        turned = picture.rotate(180)
-        edit = partial(edited_view, picture, size=encoder.input_size, rng=rng, other=lambda it=turned, **_: it)
         original = load_picture(item.path, size=encoder.input_size, channels=encoder.channels).pixels
-        views = [in_channels(edit(strength=strength), encoder.channels) for strength in EDIT_STRENGTHS]
-        embedded = encoder.embed_pixels(np.stack([original, *views]))
+        views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
+        embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
         apart.extend(np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist())
     return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0)) if apart else np.zeros(len(distances))
 

@@ -6,7 +6,7 @@ Every edit takes and gives an RGB picture. They work at the network's resolution
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
@@ -43,6 +43,16 @@ def edited_view(picture: Image.Image, *, size: int, strength: float, rng: Random
     if view.size != (size, size):
         view = view.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
     return np.asarray(view)
+
+
+def views_of_one(
+    picture: Image.Image, *, size: int, strengths: Sequence[float], rng: Random
+) -> list[NDArray[np.uint8]]:
+    """Return an edited view for each strength where no other picture is at hand: upside down, it is its own other."""
+    return [
+        edited_view(picture, size=size, strength=strength, rng=rng, other=lambda **_: picture.rotate(180))
+        for strength in strengths
+    ]
 
 
 def cropped(picture: Image.Image, rng: Random, strength: float, size: int) -> Image.Image:
