@@ -33,7 +33,6 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from siamese_search.decoder import Decoder
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.folder import GRAPH, SPEC, encoder_fingerprint, write_spec
 from siamese_search.encoder.spec import EncoderSpec
@@ -41,6 +40,7 @@ from siamese_search.errors import EncoderError, GalleryError, ImageError, Simsea
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import sync as sync_module
 from siamese_search.gallery.opened import EXACT_UP_TO
+from siamese_search.images.sandbox import Decoder
 
 SIZE, DIM = 16, 64
 FEW = 50  # pictures beyond which an index has cells here

@@ -17,7 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from siamese_search import load_encoder
 from siamese_search.encoder.folder import GRAPH, WEIGHTS, encoder_fingerprint, write_spec
-from siamese_search.images import load_picture
+from siamese_search.images.decode import load_picture
 
 BATCH = 8
 

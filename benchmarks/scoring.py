@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sets import Row
-from siamese_search.training.metrics import Curve, average_precision, curve, recall_at_precision
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR
+from siamese_search.calibration.metrics import Curve, average_precision, curve, recall_at_precision
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ loaded: dict[str, Any] = {}
 def simsearch(paths: Paths, folder: Path, encoder: str) -> Array:
     """Embed as `simsearch index` does: threads that decode and embed small batches."""
     from siamese_search import load_encoder
-    from siamese_search.embed import Embedded, embed_files
+    from siamese_search.encoder.embed import Embedded, embed_files
     from siamese_search.errors import ImageError
 
     chosen = load_encoder(encoder)

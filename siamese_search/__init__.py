@@ -14,8 +14,11 @@ Names are loaded when they are first used, so that importing the package costs n
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from siamese_search.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from siamese_search.dedupe import find_duplicates
+    from siamese_search.duplicates.find import find_duplicates
+    from siamese_search.duplicates.keeper import KeeperRules
     from siamese_search.encoder import Encoder, load_encoder
     from siamese_search.errors import (
         DataError,
@@ -29,7 +32,6 @@ if TYPE_CHECKING:
         SimsearchError,
     )
     from siamese_search.gallery import Gallery
-    from siamese_search.keeper import KeeperRules
     from siamese_search.results import (
         Copy,
         DedupeReport,
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
         Threshold,
         ThresholdSource,
     )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Copy",
@@ -82,8 +82,8 @@ __all__ = [
 
 _HOMES = {
     "Gallery": "gallery",
-    "KeeperRules": "keeper",
-    "find_duplicates": "dedupe",
+    "KeeperRules": "duplicates.keeper",
+    "find_duplicates": "duplicates.find",
     "Encoder": "encoder",
     "load_encoder": "encoder",
 }

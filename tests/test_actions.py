@@ -14,11 +14,11 @@ import pytest
 
 import siamese_search
 from siamese_search.actions import apply_plan, plan_json, read_plan, undo_journal
-from siamese_search.dedupe import find_duplicates
+from siamese_search.duplicates.find import find_duplicates
+from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.encoder import Encoder
 from siamese_search.errors import OptionError, PlanError
 from siamese_search.gallery import Gallery
-from siamese_search.keeper import KeeperRules
 from siamese_search.results import Action, ActionReport, Rule
 
 NEAR = 0.3

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_search.training.augment import EDITS, edited_view
+from siamese_search.images.edits import EDITS, edited_view
 
 
 def picture(seed: int, size: tuple[int, int] = (90, 60)) -> Image.Image:

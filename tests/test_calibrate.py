@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese_search.calibrate import (
+from siamese_search.calibration.table import distinct_quantiles
+from siamese_search.calibration.threshold import (
     DistinctPairs,
     calibrate_gallery,
     corrected,
@@ -22,7 +23,6 @@ from siamese_search.encoder import Encoder
 from siamese_search.errors import OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.results import ReviewedPair, ThresholdSource
-from siamese_search.training.calibrate import distinct_quantiles
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DISTANCES = np.arange(0.002, 1.2, 0.002)

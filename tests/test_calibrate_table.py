@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from siamese_search.calibration.metrics import curve
+from siamese_search.calibration.table import all_pairs_curve, calibration_table, promised_row
 from siamese_search.results import CalibrationRow
-from siamese_search.training.calibrate import all_pairs_curve, calibration_table, promised_row
-from siamese_search.training.metrics import curve
 
 
 def clustered(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # its files a
 
 from filled import filled_gallery
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.catalogue import Catalogue
-from siamese_search.gallery.cells import CellIndex
 from siamese_search.gallery.codes import decode, encode
-from siamese_search.gallery.indexfile import StaleIndexError
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.cells import CellIndex
+from siamese_search.gallery.local.indexfile import StaleIndexError
+from siamese_search.gallery.local.partition import grown, partition
 from siamese_search.gallery.opened import CATALOGUE, INDEX
-from siamese_search.gallery.partition import grown, partition
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from siamese_search.decoder import CRASHES, Decoder
-from siamese_search.embed import embed_files
 from siamese_search.encoder import Encoder
+from siamese_search.encoder.embed import embed_files
 from siamese_search.errors import ImageError
-from siamese_search.images import CHANGED, load_picture
+from siamese_search.images.decode import CHANGED, load_picture
+from siamese_search.images.sandbox import CRASHES, Decoder
 from siamese_search.results import Skipped
 
 Sample = Callable[[str], Image.Image]
@@ -101,7 +101,7 @@ def test_processes_end_with_the_program(tmp_path: Path) -> None:
     """Even after kill -9 no process of ours is left."""
     Image.new("RGB", (50, 40), "red").save(tmp_path / "good.tiff")
     code = (
-        "import os, signal, pathlib\nfrom siamese_search.decoder import Decoder\n"
+        "import os, signal, pathlib\nfrom siamese_search.images.sandbox import Decoder\n"
         f"decoder = Decoder(size=64)\ndecoder.load(pathlib.Path({str(tmp_path / 'good.tiff')!r}))\n"
         "print(decoder._idle.get()._process.pid, flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )

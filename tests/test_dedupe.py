@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_search.compared import Compared
-from siamese_search.dedupe import find_duplicates
+from siamese_search.duplicates.comparison import Compared
+from siamese_search.duplicates.find import find_duplicates
+from siamese_search.duplicates.groups import Block, Star, star_groups
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.results import EmbeddingPair, Relation, ThresholdSource
-from siamese_search.stars import Block, Star, star_groups
 
 NEAR = 0.3  # well above what re-encoding costs, well below what parts two photos
 

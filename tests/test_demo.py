@@ -10,7 +10,7 @@ import pytest
 
 from siamese_search.demo import Demo, DemoScore, make_demo, score_demo
 from siamese_search.errors import DataError, FolderError, ImageError
-from siamese_search.images import load_picture, same_pixels
+from siamese_search.images.decode import load_picture, same_pixels
 from siamese_search.results import Copy, DedupeReport, DuplicateGroup, Relation, Threshold, ThresholdSource
 
 

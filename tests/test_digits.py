@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_search.calibration.pairs import SIMILAR, UNKNOWN
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training import digits
 from siamese_search.training.batches import Batches
@@ -19,7 +20,7 @@ from siamese_search.training.config import load_recipe
 from siamese_search.training.digits import IDX_FILES, as_idx, load_digits, load_mnist, read_idx
 from siamese_search.training.judged import PartResult
 from siamese_search.training.losses import targets_of
-from siamese_search.training.pairs import SIMILAR, UNKNOWN, balanced_pairs
+from siamese_search.training.pairs import balanced_pairs
 from siamese_search.training.selection import of_classes, parse_classes, with_pairs, write_part_pairs
 from siamese_search.training.source import load_dataset
 

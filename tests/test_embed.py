@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamese_search.embed import Embedded, cpu_quotas, embed_files, embed_stream, usable_cores
+from siamese_search.cores import cpu_quotas, usable_cores
 from siamese_search.encoder import Encoder
-from siamese_search.files import hash_file
-from siamese_search.images import load_picture
+from siamese_search.encoder.embed import Embedded, embed_files, embed_stream
+from siamese_search.images.decode import load_picture
+from siamese_search.images.files import hash_file
 from siamese_search.results import Skipped
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_search.calibration.metrics import accuracy_at, best_threshold, contrastive_cost
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.network import EncoderNetwork
@@ -21,7 +22,6 @@ from siamese_search.training.data import load_folder
 from siamese_search.training.digits import load_digits
 from siamese_search.training.evaluate import Spread, embed_all, evaluate, with_channels
 from siamese_search.training.judged import pair_distances, pairs_of
-from siamese_search.training.metrics import accuracy_at, best_threshold, contrastive_cost
 from siamese_search.training.retrieval import Embedded, average_precisions, first_ranks, retrieval
 
 # Few places, so that ties are common.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from siamese_search.errors import FolderError
-from siamese_search.files import Changes, compare, find_images, hash_file, lies_in, resolve_folders
+from siamese_search.images.files import Changes, compare, find_images, hash_file, lies_in, resolve_folders
 from siamese_search.results import ImageFile, Item, Skipped
 
 EXTENSIONS = frozenset({".jpg", ".png"})

@@ -21,9 +21,9 @@ from conftest import counts
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, ImageError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.catalogue import Catalogue, SkippedFile
-from siamese_search.gallery.settings import EncoderIdentity
-from siamese_search.images import NO_PERMISSION
+from siamese_search.gallery.local.catalogue import Catalogue, SkippedFile
+from siamese_search.gallery.local.settings import EncoderIdentity
+from siamese_search.images.decode import NO_PERMISSION
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]
@@ -365,7 +365,7 @@ def test_other_peoples_folders_are_left_alone(photos: Path, encoder: Encoder) ->
 
 def test_a_busy_gallery_is_told(gallery: Gallery, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process writes for long, the message says so."""
-    monkeypatch.setattr("siamese_search.gallery.connection.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("siamese_search.gallery.local.connection.BUSY_SECONDS", 0.05)
     gallery.close()
     (photos / "coffee.png").unlink()
     writer = sqlite3.connect(gallery.folder / "gallery.db", isolation_level=None)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images import load_picture, load_thumbnail, picture_extensions, same_pixels
+from siamese_search.images.decode import load_picture, load_thumbnail, picture_extensions, same_pixels
 
 Sample = Callable[[str], Image.Image]
 

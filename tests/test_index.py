@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from siamese_search.gallery.index import VectorIndex
-from siamese_search.gallery.indexfile import StaleIndexError
+from siamese_search.gallery.local.exact import VectorIndex
+from siamese_search.gallery.local.indexfile import StaleIndexError
 
 Vectors = NDArray[np.float32]
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siamese_search.dedupe import find_duplicates
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode, encode
 from siamese_search.gallery.join import Cells, Embeddings, Join, Pairs
-from siamese_search.gallery.visits import Visits, Widths, home_cells
+from siamese_search.gallery.probes import Visits, Widths, home_cells
 
 Vectors = NDArray[np.float32]
 DIM = 64

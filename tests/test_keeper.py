@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from siamese_search.keeper import DEFAULT_RULES, KeeperRules, is_lossless
+from siamese_search.duplicates.keeper import DEFAULT_RULES, KeeperRules, is_lossless
 from siamese_search.report.words import reason_words
 from siamese_search.results import Item, Rule
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from siamese_search.calibration.metrics import contrastive_cost
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, UNKNOWN
 from siamese_search.training.losses import (
     all_distances,
     batch_contrastive_loss,
@@ -19,8 +21,6 @@ from siamese_search.training.losses import (
     safe_root,
     targets_of,
 )
-from siamese_search.training.metrics import contrastive_cost
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR, UNKNOWN
 
 
 def slow_contrastive(distance: list[float], label: list[int], margin: float) -> float:

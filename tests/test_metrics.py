@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from siamese_search.errors import DataError
-from siamese_search.training.metrics import (
+from siamese_search.calibration.metrics import (
     accuracy_at,
     average_precision,
     best_threshold,
@@ -18,6 +17,7 @@ from siamese_search.training.metrics import (
     roc,
     roc_auc,
 )
+from siamese_search.errors import DataError
 
 # Few distinct values, so that ties are common.
 PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1)), min_size=1, max_size=25)

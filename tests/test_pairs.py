@@ -7,16 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, Pairs, read_pairs, write_pairs
 from siamese_search.errors import DataError
-from siamese_search.training.pairs import (
-    DISSIMILAR,
-    SIMILAR,
-    Pairs,
-    balanced_pairs,
-    connected_parts,
-    read_pairs,
-    write_pairs,
-)
+from siamese_search.training.pairs import balanced_pairs, connected_parts
 
 
 @given(st.lists(st.integers(0, 4), min_size=3, max_size=40), st.integers(0, 5))

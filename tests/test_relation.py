@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from siamese_search.relation import glimpse, looks, relation
+from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.results import Edit, Item, Relation
 
 Load = Callable[[str], Image.Image]

@@ -18,7 +18,7 @@ import pytest
 
 import siamese_search
 from browser import CHROMIUM, Browser
-from siamese_search.dedupe import find_duplicates
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
 from siamese_search.web.questions import Questions, boundary

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from siamese_search.dedupe import find_duplicates
+from siamese_search.duplicates.find import find_duplicates
+from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError
 from siamese_search.gallery import Gallery
-from siamese_search.keeper import KeeperRules
 from siamese_search.results import DedupeReport, Rule
 
 NEAR = 0.3

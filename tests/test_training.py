@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs
 from siamese_search.encoder import load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.errors import DataError, OptionError
@@ -27,7 +28,7 @@ from siamese_search.training.finish import finished_spec, with_negatives
 from siamese_search.training.judged import embed_part
 from siamese_search.training.loop import moved_along, rate_factor, remember, train
 from siamese_search.training.losses import koleo_loss
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs, connected_parts
+from siamese_search.training.pairs import connected_parts
 from siamese_search.training.run import Run, start_run
 
 SMALL = TrainConfig(

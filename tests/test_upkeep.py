@@ -24,9 +24,9 @@ from siamese_search.encoder.folder import read_spec
 from siamese_search.errors import EncoderError, FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import lock as lock_module
-from siamese_search.gallery.catalogue import Catalogue
-from siamese_search.gallery.database import Database, sealed
-from siamese_search.gallery.lock import is_written, writing
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.database import Database, sealed
+from siamese_search.gallery.local.lock import is_written, writing
 
 Sample = Callable[[str], Image.Image]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -283,7 +283,7 @@ def test_a_second_writer_waits_its_turn(gallery: Gallery, photos: Path) -> None:
 def test_the_lock_of_a_dead_process_is_no_obstacle(gallery: Gallery, photos: Path) -> None:
     """After kill -9 of the holder the next writer goes on at once."""
     code = (
-        "import pathlib, os, signal\nfrom siamese_search.gallery.lock import writing\n"
+        "import pathlib, os, signal\nfrom siamese_search.gallery.local.lock import writing\n"
         f"with writing(pathlib.Path({str(gallery.folder)!r})):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT)

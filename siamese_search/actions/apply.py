@@ -9,8 +9,8 @@ from siamese_search.actions.checks import Checks
 from siamese_search.actions.journal import Head, Journal, Record, State, open_journal
 from siamese_search.actions.plan import Plan, Step
 from siamese_search.errors import FolderError, OptionError, PlanError
-from siamese_search.files import lies_in, resolve_folders
 from siamese_search.gallery import Gallery
+from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]

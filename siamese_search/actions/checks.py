@@ -8,8 +8,8 @@ import numpy as np
 
 from siamese_search.actions import disk
 from siamese_search.actions.plan import Plan, Step
-from siamese_search.files import hash_file, lies_in
 from siamese_search.gallery import Gallery
+from siamese_search.images.files import hash_file, lies_in
 from siamese_search.results import Action, Item
 
 _SLACK = 1e-5  # the plan rounds nothing, but two ways to compute one distance differ by less than this

@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from siamese_search.files import hash_file, lies_in
+from siamese_search.images.files import hash_file, lies_in
 
 TRASH = ".simsearch-trash"
 _PART = ".simsearch-part"

@@ -7,8 +7,8 @@ from siamese_search.actions import disk
 from siamese_search.actions.apply import finish
 from siamese_search.actions.journal import Journal, Record, State, open_journal
 from siamese_search.errors import SimsearchError
-from siamese_search.files import hash_file
 from siamese_search.gallery import Gallery
+from siamese_search.images.files import hash_file
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]

@@ -33,7 +33,7 @@ def apply(
     """
     from siamese_search.actions import apply_plan, journal_of  # noqa: PLC0415
     from siamese_search.actions.plan import read_plan  # noqa: PLC0415
-    from siamese_search.files import resolve_folders  # noqa: PLC0415
+    from siamese_search.images.files import resolve_folders  # noqa: PLC0415
 
     with progress_bar("Acting", quiet=quiet) as progress:
         report = apply_plan(

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-import siamese_search
 from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train, upkeep
 from siamese_search.errors import SimsearchError
+from siamese_search.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +33,7 @@ app.add_typer(evaluate.app)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"simsearch {siamese_search.__version__}")
+        typer.echo(f"simsearch {__version__}")
         raise typer.Exit
 
 

@@ -41,10 +41,10 @@ def calibrate(
     """
     from dataclasses import asdict  # noqa: PLC0415
 
-    from siamese_search.calibrate import calibrate_gallery  # noqa: PLC0415
+    from siamese_search.calibration.table import PROMISED  # noqa: PLC0415
+    from siamese_search.calibration.threshold import calibrate_gallery  # noqa: PLC0415
     from siamese_search.cli.output import print_json  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
-    from siamese_search.training.calibrate import PROMISED  # noqa: PLC0415
 
     with Gallery(index) as gallery:
         if pairs:
@@ -60,8 +60,8 @@ def calibrate(
 
 def _store(gallery: "Gallery", path: Path) -> None:
     """Keep the labels of a CSV as if they had been given in `simsearch review`; paths are relative to the CSV."""
+    from siamese_search.calibration.pairs import read_pairs  # noqa: PLC0415
     from siamese_search.errors import DataError  # noqa: PLC0415
-    from siamese_search.training.pairs import read_pairs  # noqa: PLC0415
 
     names, pairs = read_pairs(path)
     by_path = {str(item.path): item.id for item in gallery.items()}

@@ -21,8 +21,8 @@ from siamese_search.errors import GalleryError, OptionError, PlanError
 from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
 
 if TYPE_CHECKING:
+    from siamese_search.duplicates.keeper import KeeperRules
     from siamese_search.gallery import Gallery
-    from siamese_search.keeper import KeeperRules
 
 app = typer.Typer()
 
@@ -82,7 +82,7 @@ def dedupe(
     one_format(json=json, csv=csv)
     if threshold is not None and precision is not None:
         raise OptionError("--threshold and --precision both choose the distance; give one of them")
-    from siamese_search.dedupe import find_duplicates  # noqa: PLC0415
+    from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
     rules = _keeper_rules(keep, prefer, protect)
@@ -118,8 +118,8 @@ def dedupe(
 
 
 def _keeper_rules(keep: list[str] | None, prefer: list[Path] | None, protect: list[Path] | None) -> "KeeperRules":
-    from siamese_search.files import resolve_folders  # noqa: PLC0415
-    from siamese_search.keeper import KeeperRules  # noqa: PLC0415
+    from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
+    from siamese_search.images.files import resolve_folders  # noqa: PLC0415
 
     names = [name for value in keep or () for name in value.split(",")]
     unknown = [name for name in names if name not in _RULES]
@@ -142,8 +142,8 @@ def _galleries(
     """
     import tempfile  # noqa: PLC0415
 
-    from siamese_search.files import lies_in  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.images.files import lies_in  # noqa: PLC0415
 
     with ExitStack() as stack:
         gallery = stack.enter_context(Gallery(index))
@@ -173,8 +173,8 @@ def _write_plan(
 ) -> None:
     from siamese_search.actions import journal_of  # noqa: PLC0415
     from siamese_search.actions.plan import plan_json  # noqa: PLC0415
+    from siamese_search.atomic import whole_file  # noqa: PLC0415
     from siamese_search.report.data import json_text  # noqa: PLC0415
-    from siamese_search.report.output import whole_file  # noqa: PLC0415
 
     if journal_of(path).exists():
         raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")

@@ -26,9 +26,9 @@ def demo(
 
     The pictures are free ones that the package scikit-image holds, and edited copies of them. Nothing is downloaded.
     """
-    from siamese_search.calibrate import recalibrate  # noqa: PLC0415
-    from siamese_search.dedupe import find_duplicates  # noqa: PLC0415
+    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
     from siamese_search.demo import make_demo, score_demo  # noqa: PLC0415
+    from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.html import write_page  # noqa: PLC0415
 

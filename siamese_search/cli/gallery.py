@@ -68,7 +68,7 @@ def index(
     that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
     kept, and the same command goes on from there.
     """
-    from siamese_search.calibrate import recalibrate  # noqa: PLC0415
+    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
@@ -206,7 +206,7 @@ def _embedded(
     """Embed image files, and the one on stdin; return the embeddings (n, dim), and by place the images without one."""
     import numpy as np  # noqa: PLC0415
 
-    from siamese_search.embed import embed_files, embed_stream  # noqa: PLC0415
+    from siamese_search.encoder.embed import embed_files, embed_stream  # noqa: PLC0415
 
     files = embed_files((Path(image) for image in images if image != "-"), encoder)
     vectors, unread = [], {}
@@ -222,7 +222,7 @@ def _embedded(
 
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
     """Sync, and go on syncing what changes; print a line about each batch of changes."""
-    from siamese_search.calibrate import recalibrate  # noqa: PLC0415
+    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
 
     first = True
     told: tuple[Skipped, ...] = ()

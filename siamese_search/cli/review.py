@@ -50,8 +50,8 @@ def review(
 
 
 def _export(gallery: "Gallery", path: Path) -> None:
+    from siamese_search.atomic import whole_file  # noqa: PLC0415
     from siamese_search.report.data import pairs_csv  # noqa: PLC0415
-    from siamese_search.report.output import whole_file  # noqa: PLC0415
 
     with whole_file(path) as half:
         half.write_text(pairs_csv(gallery.reviewed()), encoding="utf-8")

@@ -20,7 +20,7 @@ from siamese_search.encoder.folder import (
 )
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, OptionError
-from siamese_search.images import load_picture
+from siamese_search.images.decode import load_picture
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated

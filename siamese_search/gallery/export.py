@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from siamese_search.errors import GalleryError
-from siamese_search.gallery.catalogue import Catalogue
 from siamese_search.gallery.codes import decode
+from siamese_search.gallery.local.catalogue import Catalogue
 
 ITEMS, EMBEDDINGS = "items.csv", "embeddings.npy"
 COLUMNS = ("path", "size", "mtime_ns", "content_hash", "width", "height", "format")

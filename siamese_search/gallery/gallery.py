@@ -10,13 +10,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.decoder import Decoder
 from siamese_search.errors import FingerprintError, OptionError
-from siamese_search.gallery.cells import CellIndex
 from siamese_search.gallery.codes import decode, encode
 from siamese_search.gallery.join import Cells, Embeddings, Join
+from siamese_search.gallery.local.cells import CellIndex
 from siamese_search.gallery.opened import Index
 from siamese_search.gallery.upkeep import KeptGallery
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,

@@ -17,9 +17,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes, decode
-from siamese_search.gallery.index import SLACK, distances
-from siamese_search.gallery.visits import REACH, Visits, Widths, by_cell, home_cells
+from siamese_search.gallery.probes import REACH, Visits, Widths, by_cell, home_cells
 from siamese_search.results import Coverage
+from siamese_search.vectors import SLACK, distances
 
 _SAMPLED = 2000  # embeddings that are compared with all, to measure what is found
 _ROWS, _COLUMNS = 1024, 1024  # embeddings on the two sides of one matrix product: 4 MB

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.errors import FingerprintError, FolderError
-from siamese_search.files import lies_in
-from siamese_search.gallery.catalogue import Catalogue
-from siamese_search.gallery.cells import CellIndex
-from siamese_search.gallery.index import VectorIndex
-from siamese_search.gallery.indexfile import StaleIndexError
-from siamese_search.gallery.lock import is_written
-from siamese_search.gallery.partition import grown, partition
-from siamese_search.gallery.settings import EncoderIdentity
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.cells import CellIndex
+from siamese_search.gallery.local.exact import VectorIndex
+from siamese_search.gallery.local.indexfile import StaleIndexError
+from siamese_search.gallery.local.lock import is_written
+from siamese_search.gallery.local.partition import grown, partition
+from siamese_search.gallery.local.settings import EncoderIdentity
+from siamese_search.images.files import lies_in
 from siamese_search.results import Item, Skipped, Threshold
 
 CATALOGUE = "gallery.db"

@@ -12,12 +12,20 @@ from itertools import islice
 from pathlib import Path
 from time import time_ns
 
-from siamese_search.embed import Embedded, embed_files
 from siamese_search.encoder import Encoder
+from siamese_search.encoder.embed import Embedded, embed_files
 from siamese_search.errors import FolderError
-from siamese_search.files import Changes, compare, find_images, folder_trouble, hash_file, lies_in, resolve_folders
-from siamese_search.gallery.catalogue import Catalogue, SkippedFile
-from siamese_search.images import is_passing, picture_extensions
+from siamese_search.gallery.local.catalogue import Catalogue, SkippedFile
+from siamese_search.images.decode import is_passing, picture_extensions
+from siamese_search.images.files import (
+    Changes,
+    compare,
+    find_images,
+    folder_trouble,
+    hash_file,
+    lies_in,
+    resolve_folders,
+)
 from siamese_search.results import ImageFile, Item, Skipped
 
 BATCH = 64  # pictures a transaction: what a kill can lose

@@ -9,16 +9,16 @@ from time import perf_counter
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.folder import SHIPPED
 from siamese_search.errors import FolderError, GalleryError, OptionError
-from siamese_search.files import lies_in
-from siamese_search.gallery.catalogue import Catalogue
 from siamese_search.gallery.export import export
-from siamese_search.gallery.lock import LOCK, writing
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.lock import LOCK, writing
+from siamese_search.gallery.local.repair import rescue
+from siamese_search.gallery.local.settings import EncoderIdentity
 from siamese_search.gallery.opened import CATALOGUE, INDEX, OpenGallery
-from siamese_search.gallery.rescue import rescue
-from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
 from siamese_search.gallery.verify import catalogue_troubles, differing_files, encoder_trouble, index_state
 from siamese_search.gallery.watch import changes
+from siamese_search.images.files import lies_in
 from siamese_search.results import SyncReport, VerifyReport
 
 _DEFAULT_ENCODER = "photo"

@@ -8,13 +8,13 @@ import numpy as np
 
 from siamese_search.encoder.folder import encoder_fingerprint, encoder_folder, read_spec
 from siamese_search.errors import EncoderError
-from siamese_search.files import folder_trouble, hash_file, lies_in
-from siamese_search.gallery.catalogue import Catalogue
-from siamese_search.gallery.cells import CellIndex
-from siamese_search.gallery.connection import DamagedError
-from siamese_search.gallery.index import VectorIndex
-from siamese_search.gallery.indexfile import StaleIndexError
-from siamese_search.gallery.settings import EncoderIdentity
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.cells import CellIndex
+from siamese_search.gallery.local.connection import DamagedError
+from siamese_search.gallery.local.exact import VectorIndex
+from siamese_search.gallery.local.indexfile import StaleIndexError
+from siamese_search.gallery.local.settings import EncoderIdentity
+from siamese_search.images.files import folder_trouble, hash_file, lies_in
 from siamese_search.results import Item, Skipped
 
 Progress = Callable[[int, int], None]

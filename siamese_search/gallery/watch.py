@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese_search.errors import FolderError, OptionError
-from siamese_search.files import folder_trouble, lies_in
+from siamese_search.images.files import folder_trouble, lies_in
 
 if TYPE_CHECKING:
     from watchfiles import Change

@@ -9,11 +9,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from siamese_search import __version__
-from siamese_search.report.output import whole_file
+from siamese_search.atomic import whole_file
 from siamese_search.report.views import Progress, Viewer, group_paths, query_paths
 from siamese_search.report.words import human_bytes, printable
 from siamese_search.results import DedupeReport, SearchReport
+from siamese_search.version import __version__
 
 
 def write_dedupe_html(report: DedupeReport, path: Path, *, progress: Progress | None = None) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from siamese_search.atomic import whole_file
 from siamese_search.errors import ImageError
-from siamese_search.images import load_thumbnail
-from siamese_search.report.output import whole_file
+from siamese_search.images.decode import load_thumbnail
 from siamese_search.report.words import printable
 from siamese_search.results import DuplicateGroup, QueryResult
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images import load_thumbnail
+from siamese_search.images.decode import load_thumbnail
 
 _SIDE = 96  # pixels, about five lines of text
 _GAP = 8

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images import load_thumbnail
+from siamese_search.images.decode import load_thumbnail
 from siamese_search.report.words import coverage_sentence, note_words, reason_words, relation_words, threshold_sentence
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 

@@ -10,12 +10,13 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from siamese_search.training.augment import edited_view
+from siamese_search.calibration.pairs import SIMILAR, UNKNOWN, Pairs
+from siamese_search.images.edits import edited_view
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.jitter import jittered
 from siamese_search.training.losses import targets_of
-from siamese_search.training.pairs import SIMILAR, UNKNOWN, Pairs, balanced_pairs
+from siamese_search.training.pairs import balanced_pairs
 
 FIRST_TWIN = (0.1, 0.5)  # shares of the strength of edits: an original, and a copy of everyday use
 

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_search.calibration.pairs import Pairs, read_pairs
 from siamese_search.errors import DataError, ImageError
-from siamese_search.files import find_images, resolve_folders
-from siamese_search.images import load_thumbnail, picture_extensions
+from siamese_search.images.decode import load_thumbnail, picture_extensions
+from siamese_search.images.edits import edited_view
+from siamese_search.images.files import find_images, resolve_folders
 from siamese_search.results import ImageFile, Skipped
-from siamese_search.training.augment import edited_view
-from siamese_search.training.pairs import Pairs, connected_parts, read_pairs
+from siamese_search.training.pairs import connected_parts
 
 LONGEST_EDGE = 384  # of the pictures that edits start from: enough for every input size in use
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import DataError
-from siamese_search.images import load_picture, picture_extensions
+from siamese_search.images.decode import load_picture, picture_extensions
 from siamese_search.training.data import ArrayPictures, Dataset, Part
 from siamese_search.training.selection import Chosen
 

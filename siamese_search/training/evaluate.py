@@ -14,12 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_search.embed import usable_cores
-from siamese_search.encoder import Encoder
-from siamese_search.errors import DataError
-from siamese_search.training.data import Dataset, Part, Pictures
-from siamese_search.training.judged import PartResult, judged_part, pair_distances, pairs_of
-from siamese_search.training.metrics import (
+from siamese_search.calibration.metrics import (
     accuracy_at,
     best_threshold,
     contrastive_cost,
@@ -27,6 +22,11 @@ from siamese_search.training.metrics import (
     equal_error_rate,
     roc_auc,
 )
+from siamese_search.cores import usable_cores
+from siamese_search.encoder import Encoder
+from siamese_search.errors import DataError
+from siamese_search.training.data import Dataset, Part, Pictures
+from siamese_search.training.judged import PartResult, judged_part, pair_distances, pairs_of
 from siamese_search.training.retrieval import Embedded, Retrieval, retrieval
 
 Progress = Callable[[int, int], None]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.metrics import curve, roc
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 from siamese_search.training.judged import PartResult
-from siamese_search.training.metrics import curve, roc
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import torch
 
-import siamese_search
-from siamese_search.encoder.export import save_encoder
-from siamese_search.encoder.network import EncoderNetwork
-from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.training.calibrate import (
+from siamese_search.calibration.metrics import accuracy_at, best_threshold, contrastive_cost, curve
+from siamese_search.calibration.table import (
     all_pairs_curve,
     calibration_table,
     distinct_quantiles,
     promised_row,
 )
+from siamese_search.encoder.export import save_encoder
+from siamese_search.encoder.network import EncoderNetwork
+from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import PartResult, embed_part, judged_part, pair_distances, pairs_of
-from siamese_search.training.metrics import accuracy_at, best_threshold, contrastive_cost, curve
 from siamese_search.training.run import Run, spec_of
 from siamese_search.training.selection import sample, write_part_pairs
+from siamese_search.version import __version__
 
 MOST_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
 LEAST_IN_CLUSTER = 16  # of them for each centre, on average
@@ -141,7 +141,7 @@ def calibrated(spec: EncoderSpec, validation: PartResult, test: PartResult, labe
 def provenance(run: Run, dataset: Dataset) -> dict[str, Any]:
     """Return how the encoder came to be."""
     return {
-        "simsearch": siamese_search.__version__,
+        "simsearch": __version__,
         "data": dataset.name,
         "labels": dataset.labels,
         "pictures": {part.name: len(part) for part in (dataset.train, dataset.validation, dataset.test)},

@@ -6,16 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from siamese_search.encoder.network import EncoderNetwork
-from siamese_search.training.data import Part, with_edited_views
-from siamese_search.training.metrics import (
+from siamese_search.calibration.metrics import (
     accuracy_at,
     average_precision,
     best_threshold,
     contrastive_cost,
     curve,
 )
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR, Pairs, balanced_pairs
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, Pairs
+from siamese_search.encoder.network import EncoderNetwork
+from siamese_search.training.data import Part, with_edited_views
+from siamese_search.training.pairs import balanced_pairs
 
 MOST_JUDGED = 2000  # pictures of a part that are compared all with all
 

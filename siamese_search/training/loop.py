@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 from torch.utils.data import DataLoader
 
+from siamese_search.calibration.pairs import UNKNOWN
 from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.training.batches import Batch, Batches, common
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.judged import embed_part, judge, judged_part
 from siamese_search.training.losses import batch_contrastive_loss, info_nce_loss, koleo_loss, targets_of
-from siamese_search.training.pairs import UNKNOWN
 from siamese_search.training.run import Run, frozen_modules, resume, save, start_run
 from siamese_search.training.selection import sample
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 
 
 def distances(first: Tensor, second: Tensor) -> Tensor:

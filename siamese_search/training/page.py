@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import siamese_search
 from siamese_search.encoder.spec import EncoderSpec
+from siamese_search.version import __version__
 
 PAGE = "report.html"
 # File name without suffix, heading, what to look for. A figure that was not drawn is left out.
@@ -49,7 +49,7 @@ def write_page(metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None
             if (folder / "figures" / f"{name}.png").is_file()
         ],
         style=Markup(house_style()),  # noqa: S704  (our own style sheet)
-        version=siamese_search.__version__,
+        version=__version__,
     )
     half = folder / f"{PAGE}.tmp"
     half.write_text(text, encoding="utf-8")

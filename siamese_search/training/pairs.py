@@ -1,32 +1,10 @@
-"""Pairs of pictures with labels: 0 similar, 1 dissimilar, and in the matrices of a batch -1 for unknown."""
-
-import csv
-from dataclasses import dataclass
-from pathlib import Path
+"""Pairs drawn from labelled pictures, and dealt out to parts that share none."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, Pairs
 from siamese_search.errors import DataError
-
-SIMILAR, DISSIMILAR, UNKNOWN = 0, 1, -1
-COLUMNS = ("first", "second", "label")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
-    """Pairs of positions in a sequence of pictures: `first`, `second` and `label`, each (n,)."""
-
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    label: NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-    def take(self, chosen: NDArray[np.int64]) -> "Pairs":
-        """Return the pairs at these positions."""
-        return Pairs(first=self.first[chosen], second=self.second[chosen], label=self.label[chosen])
 
 
 def balanced_pairs(identity: NDArray[np.int64], *, seed: int = 0) -> Pairs:
@@ -87,35 +65,3 @@ def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...], seed: in
             "test parts that each have similar and dissimilar pairs; add pairs between other pictures"
         )
     return parts
-
-
-def read_pairs(path: Path) -> tuple[list[str], Pairs]:
-    """Read a CSV with the columns first, second, label; return the names, sorted, and the pairs of their positions."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a CSV of pairs ({error})") from error
-    if not rows or not set(COLUMNS) <= rows[0].keys():
-        raise DataError(f"{path}: expected a CSV with the columns {', '.join(COLUMNS)} and at least one pair")
-    for number, row in enumerate(rows, start=2):
-        if row["label"] not in ("0", "1"):
-            raise DataError(f"{path}, line {number}: label is {row['label']!r}, expected 0 (similar) or 1 (dissimilar)")
-        if not row["first"] or not row["second"]:
-            raise DataError(f"{path}, line {number}: a picture is missing")
-    names = sorted({row[column] for row in rows for column in ("first", "second")})
-    number_of = {name: i for i, name in enumerate(names)}
-    return names, Pairs(
-        first=np.array([number_of[row["first"]] for row in rows], np.int64),
-        second=np.array([number_of[row["second"]] for row in rows], np.int64),
-        label=np.array([int(row["label"]) for row in rows], np.int8),
-    )
-
-
-def write_pairs(path: Path, pairs: Pairs, names: list[str]) -> None:
-    """Write the CSV that `read_pairs` reads."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):
-            writer.writerow((names[first], names[second], int(label)))

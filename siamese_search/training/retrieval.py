@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.gallery.index import VectorIndex
+from siamese_search.gallery.local.exact import VectorIndex
 
 RANKS = (1, 5, 10)
 TIED = 0

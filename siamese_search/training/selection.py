@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_search.calibration.pairs import Pairs, read_pairs, write_pairs
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training.data import Dataset, Part, Pictures
 from siamese_search.training.judged import PartResult
-from siamese_search.training.pairs import Pairs, read_pairs, write_pairs
 
 
 class Chosen:

@@ -20,13 +20,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from siamese_search import __version__
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
-from siamese_search.images import load_thumbnail
+from siamese_search.images.decode import load_thumbnail
 from siamese_search.report.data import pairs_csv
 from siamese_search.report.words import human_bytes, printable
 from siamese_search.results import EmbeddingPair
+from siamese_search.version import __version__
 from siamese_search.web.questions import Questions
 
 _LONGEST = 1400  # pixels of a picture on the page

@@ -22,7 +22,7 @@ import numpy as np
 
 import siamese_search
 from siamese_search.errors import ImageError
-from siamese_search.images import NO_MEMORY, Picture, RiskyPictureError, image_errors, load_picture
+from siamese_search.images.decode import NO_MEMORY, Picture, RiskyPictureError, image_errors, load_picture
 
 SECONDS = 20.0  # of work, for one picture
 MEMORY = 2 << 30  # bytes
@@ -102,7 +102,7 @@ class _Helper:
 
     def __init__(self, *, seconds: float, memory: int) -> None:
         self._pipe, its_end = Pipe()
-        code = f"from siamese_search.decoder import serve; serve({its_end.fileno()}, {seconds!r}, {memory!r})"
+        code = f"from siamese_search.images.sandbox import serve; serve({its_end.fileno()}, {seconds!r}, {memory!r})"
         package = str(Path(siamese_search.__file__).parents[1])
         self._process = subprocess.Popen(  # noqa: S603  our own code; -P: nothing from the current folder is imported
             [sys.executable, "-P", "-c", code],

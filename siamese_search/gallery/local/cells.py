@@ -19,8 +19,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes
-from siamese_search.gallery.index import distances
-from siamese_search.gallery.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.vectors import distances
 
 KIND = "cells"
 _QUERY_BITS = 4  # of each number of a query while it is compared with bits: finds as much as 8, and faster

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from siamese_search.errors import GalleryError
-from siamese_search.gallery.connection import connect, damaged, guarded
-from siamese_search.gallery.database import KEYS, Database, sealed
+from siamese_search.gallery.local.connection import connect, damaged, guarded
+from siamese_search.gallery.local.database import KEYS, Database, sealed
 
 KEPT = ".damaged"  # the suffix under which the old file stays
 _META = ("encoder", "threshold", "calibration")

@@ -14,12 +14,12 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.gallery.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.vectors import SLACK, distances
 
 KIND = "exact"
 _ID_BYTES = 8
 _UNIT = 1e-3  # how far from 1 a squared length may be
-SLACK = 1e-5  # more than float32 can be wrong in a squared distance of unit vectors
 
 # A query gains little from more threads, and on a busy machine they wait for each other: 18 times slower, as measured.
 faiss.omp_set_num_threads(1)
@@ -123,10 +123,3 @@ class VectorIndex:
             if len(rows) == len(self) or squares[-1] > apart[order[-1]] ** 2 + SLACK:
                 return [(int(self._ids[rows[place]]), float(apart[place])) for place in order]
             (squares,), (rows,) = faiss.knn(query[None, :], self._vectors, min(2 * len(rows), len(self)))
-
-
-def distances(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the Euclidean distances between rows, computed from their differences: equal rows are 0.0 apart."""
-    difference = a.astype(np.float64) - b
-    squares: NDArray[np.float64] = np.einsum("ij,ij->i", difference, difference)
-    return np.sqrt(squares)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.files import lies_in
+from siamese_search.duplicates.groups import Block
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.join import Embeddings, Join
+from siamese_search.images.files import lies_in
 from siamese_search.results import Coverage, Item
-from siamese_search.stars import Block
 
 _HELD = 8_000_000  # pairs: 200 MB
 _AT_ONCE = 1_000_000

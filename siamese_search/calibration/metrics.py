@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.pairs import SIMILAR
 from siamese_search.errors import DataError
-from siamese_search.training.pairs import SIMILAR
 
 Floats = NDArray[np.floating[Any]]
 

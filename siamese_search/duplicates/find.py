@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
-from siamese_search.compared import Answers, Compared
-from siamese_search.embed import usable_cores
+from siamese_search.cores import usable_cores
+from siamese_search.duplicates.comparison import Answers, Compared
+from siamese_search.duplicates.groups import Star, star_groups
+from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.errors import FolderError
-from siamese_search.files import lies_in
 from siamese_search.gallery import Gallery
-from siamese_search.keeper import KeeperRules
-from siamese_search.relation import glimpse, looks, relation
+from siamese_search.images.files import lies_in
 from siamese_search.results import (
     Copy,
     DedupeReport,
@@ -23,7 +24,6 @@ from siamese_search.results import (
     Rule,
     Threshold,
 )
-from siamese_search.stars import Star, star_groups
 
 
 def find_duplicates(

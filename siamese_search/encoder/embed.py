@@ -1,6 +1,5 @@
 """Image files in, embeddings out: decoding and inference overlap, order is kept, and no picture stops the others."""
 
-import math
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -8,17 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.decoder import Decoder
-from siamese_search.encoder import Encoder
+from siamese_search.cores import usable_cores
+from siamese_search.encoder.runtime import Encoder
 from siamese_search.errors import ImageError
-from siamese_search.files import content_hash
-from siamese_search.images import CHANGED, Picture, image_errors
+from siamese_search.images.decode import CHANGED, Picture, image_errors
+from siamese_search.images.files import content_hash
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Skipped
 
 _MOST_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
@@ -76,39 +76,6 @@ def embed_stream(stream: BinaryIO, encoder: Encoder) -> Embedded | Skipped:
         return Skipped(path=error.path, reason=error.reason)
     (result,) = _embed([decoded], encoder)
     return result
-
-
-def usable_cores() -> int:
-    """Return how many CPU cores this process may use, by its affinity and its container's quota; at least 1.
-
-    Of a quota of one and a half cores two threads make full use, and one would not.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(min(cpu_quotas(), default=cores))))
-
-
-def cpu_quotas(root: Path = Path("/")) -> Iterator[float]:
-    """Yield the limits on CPU time, in cores, of this process's control groups (versions 1 and 2) and those above."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:  # no Linux
-        return
-    for line in lines:
-        _, controllers, group = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
-        own = PurePosixPath(group.lstrip("/"))
-        for each in (own, *own.parents):
-            try:
-                if controllers:
-                    quota, period = ((top / each / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-                else:
-                    quota, period = (top / each / "cpu.max").read_text().split()
-                if quota != "max" and int(quota) > 0:  # -1 is none in version 1
-                    yield int(quota) / int(period)
-            except (OSError, ValueError):  # inside a container the groups above it are not there
-                continue
 
 
 def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import ImageError
-from siamese_search.images import load_picture, same_pixels
+from siamese_search.images.decode import load_picture, same_pixels
 from siamese_search.results import Edit, Item, Relation
 
 _MAY_BE_SAME_PIXELS = 0.1  # formats are decoded differently, so equal pixels need not be at distance 0

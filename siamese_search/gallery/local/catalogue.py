@@ -12,13 +12,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.embed import Embedded
+from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
-from siamese_search.files import lies_in
 from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
-from siamese_search.gallery.connection import DamagedError
-from siamese_search.gallery.database import Database
-from siamese_search.gallery.settings import EncoderIdentity, Settings
+from siamese_search.gallery.local.connection import DamagedError
+from siamese_search.gallery.local.database import Database
+from siamese_search.gallery.local.settings import EncoderIdentity, Settings
+from siamese_search.images.files import lies_in
 from siamese_search.results import (
     ImageFile,
     Item,

@@ -22,10 +22,12 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import ImageError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.images import load_picture, load_thumbnail
+from siamese_search.images.decode import load_picture, load_thumbnail
+from siamese_search.images.edits import views_of_one
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -34,8 +36,6 @@ from siamese_search.results import (
     Threshold,
     ThresholdSource,
 )
-from siamese_search.training.augment import views_of_one
-from siamese_search.training.calibrate import PRECISIONS, PROMISED
 
 STEP = 0.002  # of the distances looked at
 WIDEST = 1.2

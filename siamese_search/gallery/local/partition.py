@@ -8,10 +8,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from siamese_search.embed import usable_cores
-from siamese_search.gallery.cells import About, CellIndex, Ids, Members, Read, Vectors
+from siamese_search.cores import usable_cores
 from siamese_search.gallery.codes import Codes, decode
-from siamese_search.gallery.index import SLACK
+from siamese_search.gallery.local.cells import About, CellIndex, Ids, Members, Read, Vectors
+from siamese_search.vectors import SLACK
 
 _CELLS_BY_ROOT = 4  # times the square root of the number of pictures
 _TRAINED_ON = 40  # embeddings a cell

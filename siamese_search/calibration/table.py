@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.metrics import Curve, Floats, curve, recall_at_precision
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 from siamese_search.results import CalibrationRow
-from siamese_search.training.metrics import Curve, Floats, curve, recall_at_precision
-from siamese_search.training.pairs import DISSIMILAR, SIMILAR
 
 PRECISIONS = (0.999, 0.998, 0.995, 0.99, 0.98, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5)
 PROMISED = 0.99  # precision at the threshold in force

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from siamese_search.gallery.database import Database
+from siamese_search.gallery.local.database import Database
 from siamese_search.results import Calibration, CalibrationRow, Threshold, ThresholdSource
 
 _DIMS = range(2, 4097)

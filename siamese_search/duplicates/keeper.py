@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_search.files import lies_in
+from siamese_search.images.files import lies_in
 from siamese_search.results import Item, Reason, Rule
 
 # What decides after the rules that were asked for, so that every order is total.

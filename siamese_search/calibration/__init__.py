@@ -1,0 +1,1 @@
+"""The threshold that a precision calls for."""

@@ -1,0 +1,1 @@
+"""Copies among the pictures of a gallery."""

@@ -1,0 +1,1 @@
+"""Image files: found on disk, decoded as a person would see them, and edited."""
