@@ -14,6 +14,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode, encode
 from siamese_search.gallery.join import Cells, Embeddings, Join, Pairs
+from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.probes import Visits, Widths, home_cells
 
 Vectors = NDArray[np.float32]
@@ -192,7 +193,7 @@ def test_a_large_gallery_is_joined_by_cells(photos: Path, encoder: Encoder, tmp_
     """Beyond the size up to which all are compared, the report says how complete it is, and finds the same."""
     exact = Gallery(tmp_path / "gallery", encoder=encoder)
     exact.sync([photos])
-    large = Gallery(tmp_path / "gallery", encoder=encoder, exact_up_to=4)
+    large = Gallery(LocalStore(tmp_path / "gallery", exact_up_to=4), encoder=encoder)
     first, second, third = (
         find_duplicates(exact, threshold=0.3),
         find_duplicates(large, threshold=0.3),

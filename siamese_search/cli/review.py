@@ -39,7 +39,7 @@ def review(
             _export(gallery, export)
         else:
             _ask(gallery, threshold, port=port, browser=browser, quiet=quiet)
-        labels = [pair.label for pair in gallery.reviewed()]
+        labels = [pair.label for pair in gallery.answers.all()]
     if json:
         print_json({"same": labels.count(0), "different": labels.count(1), "export": str(export) if export else None})
     else:
@@ -54,7 +54,7 @@ def _export(gallery: "Gallery", path: Path) -> None:
     from siamese_search.report.data import pairs_csv  # noqa: PLC0415
 
     with whole_file(path) as half:
-        half.write_text(pairs_csv(gallery.reviewed()), encoding="utf-8")
+        half.write_text(pairs_csv(gallery.answers.all()), encoding="utf-8")
 
 
 def _ask(gallery: "Gallery", threshold: float | None, *, port: int, browser: bool, quiet: bool) -> None:

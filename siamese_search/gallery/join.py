@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.probes import REACH, Visits, Widths, by_cell, home_cells
+from siamese_search.gallery.store import Cells
 from siamese_search.results import Coverage
 from siamese_search.vectors import SLACK, distances
 
@@ -32,13 +33,6 @@ Places = NDArray[np.int64]  # positions among the embeddings of one side
 Vectors = NDArray[np.float32]
 Distances = NDArray[np.float64]
 _Keep = Callable[[Places, Places], NDArray[np.bool_]]
-
-
-class Cells(NamedTuple):
-    """A partition of a gallery's embeddings, in the order of their ids: the nearest of the `centroids` of each."""
-
-    centroids: Vectors
-    cell_of_row: NDArray[np.int32]
 
 
 class Pairs(NamedTuple):
