@@ -386,7 +386,7 @@ def test_embeddings_of_another_encoder_are_refused(tmp_path: Path, photos: Path,
     folder.mkdir()
     identity = EncoderIdentity(name="holiday", location="photo", fingerprint="f" * 32, dim=encoder.dim)
     threshold = Threshold(distance=0.5, source=ThresholdSource.ENCODER)
-    Catalogue.create(folder / "gallery.db", {"encoder": asdict(identity), "threshold": asdict(threshold)}).close()
+    Catalogue.create(folder / "gallery.db", {"encoder": asdict(identity), "threshold": asdict(threshold)})
     for action in (
         lambda: Gallery(folder, encoder=encoder).sync([photos]),
         lambda: Gallery(folder, encoder=encoder).search(photos / "coffee.png"),

@@ -322,6 +322,7 @@ def test_a_full_disk_loses_nothing(gallery: Gallery, photos: Path, sample: Sampl
         opened(self, path)
         self.rows(f"PRAGMA max_page_count = {pages}")
 
+    gallery.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "__init__", cramped)
         for number in range(40):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sys import intern
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +38,15 @@ class Catalogue:
             raise GalleryError(
                 f"{path.parent}: no gallery here; make one with: simsearch index FOLDER --index {path.parent}"
             )
+        self.path = path
         self._database = Database(path)
         self._location = str(path.parent)
         self._roots_inside: dict[int, Path] | None = None  # of the transaction, in which nobody else changes them
 
-    @classmethod
-    def create(cls, path: Path, settings: Settings) -> Self:
+    @staticmethod
+    def create(path: Path, settings: Settings) -> None:
         """Make a new, empty catalogue in an existing folder, whole or not at all."""
         Database.create(path, {name: json.dumps(value) for name, value in settings.items()}).close()
-        return cls(path)
 
     @staticmethod
     def exists(path: Path) -> bool:

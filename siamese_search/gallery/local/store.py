@@ -41,6 +41,7 @@ class LocalStore:
         self.folder = folder
         self._index = DerivedIndex(folder, exact_up_to=exact_up_to, notice=notice)
         self._opened: Catalogue | None = None
+        self._opened_file: tuple[int, int] | None = None
         self._opening = Lock()
 
     @property
@@ -56,7 +57,7 @@ class LocalStore:
 
     def create(self, settings: Settings) -> None:
         """Make an empty gallery, whole or not at all."""
-        self._opened = Catalogue.create(self.folder / CATALOGUE, settings)
+        Catalogue.create(self.folder / CATALOGUE, settings)
 
     def close(self) -> None:
         """Close the catalogue and the index's file; the next use opens them again."""
@@ -80,7 +81,7 @@ class LocalStore:
         with writing(self.folder):
             for rest in self.folder.glob(f"{INDEX}.*.tmp"):  # of a process that was killed
                 rest.unlink(missing_ok=True)
-            self.close()  # a repair may have put another catalogue in its place while this process waited
+            self._reopen_if_replaced()
             before = self._catalogue.generation if self.exists() else None
             yield
             if self.exists():
@@ -221,9 +222,10 @@ class LocalStore:
         """Read everything; a repair writes the catalogue anew from its whole rows, and the index from the catalogue."""
         if not self.exists():
             _ = self._catalogue  # tells how to make one
-        self.close()
         if not repair:
+            self._reopen_if_replaced()
             return self._verified(repair=False)
+        self.close()  # nobody may have the file open while another one is put in its place
         with writing(self.folder):
             return self._verified(repair=True)
 
@@ -234,7 +236,13 @@ class LocalStore:
         with self._opening:
             if self._opened is None:
                 self._opened = Catalogue(self.folder / CATALOGUE)
+                self._opened_file = _identity(self._opened.path)
             return self._opened
+
+    def _reopen_if_replaced(self) -> None:
+        """Let go of a catalogue in whose place a repair has put another one."""
+        if self._opened is not None and _identity(self._opened.path) != self._opened_file:
+            self.close()
 
     def _verified(self, *, repair: bool) -> StoreReport:
         path = self.folder / CATALOGUE
@@ -282,6 +290,14 @@ def _troubles(path: Path) -> list[str]:
         return catalogue.troubles()
     finally:
         catalogue.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _size(path: Path) -> int:
