@@ -32,7 +32,7 @@ class Shelf:
         self.codes = encode(vectors)
         self.vectors = decode(self.codes, vectors.shape[1])
         self.ids = np.arange(3, 3 + 2 * len(vectors), 2)
-        self.seals = np.arange(len(vectors)) * 7919 + 5
+        self.checksums = np.arange(len(vectors)) * 7919 + 5
         self.was_read = 0
 
     def read(self, ids: list[int]) -> Vectors:
@@ -44,7 +44,7 @@ class Shelf:
     def partition(self) -> CellIndex:
         """Make cells of all."""
         dim = self.vectors.shape[1]
-        return partition(self.ids, self.seals, self.codes, dim=dim, generation=1, read=self.read)
+        return partition(self.ids, self.checksums, self.codes, dim=dim, generation=1, read=self.read)
 
 
 def unit(rows: NDArray[np.floating]) -> Vectors:
@@ -71,7 +71,7 @@ def test_a_search_finds_what_was_measured(dim: int) -> None:
     shelf = Shelf(clustered(3000, dim))
     index = shelf.partition()
     assert index.recall >= 0.95
-    assert index.about.looked_into < index.about.cells / 2
+    assert index.about.probes < index.about.cells / 2
     rows = np.random.default_rng(7).permutation(3000)[:150]
     wanted = found = 0
     for row, hits in zip(rows, index.search(shelf.vectors[rows], k=10), strict=True):
@@ -168,7 +168,7 @@ def test_every_flipped_byte_is_noticed(saved: tuple[Shelf, Path]) -> None:
     assert min(seen.values()) > 50
 
 
-def test_only_the_cells_looked_into_are_checked(saved: tuple[Shelf, Path]) -> None:
+def test_only_the_cells_probes_are_checked(saved: tuple[Shelf, Path]) -> None:
     """A damaged cell far from the query does no harm, the one nearest to it is refused."""
     shelf, path = saved
     index = shelf.partition()
@@ -208,14 +208,14 @@ def test_cells_follow_what_changes() -> None:
     vectors = shelf.vectors.copy()
     vectors[100:110] = clustered(10, 16, seed=5)
     now = Shelf(np.concatenate([vectors, clustered(40, 16, seed=6)]))
-    now.seals[100:110] += 1
+    now.checksums[100:110] += 1
     stays = np.ones(len(now.ids), bool)
     stays[500:530] = False
-    index = grown(old, now.ids[stays], now.seals[stays], generation=2, read=now.read)
+    index = grown(old, now.ids[stays], now.checksums[stays], generation=2, read=now.read)
     assert index is not None
     assert now.was_read == 50
     assert (len(index), index.generation, index.about.trained) == (1010, 2, 1000)
-    members = old.placed(now.ids[stays], now.seals[stays], now.vectors[stays])
+    members = old.placed(now.ids[stays], now.checksums[stays], now.vectors[stays])
     expected = CellIndex.filled(index.about, old.centroids, members, read=now.read)
     for mine, theirs in zip(fields_of(index), fields_of(expected), strict=True):
         assert np.array_equal(mine, theirs)
@@ -226,14 +226,14 @@ def test_cells_follow_what_changes() -> None:
 def fields_of(index: CellIndex) -> Iterator[NDArray[np.generic]]:
     """Yield what is in the cells."""
     members = index.members()
-    yield from (members.ids, members.seals, members.homes, members.codes)
+    yield from (members.ids, members.checksums, members.homes, members.codes)
 
 
 @pytest.mark.parametrize(("n", "anew"), [(1999, False), (2000, True), (501, False), (500, True)])
 def test_new_cells_are_due_when_the_number_doubles_or_halves(n: int, anew: bool) -> None:
     """Until then the old ones serve."""
     shelf, now = Shelf(clustered(1000, 4)), Shelf(clustered(n, 4))
-    index = grown(shelf.partition(), now.ids, now.seals, generation=2, read=now.read)
+    index = grown(shelf.partition(), now.ids, now.checksums, generation=2, read=now.read)
     assert (index is None) == anew
 
 

@@ -379,7 +379,7 @@ def use_all(gallery: Gallery, photos: Path) -> None:
 
 
 def damage(gallery: Gallery, *statements: str) -> None:
-    """Change the catalogue behind the back of its seals."""
+    """Change the catalogue behind the back of its checksums."""
     gallery.close()
     database = sqlite3.connect(Path(gallery.location) / "gallery.db", isolation_level=None)
     for statement in statements:

@@ -135,4 +135,4 @@ def _has_cells(index: CellIndex, catalogue: Catalogue) -> bool:
     ids, checksums, _ = catalogue.checksums()
     members = index.members()  # checks them all
     order = np.argsort(members.ids)
-    return np.array_equal(members.ids[order], ids) and np.array_equal(members.seals[order], checksums)
+    return np.array_equal(members.ids[order], ids) and np.array_equal(members.checksums[order], checksums)
