@@ -254,7 +254,8 @@ class Gallery:
     ) -> Embeddings:
         """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
         with self.snapshot():
-            ids, codes, cells = self._store.embeddings()
+            ids, codes = self._store.embeddings()
+            cells = self._store.cells()
             return Embeddings.of(ids, codes, self._identity.dim, cells=cells, only=only, kinds=kinds)
 
     def check_comparable(self, other: "Gallery") -> None:
