@@ -106,7 +106,7 @@ def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
     for path in photos.rglob("*.*"):
         os.utime(path, (1_600_000_000, 1_600_000_000.5))
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
-    gallery.sync([photos])
+    gallery.sync([photos], calibrate=False)
     return gallery
 
 

@@ -19,6 +19,7 @@ import xxhash
 
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.locations import absolute
 from siamese_search.results import DedupeReport
 
 FORMAT = 1
@@ -55,8 +56,8 @@ def plan_json(
     head = {
         "simsearch": "plan",
         "format": FORMAT,
-        "gallery": str(gallery.folder.resolve()),
-        "against": None if against is None else str(against.folder.resolve()),
+        "gallery": absolute(gallery.location),
+        "against": None if against is None else absolute(against.location),
         "threshold": report.threshold.distance,
         "protected": [str(folder) for folder in protected],
     }

@@ -42,7 +42,6 @@ def calibrate(
     from dataclasses import asdict  # noqa: PLC0415
 
     from siamese_search.calibration.table import PROMISED  # noqa: PLC0415
-    from siamese_search.calibration.threshold import calibrate_gallery  # noqa: PLC0415
     from siamese_search.cli.output import print_json  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
 
@@ -50,8 +49,7 @@ def calibrate(
         if pairs:
             _store(gallery, pairs)
         before = gallery.threshold
-        calibration = calibrate_gallery(gallery, precision=precision)
-        gallery.set_calibration(calibration)
+        calibration = gallery.calibrate(precision=precision)
     if json:
         print_json({**asdict(calibration), "before": asdict(before)})
     elif not quiet:
@@ -69,10 +67,10 @@ def _store(gallery: "Gallery", path: Path) -> None:
     for name in names:
         place = str((path.parent / name).resolve())
         if place not in by_path:
-            raise DataError(f"{path}: {place} is not in the gallery {gallery.folder}; index its folder first")
+            raise DataError(f"{path}: {place} is not in the gallery {gallery.location}; index its folder first")
         ids.append(by_path[place])
     for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):
-        gallery.review(ids[first], ids[second], int(label))
+        gallery.answers.set(ids[first], ids[second], int(label))
 
 
 def _print(calibration: "Calibration", before: float, precision: float) -> None:

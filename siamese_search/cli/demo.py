@@ -26,7 +26,6 @@ def demo(
 
     The pictures are free ones that the package scikit-image holds, and edited copies of them. Nothing is downloaded.
     """
-    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
     from siamese_search.demo import make_demo, score_demo  # noqa: PLC0415
     from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
@@ -37,7 +36,6 @@ def demo(
     with Gallery(index) as gallery, silent_decoders():
         with progress_bar("Embedding", quiet=quiet) as progress:
             synced = gallery.sync([made.gallery], progress=progress)
-        recalibrate(gallery)
         queries = tuple(QueryResult(query=str(query), hits=gallery.search(query)) for query in made.queries)
         search = SearchReport(threshold=gallery.threshold, queries=queries)
         with progress_bar("Comparing", quiet=quiet) as progress:

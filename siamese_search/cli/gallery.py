@@ -68,7 +68,6 @@ def index(
     that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
     kept, and the same command goes on from there.
     """
-    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
@@ -87,13 +86,12 @@ def index(
             return
         with progress_bar("Embedding", quiet=quiet) as progress:
             report = gallery.sync(folders or (), progress=progress, stop=stop.is_set)
-            calibration = None if report.stopped else recalibrate(gallery)
     if json:
         print_json(sync_json(report))
     elif not quiet:
         _print_sync(report)
-        if calibration:
-            print_text(f"calibrated: {threshold_sentence(calibration.threshold, found=0)}")
+        if report.calibrated:
+            print_text(f"calibrated: {threshold_sentence(report.calibrated.threshold, found=0)}")
     if report.stopped:
         raise typer.Exit(INTERRUPTED)
 
@@ -170,7 +168,7 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
     limit = about.threshold
     expected = "" if limit.expected_precision is None else f", expected precision {limit.expected_precision:.3g}"
     rows = [
-        ("gallery", about.folder),
+        ("gallery", about.location),
         ("images", f"{about.images:,}"),
         ("skipped", f"{about.skipped:,}"),
         *(("folder", root) for root in about.roots),
@@ -222,13 +220,9 @@ def _embedded(
 
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
     """Sync, and go on syncing what changes; print a line about each batch of changes."""
-    from siamese_search.calibration.threshold import recalibrate  # noqa: PLC0415
-
     first = True
     told: tuple[Skipped, ...] = ()
     for report in gallery.watch(folders, stop=stop):
-        if first:
-            recalibrate(gallery)
         if not quiet and (first or report.added or report.changed or report.moved or report.removed):
             _print_sync(replace(report, skipped=tuple(entry for entry in report.skipped if entry not in told)))
             sys.stdout.flush()

@@ -39,7 +39,7 @@ def review(
             _export(gallery, export)
         else:
             _ask(gallery, threshold, port=port, browser=browser, quiet=quiet)
-        labels = [pair.label for pair in gallery.reviewed()]
+        labels = [pair.label for pair in gallery.answers.all()]
     if json:
         print_json({"same": labels.count(0), "different": labels.count(1), "export": str(export) if export else None})
     else:
@@ -54,26 +54,26 @@ def _export(gallery: "Gallery", path: Path) -> None:
     from siamese_search.report.data import pairs_csv  # noqa: PLC0415
 
     with whole_file(path) as half:
-        half.write_text(pairs_csv(gallery.reviewed()), encoding="utf-8")
+        half.write_text(pairs_csv(gallery.answers.all()), encoding="utf-8")
 
 
 def _ask(gallery: "Gallery", threshold: float | None, *, port: int, browser: bool, quiet: bool) -> None:
-    import secrets  # noqa: PLC0415
     import sys  # noqa: PLC0415
     import webbrowser  # noqa: PLC0415
 
+    from siamese_search.web.app import Access  # noqa: PLC0415
     from siamese_search.web.questions import Questions  # noqa: PLC0415
     from siamese_search.web.review import review_app  # noqa: PLC0415
     from siamese_search.web.server import serve  # noqa: PLC0415
 
     with progress_bar("Comparing", quiet=quiet) as progress:
         questions = Questions(gallery, threshold=threshold, progress=progress)
-    token = secrets.token_urlsafe(16)
+    access = Access()
 
     def ready(address: str) -> None:
-        sys.stderr.write(f"Review at {address}/{token}/ and end with Ctrl-C\n")
+        sys.stderr.write(f"Review at {address}/enter/{access.secret} and end with Ctrl-C\n")
         sys.stderr.flush()
         if browser:
-            webbrowser.open(f"{address}/{token}/")
+            webbrowser.open(f"{address}/enter/{access.ticket()}")
 
-    serve(review_app(gallery, questions, token=token), port=port, ready=ready)
+    serve(review_app(gallery, questions, access), port=port, ready=ready)

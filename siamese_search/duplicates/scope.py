@@ -108,7 +108,7 @@ def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
     for given, path in singles.items():
         if path not in known:
             raise FolderError(
-                f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.folder}"
+                f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.location}"
             )
     places = tuple(Path(folder).expanduser().resolve() for folder in folders if folder not in singles)
     return Named(places or None, frozenset(singles.values()))
@@ -193,7 +193,7 @@ def opened_galleries(
                 raise OptionError(f"a plan needs its pictures indexed; first: simsearch index {places[0]}")
             passing = Path(stack.enter_context(TemporaryDirectory(prefix="simsearch-")))
             gallery = stack.enter_context(Gallery(passing, encoder=other.encoder))
-            gallery.sync(places, progress=progress)
+            gallery.sync(places, calibrate=False, progress=progress)
         yield gallery, other
 
 
@@ -211,7 +211,7 @@ def _read_answers(gallery: Gallery, against: Gallery | None) -> Answers:
     return {
         (pair.first, pair.second): pair.label
         for asked in (against, gallery)  # on the same pair the gallery's own answer counts
-        for pair in (() if asked is None else asked.reviewed())
+        for pair in (() if asked is None else asked.answers.all())
     }
 
 

@@ -5,17 +5,17 @@ the line before that, and of the first of the numbers. Whoever reads more than t
 """
 
 import json
-import os
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import xxhash
 
-FORMAT = 2
+from siamese_search.atomic import replacing
+
+FORMAT = 3
 _MAGIC = b"simsearch index "
-_LONGEST_LINE = 4096
+_MAX_LINE = 4096
 _ALIGNED = 64  # bytes: the numbers that follow may be used where they lie
 
 
@@ -33,7 +33,7 @@ def describe(about: Mapping[str, Any], head: bytes | memoryview) -> bytes:
 def read_description(file: BinaryIO, *, kind: str) -> dict[str, Any]:
     """Read that line; raises StaleIndexError unless it is one, and of this kind and format."""
     try:
-        about = json.loads(file.readline(_LONGEST_LINE).removeprefix(_MAGIC))
+        about = json.loads(file.readline(_MAX_LINE).removeprefix(_MAGIC))
         if (about["format"], about["kind"]) != (FORMAT, kind):
             raise StaleIndexError("out of date")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -50,15 +50,8 @@ def check_head(about: Mapping[str, Any], head: bytes | memoryview) -> None:
 
 def write_index(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
     """Write atomically: a reader sees the old file or the new one. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(blocks)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as half, half.open("wb") as file:
+        file.writelines(blocks)
 
 
 def _checksum(plain: Mapping[str, Any], head: bytes | memoryview) -> str:
