@@ -1,7 +1,6 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,7 @@ from siamese_search.cli.options import (
     one_format,
 )
 from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
-from siamese_search.errors import GalleryError, OptionError, PlanError
+from siamese_search.errors import OptionError, PlanError
 from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
 
 if TYPE_CHECKING:
@@ -83,10 +82,17 @@ def dedupe(
     if threshold is not None and precision is not None:
         raise OptionError("--threshold and --precision both choose the distance; give one of them")
     from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
+    from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
     rules = _keeper_rules(keep, prefer, protect)
-    with _galleries(index, against, folders, plan=plan is not None, quiet=quiet) as (gallery, other), silent_decoders():
+    with ExitStack() as stack, silent_decoders():
+        with progress_bar("Embedding", quiet=quiet) as progress:
+            gallery, other = stack.enter_context(
+                opened_galleries(
+                    index, against=against, folders=folders or (), to_act=plan is not None, progress=progress
+                )
+            )
         limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
@@ -130,42 +136,6 @@ def _keeper_rules(keep: list[str] | None, prefer: list[Path] | None, protect: li
         prefer=tuple(folder for given in prefer or () for folder in resolve_folders([given])),
         protect=resolve_folders(protect or ()),
     )
-
-
-@contextmanager
-def _galleries(
-    index: Path, against: Path | None, folders: list[Path] | None, *, plan: bool, quiet: bool
-) -> Iterator[tuple["Gallery", "Gallery | None"]]:
-    """Open the gallery to look through and the one to compare it with.
-
-    With --against, folders that are in no gallery yet get one for the time being.
-    """
-    import tempfile  # noqa: PLC0415
-
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-    from siamese_search.images.files import lies_in  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        gallery = stack.enter_context(Gallery(index))
-        if against is None:
-            yield gallery, None
-            return
-        other = stack.enter_context(Gallery(against))
-        places = [folder.expanduser().resolve() for folder in folders or ()]
-        try:
-            indexed = all(lies_in(place, gallery.roots) for place in places)
-        except GalleryError:
-            if not places:
-                raise
-            indexed = False
-        if not indexed:
-            if plan:
-                raise OptionError(f"a plan needs its pictures indexed; first: simsearch index {places[0]}")
-            passing = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simsearch-")))
-            gallery = stack.enter_context(Gallery(passing, encoder=other.encoder))
-            with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
-                gallery.sync(places, progress=progress)
-        yield gallery, other
 
 
 def _write_plan(

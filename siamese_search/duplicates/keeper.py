@@ -34,10 +34,14 @@ class KeeperRules:
         """Tell whether a file must never be acted on."""
         return lies_in(path, self.protect)
 
+    def order(self) -> Callable[[Item], tuple[_Key, ...]]:
+        """Return the key that sorts pictures, the one most worth keeping first."""
+        keys = [key for _, key, _ in self._criteria()]
+        return lambda item: tuple(key(item) for key in keys)
+
     def rank(self, items: Iterable[Item]) -> list[Item]:
         """Return the pictures, the one most worth keeping first."""
-        keys = [key for _, key, _ in self._criteria()]
-        return sorted(items, key=lambda item: tuple(key(item) for key in keys))
+        return sorted(items, key=self.order())
 
     def reason(self, keeper: Item, copies: Iterable[Item]) -> Reason:
         """Say in what a keeper, ranked above its copies, beats the best of them."""
