@@ -89,9 +89,9 @@ def score_demo(demo: Demo, report: DedupeReport) -> DemoScore:
     grouped: set[Path] = set()
     false = 0
     for group in report.groups:
-        keep = Path(group.keep).resolve()
+        keep = group.keep.resolve()
         for copy in group.copies:
-            path = Path(copy.path).resolve()
+            path = copy.path.resolve()
             if path in origin and origin[path] == origin.get(keep):
                 grouped |= {path, keep}  # the keeper may be a planted copy as well
             else:

@@ -60,7 +60,7 @@ def apply_plan(
 def _work(
     plan: Plan, checks: Checks, journal: Journal, roots: Sequence[Path], progress: Progress | None
 ) -> ActionReport:
-    done: list[str] = []
+    done: list[Path] = []
     refused: list[Refused] = []
     already = size = 0
     places: dict[str, None] = {}
@@ -72,9 +72,9 @@ def _work(
             if trouble is None:
                 record, trouble = _act(journal, step, roots)
             if trouble is not None:
-                refused.append(Refused(path=str(step.copy), reason=trouble))
+                refused.append(Refused(path=step.copy, reason=trouble))
             else:
-                done.append(record.copy)
+                done.append(Path(record.copy))
                 size += record.size
         if progress:
             progress(count, len(plan.steps))
@@ -88,7 +88,7 @@ def _work(
         refused=tuple(refused),
         already=already,
         size=size,
-        journal=str(journal.path),
+        journal=journal.path,
         places=tuple(places),
     )
 
@@ -186,13 +186,13 @@ def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
 
 
 def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
-    done: list[str] = []
+    done: list[Path] = []
     refused: list[Refused] = []
     size = 0
     for step in plan.steps:
         trouble = checks.objection(step)
         if trouble:
-            refused.append(Refused(path=str(step.copy), reason=trouble))
+            refused.append(Refused(path=step.copy, reason=trouble))
         else:
             done.append(str(step.copy))
             size += step.copy.lstat().st_size

@@ -50,8 +50,8 @@ def plan_json(
     report: DedupeReport, gallery: Gallery, *, against: Gallery | None = None, protected: Sequence[Path] = ()
 ) -> dict[str, Any]:
     """Return the plan of a report as plain data: one step a copy, protected copies left out."""
-    hashes = {str(item.path): item.content_hash for item in gallery.items()}
-    kept = hashes if against is None else {str(item.path): item.content_hash for item in against.items()}
+    hashes = {item.path: item.content_hash for item in gallery.items()}
+    kept = hashes if against is None else {item.path: item.content_hash for item in against.items()}
     head = {
         "simsearch": "plan",
         "format": FORMAT,
@@ -62,9 +62,9 @@ def plan_json(
     }
     steps = [
         {
-            "copy": copy.path,
+            "copy": str(copy.path),
             "copy_hash": hashes[copy.path],
-            "keep": group.keep,
+            "keep": str(group.keep),
             "keep_hash": kept[group.keep],
             "size": copy.facts.size if copy.facts else None,
             "distance": round(copy.distance, 6),

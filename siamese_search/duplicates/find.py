@@ -71,7 +71,7 @@ def find_duplicates(
         threshold=limit,
         images=len(singles) or compared.images,
         groups=tuple(groups),
-        skipped=tuple(entry for entry in skipped if wanted is None or lies_in(Path(entry.path), wanted)),
+        skipped=tuple(entry for entry in skipped if wanted is None or lies_in(entry.path, wanted)),
         against=None if against is None else str(against.folder),
         coverage=compared.coverage,
     )
@@ -135,7 +135,7 @@ def _groups(
         if against:
             reason = Reason(rule=Rule.AGAINST, keeper=str(keeper.path), runner_up=str(copies[0][0].path))
         return DuplicateGroup(
-            keep=str(keeper.path), copies=_copies(keeper, copies, answers, rules), reason=reason, facts=_facts(keeper)
+            keep=keeper.path, copies=_copies(keeper, copies, answers, rules), reason=reason, facts=_facts(keeper)
         )
 
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -149,7 +149,7 @@ def _copies(
     first = glimpse(keeper.path) if Relation.NEAR in kinds else None
     return tuple(
         Copy(
-            path=str(copy.path),
+            path=copy.path,
             distance=distance,
             relation=kind,
             looks=looks(keeper, copy, first, glimpse(copy.path)) if kind is Relation.NEAR else (),

@@ -73,7 +73,7 @@ def embed_stream(stream: BinaryIO, encoder: Encoder) -> Embedded | Skipped:
         with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
             decoded = _Decoded(Path("-"), digest, decoder.load(data))
     except ImageError as error:
-        return Skipped(path=error.path, reason=error.reason)
+        return Skipped(path=Path(error.path), reason=error.reason)
     (result,) = _embed([decoded], encoder)
     return result
 
@@ -117,9 +117,9 @@ def _decode(path: Path, decoder: Decoder) -> _Decoded | Skipped:
     try:
         with image_errors(path):
             # A second look at a file that was being written; one that still is has to wait for the next sync.
-            return _read(path, decoder) or _read(path, decoder) or Skipped(path=str(path), reason=CHANGED)
+            return _read(path, decoder) or _read(path, decoder) or Skipped(path=path, reason=CHANGED)
     except ImageError as error:
-        return Skipped(path=str(path), reason=error.reason)
+        return Skipped(path=path, reason=error.reason)
 
 
 def _read(path: Path, decoder: Decoder) -> _Decoded | None:

@@ -113,7 +113,7 @@ class Gallery(KeptGallery):
             items = self._catalogue.indexed(sorted({item for hits in found for item, _ in hits}))
         return tuple(
             tuple(
-                Hit(rank=rank, path=str(items[item].path), distance=distance, duplicate=distance <= limit)
+                Hit(rank=rank, path=items[item].path, distance=distance, duplicate=distance <= limit)
                 for rank, (item, distance) in enumerate(hits, start=1)
             )
             for hits in found

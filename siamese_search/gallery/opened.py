@@ -69,6 +69,10 @@ class OpenGallery:
         with self._catalogue.snapshot():
             yield
 
+    def exists(self) -> bool:
+        """Tell whether there is a gallery at the location."""
+        return self._exists()
+
     # -- what is in it
 
     @property

@@ -75,7 +75,7 @@ def scope_of(folders: Sequence[str | Path], catalogue: Catalogue | None) -> Scop
         kept = sum(lies_in(item.path, [root]) for item in catalogue.items()) if catalogue and root and trouble else 0
         if root and kept:
             reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
-            absent.append(Skipped(path=str(root), reason=reason))
+            absent.append(Skipped(path=root, reason=reason))
         else:
             present.append(folder)
     return Scope(resolve_folders(present), tuple(dict.fromkeys(absent)))
@@ -109,7 +109,7 @@ def bring_in_step(
     outcome.unseen = (*scope.absent, *unseen)
 
     # A root that lies deeper than a folder named here, and is a drive that is not connected, is out of sight as well.
-    out_of_sight = [Path(entry.path) for entry in outcome.unseen]
+    out_of_sight = [entry.path for entry in outcome.unseen]
     before = {
         entry.file.path: entry
         for entry in catalogue.skipped()

@@ -104,7 +104,7 @@ class KeptGallery(OpenGallery):
         """
         stop = stop or Event()
         scope = scope_of(folders, self._catalogue if self._exists() else None)
-        roots = [*scope.present, *(Path(entry.path) for entry in scope.absent)]
+        roots = [*scope.present, *(entry.path for entry in scope.absent)]
         for changed in changes(roots, apart_from=self.folder, stop=stop):
             try:
                 report = self.sync(changed, progress=progress, stop=stop.is_set)

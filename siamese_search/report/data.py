@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from siamese_search.report.words import printable, reason_words
+from siamese_search.escapes import printable
+from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
     DedupeReport,
@@ -54,7 +55,7 @@ def search_json(report: SearchReport) -> dict[str, Any]:
                 "hits": [
                     {
                         "rank": hit.rank,
-                        "path": hit.path,
+                        "path": str(hit.path),
                         "distance": round(hit.distance, _DIGITS),
                         "duplicate": hit.duplicate,
                     }
@@ -91,10 +92,10 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
 
 def _group(group: DuplicateGroup) -> dict[str, Any]:
     return {
-        "keep": group.keep,
+        "keep": str(group.keep),
         "copies": [
             {
-                "path": copy.path,
+                "path": str(copy.path),
                 "distance": round(copy.distance, _DIGITS),
                 "relation": copy.relation.value,
                 "looks": [edit.value for edit in copy.looks],
@@ -115,12 +116,12 @@ def action_json(report: ActionReport) -> dict[str, Any]:
     return {
         "action": report.action,
         "undo": report.undo,
-        "done": list(report.done),
-        "refused": [{"path": refused.path, "reason": refused.reason} for refused in report.refused],
+        "done": list(map(str, report.done)),
+        "refused": [{"path": str(refused.path), "reason": refused.reason} for refused in report.refused],
         "already": report.already,
         "bytes": report.size,
-        "journal": report.journal or None,
-        "places": list(report.places),
+        "journal": str(report.journal) if report.journal else None,
+        "places": list(map(str, report.places)),
         "note": report.note or None,
     }
 
@@ -180,7 +181,7 @@ def _file_size(facts: Facts | None) -> object:
 
 
 def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:
-    return [{"path": item.path, "reason": item.reason} for item in skipped]
+    return [{"path": str(item.path), "reason": item.reason} for item in skipped]
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

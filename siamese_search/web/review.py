@@ -21,10 +21,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from siamese_search.errors import ImageError
+from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.decode import load_thumbnail
 from siamese_search.report.data import pairs_csv
-from siamese_search.report.words import human_bytes, printable
+from siamese_search.report.words import human_bytes
 from siamese_search.results import EmbeddingPair
 from siamese_search.version import __version__
 from siamese_search.web.questions import Questions
