@@ -32,6 +32,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from siamese_search.gallery.opened import EXACT_UP_TO, LocalStore
 
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.folder import GRAPH, SPEC, encoder_fingerprint, write_spec
@@ -39,7 +40,6 @@ from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, GalleryError, ImageError, SimsearchError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import sync as sync_module
-from siamese_search.gallery.opened import EXACT_UP_TO
 from siamese_search.images.sandbox import Decoder
 
 SIZE, DIM = 16, 64
@@ -296,7 +296,7 @@ def flips(work: Path, rng: random.Random, scale: float) -> str:
     with Gallery(folder, encoder=encoder) as gallery:
         gallery.sync([pictures])
         ids = [item.id for item in gallery.items()]
-        gallery.review(ids[0], ids[1], 1)
+        gallery.answers.set(ids[0], ids[1], 1)
     large = shutil.copytree(folder, work / "large")
     answers(large, encoder, FEW)  # makes its cells
     kinds = [(kept, few, answers(kept, encoder, few)[0]) for kept, few in ((folder, EXACT_UP_TO), (large, FEW))]
@@ -327,11 +327,11 @@ def flips(work: Path, rng: random.Random, scale: float) -> str:
 def answers(folder: Path, encoder: Encoder, exact_up_to: int = EXACT_UP_TO) -> tuple[object, list[str]]:
     """Return all that a gallery answers, and what it said on the way."""
     said: list[str] = []
-    with Gallery(folder, encoder=encoder, notice=said.append, exact_up_to=exact_up_to) as gallery:
+    with Gallery(LocalStore(folder, notice=said.append, exact_up_to=exact_up_to), encoder=encoder) as gallery:
         items = gallery.items()
         vectors = gallery.vectors_of([item.id for item in items])
         hits = gallery.search_vectors(vectors, k=5)
-        found = (contents(gallery), hits, gallery.threshold, gallery.skipped, gallery.reviewed(), gallery.roots)
+        found = (contents(gallery), hits, gallery.threshold, gallery.skipped, gallery.answers.all(), gallery.roots)
     return found, said
 
 

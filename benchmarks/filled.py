@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder import load_encoder
 from siamese_search.gallery.codes import encode
+from siamese_search.gallery.local.catalogue import CATALOGUE
 from siamese_search.gallery.local.database import Database
-from siamese_search.gallery.local.settings import EncoderIdentity
-from siamese_search.gallery.opened import CATALOGUE, INDEX
+from siamese_search.gallery.local.index import INDEX
+from siamese_search.gallery.settings import EncoderIdentity
 
 ROOT = Path("/pictures")
 _IN_CLUSTER = 200

@@ -29,7 +29,8 @@ from measures import RESULTS, about, cost_of, keep, plot, slope, table, tell
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode
 from siamese_search.gallery.join import Join
-from siamese_search.gallery.opened import EXACT_UP_TO, INDEX
+from siamese_search.gallery.local.index import INDEX
+from siamese_search.gallery.local.store import EXACT_UP_TO, LocalStore
 
 PLANTED = 0.02
 QUICK = (2000, 20_000)
@@ -159,14 +160,14 @@ def share_found(wanted: NDArray[np.generic], found: NDArray[np.generic]) -> floa
 def find_cells(folder: str, result: str, exact_up_to: int) -> None:
     """Index a gallery anew."""
     (Path(folder) / INDEX).unlink(missing_ok=True)
-    with Gallery(folder, exact_up_to=exact_up_to) as gallery:
+    with Gallery(LocalStore(Path(folder), exact_up_to=exact_up_to)) as gallery:
         tell(gallery.info().index_kind)
     np.savez(result)
 
 
 def find_pairs(folder: str, result: str, exact_up_to: int, threshold: float) -> None:
     """Find all pairs by cells."""
-    with Gallery(folder, exact_up_to=exact_up_to) as gallery:
+    with Gallery(LocalStore(Path(folder), exact_up_to=exact_up_to)) as gallery:
         join = Join(gallery.embeddings(), threshold)
     found = [np.stack([pairs.first, pairs.second], axis=1) for pairs in join]
     coverage = join.coverage

@@ -229,7 +229,10 @@ class DedupeReport(Tabular[DuplicateGroup]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Printed):
-    """What `index` did. `seconds` is wall time, `index` the gallery folder; `stopped`: it was told to end early."""
+    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was told to end early.
+
+    `calibrated` is the new calibration, where one was due.
+    """
 
     added: int
     changed: int
@@ -241,6 +244,28 @@ class SyncReport(Printed):
     seconds: float
     index: str
     stopped: bool = False
+    calibrated: Calibration | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryInfo(Printed):
+    """What `info` tells about a gallery; `size_on_disk` in bytes.
+
+    `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1 where it
+    is exact.
+    """
+
+    location: str
+    encoder: str
+    fingerprint: str
+    dim: int
+    images: int
+    skipped: int
+    roots: tuple[Path, ...]
+    threshold: Threshold
+    index_kind: str
+    index_recall: float
+    size_on_disk: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,5 +120,7 @@ def _words(name: str, value: Any) -> str:
     if isinstance(value, int):
         return f"{name} {value:,}"
     if isinstance(value, tuple):
-        return f"{name} {len(value):,}" if is_dataclass(value[0]) else f"{name} {printable(' and '.join(map(str, value)))}"
+        return (
+            f"{name} {len(value):,}" if is_dataclass(value[0]) else f"{name} {printable(' and '.join(map(str, value)))}"
+        )
     return f"{name} ({value})" if is_dataclass(value) else f"{name} {printable(str(value))}"

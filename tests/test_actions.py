@@ -90,7 +90,7 @@ def test_trash_and_back(act: Act, photos: Path, plan: Path, gallery: Gallery, en
     assert (len(undone.done), undone.refused, undone.note) == (3, (), "")
     assert tree(photos) == before
     assert not (photos / ".simsearch-trash").exists()
-    again = Gallery(gallery.folder, encoder=encoder)
+    again = Gallery(gallery.location, encoder=encoder)
     assert {item.path: item.content_hash for item in again.items()} == items
     assert len(find_duplicates(again, threshold=NEAR).groups) == 3
 
@@ -279,7 +279,7 @@ def told_apart(data: dict[str, Any], _photos: Path) -> str:
     """Let a person say meanwhile that the two are different pictures."""
     with Gallery(data["gallery"]) as gallery:
         ids = {str(item.path): item.id for item in gallery.items()}
-        gallery.review(ids[data["steps"][0]["copy"]], ids[data["steps"][0]["keep"]], 1)
+        gallery.answers.set(ids[data["steps"][0]["copy"]], ids[data["steps"][0]["keep"]], 1)
     return "a person said"
 
 

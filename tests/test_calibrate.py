@@ -11,12 +11,10 @@ import pytest
 from siamese_search.calibration.table import distinct_quantiles
 from siamese_search.calibration.threshold import (
     DistinctPairs,
-    calibrate_gallery,
     corrected,
     likeness_of,
     nearest_as_good,
     pairs_within,
-    recalibrate,
     rows,
 )
 from siamese_search.encoder import Encoder
@@ -140,21 +138,21 @@ def test_estimated_false_pairs_are_about_the_true_ones(known: DistinctPairs) -> 
 def test_gallery_calibrates_itself_when_it_changed(photos: Path, tmp_path: Path, encoder: Encoder) -> None:
     """A new gallery gets a threshold of its own, which says so; without a change it is not measured again."""
     with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
-        gallery.sync([photos])
+        gallery.sync([photos], calibrate=False)
         before = gallery.threshold
-        calibration = recalibrate(gallery)
+        calibration = gallery.sync().calibrated
         assert calibration is not None
         assert before.source is ThresholdSource.ENCODER
         assert gallery.threshold == calibration.threshold
         assert gallery.threshold.source is ThresholdSource.GALLERY
         assert (gallery.threshold.expected_precision or 0) >= 0.99
         assert gallery.calibration == calibration
-        assert recalibrate(gallery) is None
-        strict, loose = (calibrate_gallery(gallery, precision=p).threshold.distance for p in (0.999, 0.99))
+        assert gallery.sync().calibrated is None
+        strict, loose = (gallery.calibrate(precision=p).threshold.distance for p in (0.999, 0.99))
         assert strict <= loose
         assert calibration.threshold.distance <= loose
         with pytest.raises(OptionError, match="between 0 and 1"):
-            calibrate_gallery(gallery, precision=1.0)
+            gallery.calibrate(precision=1.0)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -166,7 +164,6 @@ def test_tiny_galleries_get_an_answer(photos: Path, tmp_path: Path, encoder: Enc
         (few / path.name).write_bytes(path.read_bytes())
     with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
         gallery.sync([few])
-        recalibrate(gallery)
         nearest_allowed = encoder.spec.distinct[0][1]  # within it lies a tenth of all pairs of strangers
         assert 0 < gallery.threshold.distance < nearest_allowed
 

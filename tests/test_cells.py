@@ -13,11 +13,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # its files a
 from filled import filled_gallery
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode, encode
-from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.catalogue import CATALOGUE, Catalogue
 from siamese_search.gallery.local.cells import CellIndex
+from siamese_search.gallery.local.index import INDEX
 from siamese_search.gallery.local.indexfile import StaleIndexError
 from siamese_search.gallery.local.partition import grown, partition
-from siamese_search.gallery.opened import CATALOGUE, INDEX
+from siamese_search.gallery.local.store import LocalStore
 
 Vectors = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -31,7 +32,7 @@ class Shelf:
         self.codes = encode(vectors)
         self.vectors = decode(self.codes, vectors.shape[1])
         self.ids = np.arange(3, 3 + 2 * len(vectors), 2)
-        self.seals = np.arange(len(vectors)) * 7919 + 5
+        self.checksums = np.arange(len(vectors)) * 7919 + 5
         self.was_read = 0
 
     def read(self, ids: list[int]) -> Vectors:
@@ -43,7 +44,7 @@ class Shelf:
     def partition(self) -> CellIndex:
         """Make cells of all."""
         dim = self.vectors.shape[1]
-        return partition(self.ids, self.seals, self.codes, dim=dim, generation=1, read=self.read)
+        return partition(self.ids, self.checksums, self.codes, dim=dim, generation=1, read=self.read)
 
 
 def unit(rows: NDArray[np.floating]) -> Vectors:
@@ -70,7 +71,7 @@ def test_a_search_finds_what_was_measured(dim: int) -> None:
     shelf = Shelf(clustered(3000, dim))
     index = shelf.partition()
     assert index.recall >= 0.95
-    assert index.about.looked_into < index.about.cells / 2
+    assert index.about.probes < index.about.cells / 2
     rows = np.random.default_rng(7).permutation(3000)[:150]
     wanted = found = 0
     for row, hits in zip(rows, index.search(shelf.vectors[rows], k=10), strict=True):
@@ -167,7 +168,7 @@ def test_every_flipped_byte_is_noticed(saved: tuple[Shelf, Path]) -> None:
     assert min(seen.values()) > 50
 
 
-def test_only_the_cells_looked_into_are_checked(saved: tuple[Shelf, Path]) -> None:
+def test_only_the_cells_probes_are_checked(saved: tuple[Shelf, Path]) -> None:
     """A damaged cell far from the query does no harm, the one nearest to it is refused."""
     shelf, path = saved
     index = shelf.partition()
@@ -207,14 +208,14 @@ def test_cells_follow_what_changes() -> None:
     vectors = shelf.vectors.copy()
     vectors[100:110] = clustered(10, 16, seed=5)
     now = Shelf(np.concatenate([vectors, clustered(40, 16, seed=6)]))
-    now.seals[100:110] += 1
+    now.checksums[100:110] += 1
     stays = np.ones(len(now.ids), bool)
     stays[500:530] = False
-    index = grown(old, now.ids[stays], now.seals[stays], generation=2, read=now.read)
+    index = grown(old, now.ids[stays], now.checksums[stays], generation=2, read=now.read)
     assert index is not None
     assert now.was_read == 50
     assert (len(index), index.generation, index.about.trained) == (1010, 2, 1000)
-    members = old.placed(now.ids[stays], now.seals[stays], now.vectors[stays])
+    members = old.placed(now.ids[stays], now.checksums[stays], now.vectors[stays])
     expected = CellIndex.filled(index.about, old.centroids, members, read=now.read)
     for mine, theirs in zip(fields_of(index), fields_of(expected), strict=True):
         assert np.array_equal(mine, theirs)
@@ -225,14 +226,14 @@ def test_cells_follow_what_changes() -> None:
 def fields_of(index: CellIndex) -> Iterator[NDArray[np.generic]]:
     """Yield what is in the cells."""
     members = index.members()
-    yield from (members.ids, members.seals, members.homes, members.codes)
+    yield from (members.ids, members.checksums, members.homes, members.codes)
 
 
 @pytest.mark.parametrize(("n", "anew"), [(1999, False), (2000, True), (501, False), (500, True)])
 def test_new_cells_are_due_when_the_number_doubles_or_halves(n: int, anew: bool) -> None:
     """Until then the old ones serve."""
     shelf, now = Shelf(clustered(1000, 4)), Shelf(clustered(n, 4))
-    index = grown(shelf.partition(), now.ids, now.seals, generation=2, read=now.read)
+    index = grown(shelf.partition(), now.ids, now.checksums, generation=2, read=now.read)
     assert (index is None) == anew
 
 
@@ -243,18 +244,18 @@ def test_new_cells_are_due_when_the_number_doubles_or_halves(n: int, anew: bool)
 def large(tmp_path: Path) -> Gallery:
     """Fill a gallery with 600 embeddings of 16 numbers, which counts as large."""
     filled_gallery(tmp_path / "large", 600, dim=16)
-    return Gallery(tmp_path / "large", exact_up_to=LARGE)
+    return Gallery(LocalStore(tmp_path / "large", exact_up_to=LARGE))
 
 
 def opened_again(gallery: Gallery, told: list[str] | None = None) -> Gallery:
     """Open a gallery in another object, as another process would."""
     notice = told.append if told is not None else None
-    return Gallery(gallery.folder, exact_up_to=gallery.exact_up_to, notice=notice)
+    return Gallery(LocalStore(Path(gallery.location), exact_up_to=LARGE, notice=notice))
 
 
 def without(gallery: Gallery, *items: int) -> None:
     """Forget items as another process would."""
-    catalogue = Catalogue(gallery.folder / CATALOGUE)
+    catalogue = Catalogue(Path(gallery.location) / CATALOGUE)
     with catalogue.transaction():
         catalogue.remove(items)
     catalogue.close()
@@ -266,7 +267,7 @@ def test_the_kind_of_index_follows_the_size(large: Gallery) -> None:
     assert about.index_kind.startswith("cells (IVF 98, 8 bits), recall@10 ")
     assert about.index_kind.endswith(" cells")
     assert 0.95 <= about.index_recall <= 1
-    exact = Gallery(large.folder, exact_up_to=600)
+    exact = Gallery(LocalStore(Path(large.location), exact_up_to=600))
     assert (exact.info().index_kind, exact.info().index_recall) == ("exact", 1.0)
     assert opened_again(large).info().index_kind == about.index_kind
 
@@ -275,7 +276,7 @@ def test_both_kinds_give_the_same_distances(large: Gallery) -> None:
     """What both find has the same distance to the last bit, and a stored embedding finds itself at 0."""
     vectors = large.vectors_of(range(1, 100))
     cells = large.search_vectors(vectors, k=10)
-    exact = Gallery(large.folder, exact_up_to=600).search_vectors(vectors, k=10)
+    exact = Gallery(LocalStore(Path(large.location), exact_up_to=600)).search_vectors(vectors, k=10)
     same = 0
     for found, true in zip(cells, exact, strict=True):
         apart = {hit.path: hit.distance for hit in true}
@@ -289,7 +290,7 @@ def test_a_damaged_cell_is_built_anew_when_it_is_touched(large: Gallery) -> None
     """The answer is the right one, the user is told once, and the file is whole again."""
     vectors = large.vectors_of(range(1, 601))
     expected = large.search_vectors(vectors, k=3)
-    path = large.folder / INDEX
+    path = Path(large.location) / INDEX
     whole = path.read_bytes()
     path.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
     told: list[str] = []
@@ -306,10 +307,10 @@ def test_a_forged_cell_is_not_believed(large: Gallery) -> None:
     large.info()
     vectors = large.vectors_of([5])
     expected = large.search_vectors(vectors, k=3)
-    index = CellIndex.load(large.folder / INDEX, dim=16, read=large.vectors_of)
+    index = CellIndex.load(Path(large.location) / INDEX, dim=16, read=large.vectors_of)
     members = index.members()
     members.ids[:] += 10_000
-    CellIndex.filled(index.about, index.centroids, members, read=large.vectors_of).save(large.folder / INDEX)
+    CellIndex.filled(index.about, index.centroids, members, read=large.vectors_of).save(Path(large.location) / INDEX)
     told: list[str] = []
     assert opened_again(large, told).search_vectors(vectors, k=3) == expected
     assert len(told) == 1
@@ -318,15 +319,15 @@ def test_a_forged_cell_is_not_believed(large: Gallery) -> None:
 def test_a_gallery_grows_without_new_cells(large: Gallery) -> None:
     """Pictures that are gone leave their cells, which stay what they were; an open reader follows."""
     large.info()
-    before = CellIndex.load(large.folder / INDEX, dim=16, read=large.vectors_of)
+    before = CellIndex.load(Path(large.location) / INDEX, dim=16, read=large.vectors_of)
     reader = opened_again(large)
     vectors = large.vectors_of([7, 8])
     assert reader.search_vectors(vectors, k=1)[0][0].distance == 0.0
     without(large, 7)
     told: list[str] = []
     opened_again(large, told).search_vectors(vectors, k=1)
-    assert told == [f"{large.folder / INDEX}: was out of date; built anew from {CATALOGUE}"]
-    after = CellIndex.load(large.folder / INDEX, dim=16, read=large.vectors_of)
+    assert told == [f"{Path(large.location) / INDEX}: was out of date; built anew from {CATALOGUE}"]
+    after = CellIndex.load(Path(large.location) / INDEX, dim=16, read=large.vectors_of)
     assert np.array_equal(before.centroids, after.centroids)
     assert (len(after), after.about.trained) == (599, 600)
     hits = reader.search_vectors(vectors, k=1)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from conftest import counts
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, ImageError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.local.catalogue import Catalogue, SkippedFile
-from siamese_search.gallery.local.settings import EncoderIdentity
+from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.settings import EncoderIdentity
+from siamese_search.gallery.store import SkippedFile
 from siamese_search.images.decode import NO_PERMISSION
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
@@ -36,7 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def vectors_by_name(gallery: Gallery) -> dict[str, bytes]:
     """Return the stored embedding of every picture by its path."""
-    catalogue = Catalogue(gallery.folder / "gallery.db")
+    catalogue = Catalogue(Path(gallery.location) / "gallery.db")
     ids, vectors, _ = catalogue.vectors()
     catalogue.close()
     names = {item.id: str(item.path) for item in gallery.items()}
@@ -48,14 +50,14 @@ def vectors_by_name(gallery: Gallery) -> dict[str, bytes]:
 
 def test_indexing_again_embeds_nothing(gallery: Gallery, photos: Path) -> None:
     """With nothing changed nothing is written, and no encoder is loaded."""
-    before = contents(gallery.folder)
-    again = Gallery(gallery.folder)
-    report = again.sync([photos], progress=lambda _done, _total: pytest.fail("something was embedded"))
+    before = contents(Path(gallery.location))
+    again = Gallery(gallery.location)
+    report = again.sync([photos], calibrate=False, progress=lambda _done, _total: pytest.fail("something was embedded"))
     assert counts(report) == {"unchanged": 9}
     assert report.images == 9
     assert again._encoder is None  # noqa: SLF001
     again.close()
-    assert contents(gallery.folder) == before
+    assert contents(Path(gallery.location)) == before
 
 
 def test_items_know_their_pictures(gallery: Gallery, photos: Path) -> None:
@@ -148,7 +150,7 @@ def test_passing_troubles_are_tried_again(gallery: Gallery, photos: Path) -> Non
     bad = photos / "bad.jpg"
     bad.write_bytes(b"no picture")
     gallery.sync([photos])
-    catalogue = Catalogue(gallery.folder / "gallery.db")
+    catalogue = Catalogue(Path(gallery.location) / "gallery.db")
     with catalogue.transaction():
         catalogue.skip(SkippedFile(file=catalogue.skipped()[0].file, reason=NO_PERMISSION))
     catalogue.close()
@@ -179,10 +181,10 @@ def test_a_folder_that_cannot_be_listed_keeps_its_pictures(
 def test_a_wrong_path_changes_nothing(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
     """With one folder missing nothing happens to the others, and no gallery appears."""
     (photos / "coffee.png").unlink()
-    before = contents(gallery.folder)
+    before = contents(Path(gallery.location))
     with pytest.raises(FolderError, match="no such folder"):
         gallery.sync([photos, tmp_path / "typo"])
-    assert contents(gallery.folder) == before
+    assert contents(Path(gallery.location)) == before
     with pytest.raises(FolderError):
         Gallery(tmp_path / "new" / "gallery").sync([tmp_path / "typo"])
     assert not (tmp_path / "new").exists()
@@ -240,7 +242,7 @@ def test_a_kill_loses_at_most_a_batch(tmp_path: Path, sample: Sample, encoder: E
     assert 0 < survived < total
     assert survived % 64 == 0
     assert counts(gallery.sync([folder])) == {"added": total - survived, "unchanged": survived}
-    with sqlite3.connect(gallery.folder / "gallery.db") as database:
+    with sqlite3.connect(Path(gallery.location) / "gallery.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM embeddings").fetchone() == (total,)
     database.close()
@@ -248,7 +250,7 @@ def test_a_kill_loses_at_most_a_batch(tmp_path: Path, sample: Sample, encoder: E
 
 def test_a_failed_transaction_leaves_nothing(gallery: Gallery) -> None:
     """Whatever is raised inside, none of it happened, and the generation stays."""
-    catalogue = Catalogue(gallery.folder / "gallery.db")
+    catalogue = Catalogue(Path(gallery.location) / "gallery.db")
     generation = catalogue.generation
 
     def interrupted() -> None:
@@ -265,7 +267,7 @@ def test_a_failed_transaction_leaves_nothing(gallery: Gallery) -> None:
 @pytest.mark.parametrize("damage", ["missing", "empty", "flipped", "old"])
 def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str) -> None:
     """The index is derived: missing, damaged or stale, it is made anew and answers as before."""
-    path = gallery.folder / "index.faiss"
+    path = Path(gallery.location) / "index.faiss"
     whole = path.read_bytes()
     expected = gallery.search(photos / "coffee.png")
     gallery.close()
@@ -278,17 +280,17 @@ def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str
     else:
         data = (photos / "ihc.png").read_bytes()
         (photos / "ihc.png").unlink()
-        Gallery(gallery.folder).sync([photos])
+        Gallery(gallery.location).sync([photos])
         old = path.read_bytes()
         (photos / "ihc.png").write_bytes(data)
-        Gallery(gallery.folder).sync([photos])
+        Gallery(gallery.location).sync([photos])
         path.write_bytes(old)
     told: list[str] = []
-    fresh = Gallery(gallery.folder, encoder=gallery.encoder, notice=told.append)
+    fresh = Gallery(gallery.location, encoder=gallery.encoder, notice=told.append)
     assert fresh.search(photos / "coffee.png") == expected
     words = {"missing": "missing", "empty": "damaged", "flipped": "damaged", "old": "out of date"}
     assert told == [f"{path}: was {words[damage]}; built anew from gallery.db"]
-    Gallery(gallery.folder, encoder=gallery.encoder, notice=told.append).search(photos / "coffee.png")
+    Gallery(gallery.location, encoder=gallery.encoder, notice=told.append).search(photos / "coffee.png")
     assert len(told) == 1
 
 
@@ -296,7 +298,7 @@ def test_the_index_follows_another_process(gallery: Gallery, photos: Path, sampl
     """An open gallery sees what someone else indexed meanwhile."""
     assert len(gallery.search(photos / "coffee.png", k=99)) == 9
     sample("cell.png").save(photos / "cell.png")
-    other = Gallery(gallery.folder)
+    other = Gallery(gallery.location)
     other.sync([photos])
     other.close()
     assert len(gallery.search(photos / "coffee.png", k=99)) == 10
@@ -305,10 +307,10 @@ def test_the_index_follows_another_process(gallery: Gallery, photos: Path, sampl
 def test_a_gallery_that_may_not_be_written_still_answers(gallery: Gallery, photos: Path) -> None:
     """Without room or permission for the index file the search goes on in memory."""
     gallery.close()
-    (gallery.folder / "index.faiss").unlink()
-    (gallery.folder / "index.faiss").mkdir()  # whatever is written cannot take its name
+    (Path(gallery.location) / "index.faiss").unlink()
+    (Path(gallery.location) / "index.faiss").mkdir()  # whatever is written cannot take its name
     assert gallery.search(photos / "coffee.png", k=1)[0].path
-    assert [path.name for path in gallery.folder.iterdir() if "tmp" in path.name] == []
+    assert [path.name for path in Path(gallery.location).iterdir() if "tmp" in path.name] == []
 
 
 def test_missing_and_damaged_galleries_are_told(tmp_path: Path, photos: Path) -> None:
@@ -319,7 +321,7 @@ def test_missing_and_damaged_galleries_are_told(tmp_path: Path, photos: Path) ->
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "gallery.db").write_bytes(b"this is no database, but long enough to be one" * 100)
-    with pytest.raises(GalleryError, match=r"damaged or not a gallery.*index again"):
+    with pytest.raises(GalleryError, match=r"damaged or not a gallery.*verify --repair"):
         Gallery(folder).items()
     with pytest.raises(GalleryError, match="damaged or not a gallery"):
         Gallery(folder).sync([photos])
@@ -329,23 +331,23 @@ def test_pages_lost_inside_are_told(gallery: Gallery, photos: Path) -> None:
     """A database damaged in its middle gives a GalleryError, not wrong answers or a traceback."""
     list(gallery.items())
     gallery.close()
-    path = gallery.folder / "gallery.db"
+    path = Path(gallery.location) / "gallery.db"
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
-    (gallery.folder / "index.faiss").unlink()
+    (Path(gallery.location) / "index.faiss").unlink()
     with pytest.raises(GalleryError, match=r"gallery\.db"):
-        Gallery(gallery.folder, encoder=gallery._encoder).search(photos / "coffee.png")  # noqa: SLF001
+        Gallery(gallery.location, encoder=gallery._encoder).search(photos / "coffee.png")  # noqa: SLF001
 
 
 def test_a_newer_format_is_refused_by_name(gallery: Gallery) -> None:
     """A gallery of a later version is not touched."""
     gallery.close()
-    with sqlite3.connect(gallery.folder / "gallery.db") as database:
+    with sqlite3.connect(Path(gallery.location) / "gallery.db") as database:
         database.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
     database.close()
     with pytest.raises(GalleryError, match="written in format 99, this version reads format 2; upgrade simsearch"):
-        Gallery(gallery.folder).items()
+        Gallery(gallery.location).items()
 
 
 def test_an_interrupted_beginning_is_finished(tmp_path: Path, photos: Path, encoder: Encoder) -> None:
@@ -368,7 +370,7 @@ def test_a_busy_gallery_is_told(gallery: Gallery, photos: Path, monkeypatch: pyt
     monkeypatch.setattr("siamese_search.gallery.local.connection.BUSY_SECONDS", 0.05)
     gallery.close()
     (photos / "coffee.png").unlink()
-    writer = sqlite3.connect(gallery.folder / "gallery.db", isolation_level=None)
+    writer = sqlite3.connect(Path(gallery.location) / "gallery.db", isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     with pytest.raises(GalleryError, match="busy"):
         gallery.sync([photos])
@@ -383,7 +385,8 @@ def test_embeddings_of_another_encoder_are_refused(tmp_path: Path, photos: Path,
     folder = tmp_path / "gallery"
     folder.mkdir()
     identity = EncoderIdentity(name="holiday", location="photo", fingerprint="f" * 32, dim=encoder.dim)
-    Catalogue.create(folder / "gallery.db", identity, Threshold(distance=0.5, source=ThresholdSource.ENCODER)).close()
+    threshold = Threshold(distance=0.5, source=ThresholdSource.ENCODER)
+    Catalogue.create(folder / "gallery.db", {"encoder": asdict(identity), "threshold": asdict(threshold)})
     for action in (
         lambda: Gallery(folder, encoder=encoder).sync([photos]),
         lambda: Gallery(folder, encoder=encoder).search(photos / "coffee.png"),
@@ -405,7 +408,7 @@ def test_a_gallery_finds_its_encoder_again(gallery: Gallery, photos: Path, encod
     Gallery(tmp_path / "g2", encoder=load_encoder(own)).sync([photos])
     assert Gallery(tmp_path / "g2").encoder.folder == own
     gallery.close()
-    with sqlite3.connect(gallery.folder / "gallery.db") as database:
+    with sqlite3.connect(Path(gallery.location) / "gallery.db") as database:
         (text,) = database.execute("SELECT value FROM meta WHERE key = 'encoder'").fetchone()
     database.close()
     assert json.loads(text)["location"] == "photo"
@@ -422,7 +425,7 @@ def test_the_threshold_for_a_precision_comes_from_the_table(gallery: Gallery) ->
 
     known = gallery.encoder
     spec = replace(known.spec, calibration=rows)
-    calibrated = Gallery(gallery.folder, encoder=Encoder(known.folder, spec, known._backend))  # noqa: SLF001
+    calibrated = Gallery(gallery.location, encoder=Encoder(known.folder, spec, known._backend))  # noqa: SLF001
     assert calibrated.threshold_for(precision=0.95) == Threshold(
         distance=0.5, source=ThresholdSource.ENCODER, expected_precision=0.99, expected_recall=0.8
     )
@@ -498,4 +501,4 @@ def test_info_tells_what_is_there(gallery: Gallery, photos: Path, encoder: Encod
     assert (about.images, about.skipped, about.roots) == (9, 0, (str(photos),))
     assert (about.encoder, about.fingerprint, about.dim) == (encoder.name, encoder.fingerprint, encoder.dim)
     assert about.threshold == encoder.threshold
-    assert about.size_on_disk == sum(len(data) for data in contents(gallery.folder).values())
+    assert about.size_on_disk == sum(len(data) for data in contents(Path(gallery.location)).values())

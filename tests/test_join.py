@@ -14,7 +14,8 @@ from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode, encode
 from siamese_search.gallery.join import Cells, Embeddings, Join, Pairs
-from siamese_search.gallery.probes import Visits, Widths, home_cells
+from siamese_search.gallery.local.store import LocalStore
+from siamese_search.gallery.probes import Probes, Widths, home_cells
 
 Vectors = NDArray[np.float32]
 DIM = 64
@@ -175,24 +176,24 @@ def test_memory_does_not_grow_with_the_pairs() -> None:
 
 
 def test_no_more_than_some_cells_are_visited(rows: Vectors) -> None:
-    """However wide the reach, memory for the visits is bounded, and those kept are the nearest."""
+    """However wide the reach, memory for the probes is bounded, and those kept are the nearest."""
     cells = cells_of(rows, 200)
     read = rows.__getitem__
     widths = Widths(cells.cell_of_row, cells.centroids, read, reach=5.0)
-    visits = Visits(cells.cell_of_row, cells.centroids, read, widths, at_home=True, progress=lambda _: None)
-    visitors = [visits.of(cell) for cell in range(200)]
+    probes = Probes(cells.cell_of_row, cells.centroids, read, widths, own_cell=True, progress=lambda _: None)
+    visitors = [probes.of(cell) for cell in range(200)]
     counts = np.bincount(np.concatenate(visitors), minlength=len(rows))
     assert (counts == 32).all()
     places = np.arange(len(rows))
-    assert visits.made(places, cells.cell_of_row).all()
-    assert visits.made(visitors[3], np.full(len(visitors[3]), 3)).all()
+    assert probes.made(places, cells.cell_of_row).all()
+    assert probes.made(visitors[3], np.full(len(visitors[3]), 3)).all()
 
 
 def test_a_large_gallery_is_joined_by_cells(photos: Path, encoder: Encoder, tmp_path: Path) -> None:
     """Beyond the size up to which all are compared, the report says how complete it is, and finds the same."""
     exact = Gallery(tmp_path / "gallery", encoder=encoder)
     exact.sync([photos])
-    large = Gallery(tmp_path / "gallery", encoder=encoder, exact_up_to=4)
+    large = Gallery(LocalStore(tmp_path / "gallery", exact_up_to=4), encoder=encoder)
     first, second, third = (
         find_duplicates(exact, threshold=0.3),
         find_duplicates(large, threshold=0.3),

@@ -62,7 +62,7 @@ def test_questions_begin_at_the_threshold_and_end(gallery: Gallery) -> None:
         asked.append((pair.first, pair.second))
         assert questions.answer(pair.first, pair.second, None if len(asked) % 2 else 1)
     assert len(asked) == len(set(asked)) > 10
-    assert len(gallery.reviewed()) == len(asked) // 2
+    assert len(gallery.answers.all()) == len(asked) // 2
     again = Questions(gallery, threshold=1.2)
     assert len(again.known) == len(asked) // 2
     while (pair := again.next()) is not None:
@@ -77,9 +77,9 @@ def test_going_back_takes_the_answer_back(gallery: Gallery) -> None:
     pair = questions.next()
     assert pair is not None
     questions.answer(pair.first, pair.second, 0)
-    assert len(gallery.reviewed()) == 1
+    assert len(gallery.answers.all()) == 1
     assert questions.back() == pair
-    assert gallery.reviewed() == []
+    assert gallery.answers.all() == []
     assert questions.next() == pair
     assert not questions.answer(pair.first, 9999, 0)
 
@@ -93,7 +93,7 @@ def server(gallery: Gallery) -> Iterator[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
     command = [sys.executable, "-m", "siamese_search.cli.app", "review", "--no-browser", "--threshold", "1.2"]
     with subprocess.Popen(
-        [*command, "--index", str(gallery.folder), "--json"],
+        [*command, "--index", str(Path(gallery.location)), "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
@@ -106,7 +106,7 @@ def server(gallery: Gallery) -> Iterator[str]:
         yield line.split()[2]
         process.send_signal(signal.SIGINT)
         summary = json.loads(process.stdout.read())
-        labels = [pair.label for pair in gallery.reviewed()]
+        labels = [pair.label for pair in gallery.answers.all()]
         assert (summary["same"], summary["different"]) == (labels.count(0), labels.count(1))
     assert process.returncode == 0
 
@@ -134,7 +134,7 @@ def test_the_server_keeps_answers(server: str, gallery: Gallery) -> None:
         state = json.loads(ask(f"{server}answer", body)[1])
         told.append(body)
     assert (state["same"], state["different"], state["sitting"]) == (1, 1, 3)
-    assert [pair.label for pair in gallery.reviewed()] == [1, 0]
+    assert [pair.label for pair in gallery.answers.all()] == [1, 0]
     rows = list(csv.DictReader(io.StringIO(ask(f"{server}pairs.csv")[1].decode())))
     assert [row["label"] for row in rows] == ["1", "0"]
     assert all(Path(row["first"]).is_file() and Path(row["second"]).is_file() for row in rows)
@@ -160,7 +160,7 @@ def test_the_server_refuses_what_it_must(server: str, gallery: Gallery, photos: 
     assert ask(f"{server}answer")[0] == 405
     assert ask(f"{server}picture/9999")[0] == 404
     assert ask(f"{server}static/../review.py")[0] == 404
-    assert gallery.reviewed() == []
+    assert gallery.answers.all() == []
     policy = ask(server)[2]["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     (photos / "rocket.png").unlink()
@@ -179,13 +179,13 @@ def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) ->
         for count, key in enumerate(["s", "d", "d", " "], start=1):
             page.press(key)
             page.wait(f"!busy && state.sitting === {count}")
-        assert [pair.label for pair in gallery.reviewed()] == [0, 1, 1]
+        assert [pair.label for pair in gallery.answers.all()] == [0, 1, 1]
         page.press("z")
         page.wait("!busy && state.sitting === 3")
         page.press("z")
         page.wait("!busy && state.sitting === 2")
         assert page.evaluate("document.getElementById('different').textContent") == "1"
-        assert [pair.label for pair in gallery.reviewed()] == [0, 1]
+        assert [pair.label for pair in gallery.answers.all()] == [0, 1]
         assert page.errors == []
         assert all(address.startswith(server) for address in page.requests)
 
@@ -193,10 +193,10 @@ def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) ->
 def test_export_without_a_server(gallery: Gallery, tmp_path: Path) -> None:
     """`--export` writes the answers and ends; they can be read as labelled pairs."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.review(ids["rocket.png"], ids["camera.png"], 1)
+    gallery.answers.set(ids["rocket.png"], ids["camera.png"], 1)
     environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
     command = [sys.executable, "-m", "siamese_search.cli.app", "review", "--export", "pairs.csv"]
-    subprocess.run([*command, "--index", gallery.folder], check=True, cwd=tmp_path, env=environment)
+    subprocess.run([*command, "--index", Path(gallery.location)], check=True, cwd=tmp_path, env=environment)
     (row,) = csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text()))
     assert ({Path(row["first"]).name, Path(row["second"]).name}, row["label"]) == ({"rocket.png", "camera.png"}, "1")
 

@@ -57,7 +57,7 @@ def test_against_another_gallery(
     found = {Path(copy.path).name: Path(group.keep).stem for group in report.groups for copy in group.copies}
     assert found == {"huge.bmp": "coffee", "again.jpg": "coffee", "small.png": "rocket"}
     assert {group.reason.rule for group in report.groups if group.reason} == {Rule.AGAINST}
-    assert (report.images, report.against) == (4, str(gallery.folder))
+    assert (report.images, report.against) == (4, str(Path(gallery.location)))
     assert all(Path(group.keep).is_relative_to(photos) for group in report.groups)
 
 
@@ -98,20 +98,20 @@ def test_rules_choose_the_keeper(gallery: Gallery, photos: Path) -> None:
 def test_pairs_called_different_never_come_back(gallery: Gallery, photos: Path) -> None:
     """The answer holds for every file with those contents, also new ones, until it is taken back."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.review(ids["coffee.png"], ids["coffee.bmp"], 1)
+    gallery.answers.set(ids["coffee.png"], ids["coffee.bmp"], 1)
     assert set(groups(find_duplicates(gallery, threshold=NEAR))) == {"astronaut.png", "chelsea.png"}
     (photos / "coffee third.bmp").write_bytes((photos / "copies" / "coffee.bmp").read_bytes())
     gallery.sync([photos])
     found = groups(find_duplicates(gallery, threshold=NEAR))
     assert found["coffee third.bmp"] == {"coffee.bmp"}
-    gallery.unreview(ids["coffee.png"], ids["coffee.bmp"])
+    gallery.answers.forget(ids["coffee.png"], ids["coffee.bmp"])
     assert groups(find_duplicates(gallery, threshold=NEAR))["coffee third.bmp"] == {"coffee.bmp", "coffee.png"}
 
 
 def test_pairs_called_the_same_are_grouped_whatever_their_distance(gallery: Gallery) -> None:
     """A person knows better than the threshold, and the report says that a person did."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.review(ids["rocket.png"], ids["camera.png"], 0)
+    gallery.answers.set(ids["rocket.png"], ids["camera.png"], 0)
     (group,) = (
         group
         for group in find_duplicates(gallery, threshold=NEAR).groups

@@ -23,7 +23,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.folder import read_spec
 from siamese_search.errors import EncoderError, FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery import lock as lock_module
+from siamese_search.gallery.local import lock as lock_module
 from siamese_search.gallery.local.catalogue import Catalogue
 from siamese_search.gallery.local.database import Database, sealed
 from siamese_search.gallery.local.lock import is_written, writing
@@ -254,13 +254,13 @@ def test_a_second_writer_is_told_who_holds_the_gallery(
 ) -> None:
     """It waits, then names the process and since when; reading goes on meanwhile."""
     monkeypatch.setattr(lock_module, "WAIT_SECONDS", 0.1)
-    with writing(gallery.folder):
-        assert is_written(gallery.folder)
+    with writing(Path(gallery.location)):
+        assert is_written(Path(gallery.location))
         for action in (lambda: gallery.sync([photos]), lambda: gallery.remove([photos])):
             with pytest.raises(GalleryError, match=rf"busy, process {os.getpid()}, since 20\d\d-.* is writing to it"):
                 action()
         assert len(gallery.search(photos / "coffee.png", k=9)) == 9
-    assert not is_written(gallery.folder)
+    assert not is_written(Path(gallery.location))
     assert counts(gallery.sync([photos])) == {"unchanged": 9}
 
 
@@ -269,7 +269,7 @@ def test_a_second_writer_waits_its_turn(gallery: Gallery, photos: Path) -> None:
     holds, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with writing(gallery.folder):
+        with writing(Path(gallery.location)):
             holds.set()
             done.wait(0.3)
 
@@ -284,22 +284,22 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(gallery: Gallery, photos: Pat
     """After kill -9 of the holder the next writer goes on at once."""
     code = (
         "import pathlib, os, signal\nfrom siamese_search.gallery.local.lock import writing\n"
-        f"with writing(pathlib.Path({str(gallery.folder)!r})):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with writing(pathlib.Path({str(Path(gallery.location))!r})):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=False, env=ENVIRONMENT)
-    assert (gallery.folder / "gallery.lock").exists()
-    assert not is_written(gallery.folder)
+    assert (Path(gallery.location) / "gallery.lock").exists()
+    assert not is_written(Path(gallery.location))
     begin = time.monotonic()
     assert counts(gallery.sync([photos])) == {"unchanged": 9}
     assert time.monotonic() - begin < lock_module.WAIT_SECONDS
-    assert not (gallery.folder / "gallery.lock").exists()
+    assert not (Path(gallery.location) / "gallery.lock").exists()
 
 
 def test_a_reader_sees_one_moment(gallery: Gallery, photos: Path) -> None:
     """Inside a snapshot nothing changes, whatever another process commits."""
     with gallery.snapshot():
         before = len(gallery)
-        with Gallery(gallery.folder) as other:
+        with Gallery(gallery.location) as other:
             other.remove([photos / "copies"])
             assert len(other) == 6
         assert len(gallery) == before == 9
@@ -314,7 +314,7 @@ def test_a_full_disk_loses_nothing(gallery: Gallery, photos: Path, sample: Sampl
     """When SQLite finds no room the run ends in one line, and the gallery is as it was."""
     before = kept(gallery)
     sample("cell.png").save(photos / "cell.png")
-    database = gallery._catalogue._database  # noqa: SLF001
+    database = gallery._store._catalogue._database  # noqa: SLF001
     pages = database.rows("PRAGMA page_count")[0][0]
     opened = Database.__init__
 
@@ -322,6 +322,7 @@ def test_a_full_disk_loses_nothing(gallery: Gallery, photos: Path, sample: Sampl
         opened(self, path)
         self.rows(f"PRAGMA max_page_count = {pages}")
 
+    gallery.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Database, "__init__", cramped)
         for number in range(40):
@@ -344,15 +345,15 @@ def without_powers(*arguments: str) -> list[str]:
 def test_a_gallery_that_may_only_be_read_answers(gallery: Gallery, photos: Path, tmp_path: Path) -> None:
     """In a folder without write permission a query answers, and indexing ends in one line."""
     gallery.close()
-    gallery.folder.chmod(0o555)
-    (gallery.folder / "gallery.db").chmod(0o444)
+    Path(gallery.location).chmod(0o555)
+    (Path(gallery.location) / "gallery.db").chmod(0o444)
     command = without_powers(sys.executable, "-m", "siamese_search.cli.app")
     try:
         if os.geteuid() == 0 and subprocess.run([*command[:3], "true"], check=False).returncode:
             pytest.skip("root here cannot give up its powers")
         for arguments, code in ((("query", str(photos / "coffee.png")), 0), (("index", str(photos)), 1)):
             finished = subprocess.run(
-                [*command, *arguments, "--index", str(gallery.folder)],
+                [*command, *arguments, "--index", str(Path(gallery.location))],
                 check=False,
                 env=ENVIRONMENT,
                 capture_output=True,
@@ -364,7 +365,7 @@ def test_a_gallery_that_may_only_be_read_answers(gallery: Gallery, photos: Path,
                 assert "cannot be written: Permission denied" in finished.stderr
                 assert finished.stderr.count("\n") == 1
     finally:
-        gallery.folder.chmod(0o755)
+        Path(gallery.location).chmod(0o755)
 
 
 # -- looked over and mended
@@ -378,9 +379,9 @@ def use_all(gallery: Gallery, photos: Path) -> None:
 
 
 def damage(gallery: Gallery, *statements: str) -> None:
-    """Change the catalogue behind the back of its seals."""
+    """Change the catalogue behind the back of its checksums."""
     gallery.close()
-    database = sqlite3.connect(gallery.folder / "gallery.db", isolation_level=None)
+    database = sqlite3.connect(Path(gallery.location) / "gallery.db", isolation_level=None)
     for statement in statements:
         database.execute(statement)
     database.close()
@@ -425,10 +426,10 @@ def test_damage_is_noticed_and_mended(
 ) -> None:
     """No altered row is ever used; a repair keeps all others and answers, and the next sync embeds what was lost."""
     ids = [item.id for item in gallery.items()]
-    gallery.review(ids[0], ids[3], 1)
+    gallery.answers.set(ids[0], ids[3], 1)
     before = kept(gallery)
     damage(gallery, statement)
-    broken = Gallery(gallery.folder, encoder=encoder)
+    broken = Gallery(gallery.location, encoder=encoder)
     assert broken.verify().problems != ()
     with pytest.raises(GalleryError, match="verify --repair"):
         use_all(broken, photos)
@@ -438,8 +439,8 @@ def test_damage_is_noticed_and_mended(
     assert broken.verify().problems == ()
     assert broken.sync([photos]).added == lost
     assert kept(broken) == before
-    assert [answer.label for answer in broken.reviewed()] == [1]
-    assert (gallery.folder / "gallery.db.damaged").exists()
+    assert [answer.label for answer in broken.answers.all()] == [1]
+    assert (Path(gallery.location) / "gallery.db.damaged").exists()
 
 
 def test_a_threshold_that_was_altered_is_not_used(gallery: Gallery, photos: Path) -> None:
@@ -452,16 +453,16 @@ def test_a_threshold_that_was_altered_is_not_used(gallery: Gallery, photos: Path
 def test_verify_on_the_command_line(gallery: Gallery, photos: Path, run: Run) -> None:
     """It exits 0 when all is well, 1 when not, 0 again after a repair."""
     gallery.close()
-    finished = run("verify", "--index", gallery.folder)
+    finished = run("verify", "--index", Path(gallery.location))
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "9 images, all is well" in finished.stdout
     damage(gallery, "DELETE FROM items WHERE id = 1")
-    assert run("verify", "--index", gallery.folder).returncode == 1
-    finished = run("verify", "--repair", "--index", gallery.folder, "--json")
+    assert run("verify", "--index", Path(gallery.location)).returncode == 1
+    finished = run("verify", "--repair", "--index", Path(gallery.location), "--json")
     assert finished.returncode == 0
     assert json.loads(finished.stdout)["images"] == 8
-    assert run("index", photos, "--index", gallery.folder).returncode == 0
-    assert run("verify", "--files", "--index", gallery.folder).returncode == 0
+    assert run("index", photos, "--index", Path(gallery.location)).returncode == 0
+    assert run("verify", "--files", "--index", Path(gallery.location)).returncode == 0
 
 
 # -- strangers
@@ -473,7 +474,7 @@ def test_verify_on_the_command_line(gallery: Gallery, photos: Path, run: Run) ->
 def test_paths_never_lead_out(gallery: Gallery, photos: Path, path: bytes) -> None:
     """A well-sealed path that leaves its root is refused wherever it would be used."""
     gallery.close()
-    database = Database(gallery.folder / "gallery.db")
+    database = Database(Path(gallery.location) / "gallery.db")
     (row,) = database.select("items", "id = ?", (1,))
     with database.transaction():
         database.put("items", (*row[:2], path, *row[3:]))
@@ -515,14 +516,14 @@ def test_sizes_are_checked_before_memory_is_taken(gallery: Gallery) -> None:
     with pytest.raises(GalleryError, match="impossible number of rows"):
         len(gallery)
     gallery.close()
-    database = sqlite3.connect(gallery.folder / "gallery.db", isolation_level=None)
+    database = sqlite3.connect(Path(gallery.location) / "gallery.db", isolation_level=None)
     database.execute("UPDATE tally SET rows = 9 WHERE name = 'items'")
     about = json.loads(database.execute("SELECT value FROM meta WHERE key = 'encoder'").fetchone()[0])
     row = sealed("meta", ("encoder", json.dumps({**about, "dim": 1 << 30})))
     database.execute("UPDATE meta SET value = ?, seal = ? WHERE key = 'encoder'", row[1:])
     database.close()
     with pytest.raises(GalleryError, match="impossible encoder"):
-        Gallery(gallery.folder).info()
+        Gallery(gallery.location).info()
 
 
 @pytest.mark.parametrize(
@@ -560,7 +561,7 @@ def test_what_is_exported_is_what_is_kept(gallery: Gallery, tmp_path: Path) -> N
 def test_troubles_name_everything(gallery: Gallery) -> None:
     """Each kind of damage is found in one pass, not only the first."""
     damage(gallery, "UPDATE items SET width = 1 WHERE id = 1", "UPDATE embeddings SET code = x'00' WHERE item = 2")
-    catalogue = Catalogue(gallery.folder / "gallery.db")
+    catalogue = Catalogue(Path(gallery.location) / "gallery.db")
     text = " ".join(catalogue.troubles())
     catalogue.close()
     assert "row 1 of items" in text

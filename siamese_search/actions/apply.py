@@ -16,11 +16,6 @@ from siamese_search.results import Action, ActionReport, Refused
 Progress = Callable[[int, int], None]
 
 
-def journal_of(plan: Path) -> Path:
-    """Return where the journal of a plan file lies: beside it."""
-    return plan.with_suffix(".journal")
-
-
 def apply_plan(
     plan: Plan,
     *,
@@ -63,7 +58,7 @@ def _work(
     done: list[Path] = []
     refused: list[Refused] = []
     already = size = 0
-    places: dict[str, None] = {}
+    places: dict[Path, None] = {}
     for count, step in enumerate(plan.steps, start=1):
         if _still_done(journal, step):
             already += 1
@@ -161,10 +156,10 @@ def _target(journal: Journal, copy: Path, roots: Sequence[Path]) -> Path | None:
             return None
 
 
-def _place(journal: Journal, target: Path) -> str:
+def _place(journal: Journal, target: Path) -> Path:
     """Return the folder that holds what this run has put away."""
     run = target.parts.index(journal.head.run)
-    return str(Path(*target.parts[: run + 1]))
+    return Path(*target.parts[: run + 1])
 
 
 def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
@@ -194,7 +189,7 @@ def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
         if trouble:
             refused.append(Refused(path=step.copy, reason=trouble))
         else:
-            done.append(str(step.copy))
+            done.append(step.copy)
             size += step.copy.lstat().st_size
     return ActionReport(
         action=action,
@@ -203,6 +198,6 @@ def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
         refused=tuple(refused),
         already=0,
         size=size,
-        journal="",
+        journal=None,
         places=(),
     )

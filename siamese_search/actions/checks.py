@@ -30,7 +30,7 @@ class Checks:
         self._keepers = self._copies if plan.against is None else {item.path: item for item in other.items()}
         self._relied_on = {step.keep for step in plan.steps}
         self._gallery, self._other = gallery, other
-        self._answers = {(pair.first, pair.second): pair.label for pair in gallery.reviewed()}
+        self._answers = {(pair.first, pair.second): pair.label for pair in gallery.answers.all()}
 
     def objection(self, step: Step) -> str | None:
         """Return why a step must not be done, or None. The whole of both files is read."""

@@ -17,8 +17,10 @@ from typing import Any
 
 import xxhash
 
+from siamese_search.atomic import whole_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.locations import absolute
 from siamese_search.results import DedupeReport
 
 FORMAT = 1
@@ -55,8 +57,8 @@ def plan_json(
     head = {
         "simsearch": "plan",
         "format": FORMAT,
-        "gallery": str(gallery.folder.resolve()),
-        "against": None if against is None else str(against.folder.resolve()),
+        "gallery": absolute(gallery.location),
+        "against": None if against is None else absolute(against.location),
         "threshold": report.threshold.distance,
         "protected": [str(folder) for folder in protected],
     }
@@ -77,6 +79,27 @@ def plan_json(
         if not copy.protected
     ]
     return {**head, "seal": _seal(head), "steps": steps}
+
+
+def write_plan(
+    path: Path,
+    report: DedupeReport,
+    gallery: Gallery,
+    *,
+    against: Gallery | None = None,
+    protected: Sequence[Path] = (),
+) -> None:
+    """Write the plan of a report as a file, for `apply_plan`; raises PlanError where one was applied already."""
+    if journal_of(path).exists():
+        raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
+    text = json.dumps(plan_json(report, gallery, against=against, protected=protected), indent=2)
+    with whole_file(path) as half:
+        half.write_text(f"{text}\n", encoding="utf-8")
+
+
+def journal_of(plan: Path) -> Path:
+    """Return where the journal of a plan file lies: beside it."""
+    return plan.with_suffix(".journal")
 
 
 def read_plan(path: Path) -> Plan:

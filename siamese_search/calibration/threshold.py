@@ -15,7 +15,7 @@ The correction is 1 until a person has judged pairs of the gallery. Then it is t
 over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import ImageError, OptionError
-from siamese_search.gallery import Gallery
 from siamese_search.images.decode import load_picture, load_thumbnail
 from siamese_search.images.edits import views_of_one
 from siamese_search.results import (
@@ -77,35 +76,41 @@ class DistinctPairs:
         return float(np.interp(np.log10(share), np.log10(self.share[::-1]), self.distance[::-1]))
 
 
-def calibrate_gallery(gallery: Gallery, *, precision: float | None = None, seed: int = 0) -> Calibration:
-    """Find the gallery's threshold, from its own pictures and from what people said of its pairs.
+def calibrate(
+    encoder: Encoder,
+    items: Sequence[Item],
+    vectors_of: Callable[[list[int]], NDArray[np.float32]],
+    *,
+    answers: Sequence[ReviewedPair] = (),
+    precision: float | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Find the threshold of a gallery, from its own pictures and from what people said of its pairs.
 
-    It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would. Where
-    look-alikes are so near that no threshold keeps the precision, the one of the highest precision is returned, with
-    that as what to expect. Takes some seconds whatever the gallery's size: of a large one, a sample is compared with
-    all. Raises OptionError when the encoder does not bring what it takes. Changes nothing; put the result in force with
-    `gallery.set_calibration`.
+    `vectors_of` gives the embeddings `(n, dim)` of items, named by their ids. The threshold is the loosest that keeps a
+    `precision`; without one, the nearest that finds nearly all that 0.99 would. Where look-alikes are so near that no
+    threshold keeps the precision, the one of the highest precision is returned, with that as what to expect. Takes some
+    seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError when the
+    encoder does not bring what it takes.
     """
     if precision is not None and not 0 < precision < 1:
         raise OptionError(f"precision {precision}: expected a share between 0 and 1")
-    encoder = gallery.encoder
     if len(encoder.spec.distinct) < 2:  # noqa: PLR2004  no line goes through fewer points
         raise OptionError(f"encoder {encoder.name} was trained on too few pictures to calibrate a gallery by")
     known = DistinctPairs(*np.array(encoder.spec.distinct, np.float64).T)
-    items = gallery.items()
     rng = np.random.default_rng(seed)
     some = (
         items
         if len(items) <= MOST_READ
         else [items[place] for place in np.sort(rng.permutation(len(items))[:MOST_READ])]
     )
-    vectors = gallery.vectors_of([item.id for item in some])
+    vectors = vectors_of([item.id for item in some])
     distances = np.arange(STEP, WIDEST, STEP)
     reported = pairs_within(vectors, distances, rng) * (len(items) / max(len(some), 1)) ** 2
     likeness = likeness_of(vectors, known, encoder.threshold.distance, rng)
     share = known.within(distances, likeness)
     false = len(items) * (len(items) - 1) / 2 * share
-    answers = [answer for answer in gallery.reviewed() if answer.distance is not None]
+    answers = [answer for answer in answers if answer.distance is not None]
     correction = corrected(answers, distances, reported, false)
     # With hardly any copies in the gallery the ratio says nothing; a twentieth of the pictures having one is ordinary.
     expected = np.maximum(reported, max(1.0, len(items) / 20))
@@ -135,21 +140,9 @@ def calibrate_gallery(gallery: Gallery, *, precision: float | None = None, seed:
     )
 
 
-def recalibrate(gallery: Gallery) -> Calibration | None:
-    """Calibrate a gallery that changed by a tenth since it last was, and put the result in force; None otherwise.
-
-    With an encoder that does not bring what it takes, the threshold that it came with stays in force.
-    """
-    before = gallery.calibration
-    images = len(gallery)
-    if images < 2 or (before and abs(images - before.images) <= DUE * before.images):  # noqa: PLR2004
-        return None
-    try:
-        calibration = calibrate_gallery(gallery)
-    except OptionError:
-        return None
-    gallery.set_calibration(calibration)
-    return calibration
+def is_due(before: Calibration | None, images: int) -> bool:
+    """Tell whether a gallery of so many pictures changed by a tenth since it was calibrated, or never was."""
+    return images >= 2 and (before is None or abs(images - before.images) > DUE * before.images)  # noqa: PLR2004
 
 
 def pairs_within(vectors: NDArray[np.float32], distances: Floats, rng: np.random.Generator) -> Floats:

@@ -75,45 +75,47 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="simsearch", standalone_mode=False)
         flush()
+    except BrokenPipeError:  # `simsearch query ... | head`
+        return 1
     except (KeyboardInterrupt, typer.Abort):
         print_error("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:  # `simsearch query ... | head`
-        return 1
-    except SimsearchError as error:
-        print_error(str(error))
-        return 1
-    except OSError as error:
-        print_error(_words(error))
-        return 1
-    except MemoryError:
-        print_error("not enough memory; close other programs and run it again")
-        return 1
-    except ImportError as error:
-        print_error(f"{error.name or 'a library'} cannot be loaded: {error}; try: pip install --upgrade siamese-search")
-        return 1
     except Exception as error:
-        if not isinstance(error, _ClickError):
+        if isinstance(error, _ClickError):
+            _print_usage(error)
+            return 2
+        words = _words(error)
+        if words is None:  # a mistake of ours: the traceback says where
             raise
-        _print_usage(error)
-        return 2
+        print_error(words)
+        return 1
     return code if isinstance(code, int) else 0
 
 
-def _words(error: OSError) -> str:
-    """Say what the system refused, and what to do where that is known."""
-    words = error.strerror or str(error)
-    if error.errno == errno.ENOENT and error.filename is None:
-        return "the working directory is gone; change to another one"
-    if error.errno in {errno.EMFILE, errno.ENFILE}:
-        words += "; allow more, as with: ulimit -n 1024"
-    return f"{error.filename}: {words}" if error.filename else words
+def _words(error: Exception) -> str | None:  # noqa: PLR0911  a table of cases
+    """Say what went wrong, and what to do where that is known; None for what must not happen."""
+    match error:
+        case SimsearchError():
+            return str(error)
+        case FileNotFoundError(filename=None):
+            return "the working directory is gone; change to another one"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return f"{error.strerror}; allow more, as with: ulimit -n 1024"
+        case OSError():
+            words = error.strerror or str(error)
+            return f"{error.filename}: {words}" if error.filename else words
+        case MemoryError():
+            return "not enough memory; close other programs and run it again"
+        case ImportError():
+            return f"{error.name or 'a library'} cannot be loaded ({error}); install siamese-search again"
+        case _:
+            return None
 
 
 def _print_usage(error: Exception) -> None:
     """Show what is wrong with a command line; an argument may hold anything."""
     text = io.StringIO()
-    error.show(text)  # type: ignore[attr-defined]  a method of all of Click's errors
+    error.show(text)  # type: ignore[attr-defined]  # a method of all of Click's errors
     sys.stderr.writelines(f"{printable(line)}\n" for line in text.getvalue().split("\n")[:-1])
 
 

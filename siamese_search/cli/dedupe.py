@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_search.cli.options import (
-    DEFAULT_INDEX,
     CsvOption,
     IndexOption,
     JsonOption,
@@ -16,13 +15,13 @@ from siamese_search.cli.options import (
     ThresholdOption,
     one_format,
 )
-from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
-from siamese_search.errors import GalleryError, OptionError, PlanError
+from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.errors import GalleryError, OptionError
 from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
 
 if TYPE_CHECKING:
-    from siamese_search.duplicates.keeper import KeeperRules
     from siamese_search.gallery import Gallery
+    from siamese_search.gallery.locations import Location
 
 app = typer.Typer()
 
@@ -42,8 +41,8 @@ def dedupe(
         typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
     ] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Compare with the pictures of this gallery alone, and keep those."),
+        str | None,
+        typer.Option(metavar="DIR|URL", help="Compare with the pictures of this gallery alone, and keep those."),
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -70,7 +69,7 @@ def dedupe(
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
     ] = None,
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
     quiet: QuietOption = False,
@@ -83,10 +82,15 @@ def dedupe(
     if threshold is not None and precision is not None:
         raise OptionError("--threshold and --precision both choose the distance; give one of them")
     from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
+    from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
+    from siamese_search.gallery.locations import gallery_location  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
-    rules = _keeper_rules(keep, prefer, protect)
-    with _galleries(index, against, folders, plan=plan is not None, quiet=quiet) as (gallery, other), silent_decoders():
+    rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
+    with (
+        _galleries(gallery_location(index), against, folders, plan=plan is not None, quiet=quiet) as (gallery, other),
+        silent_decoders(),
+    ):
         limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
@@ -99,7 +103,9 @@ def dedupe(
                 progress=progress,
             )
         if plan:
-            _write_plan(plan, found, gallery, other, rules)
+            from siamese_search.actions import write_plan  # noqa: PLC0415
+
+            write_plan(plan, found, gallery, against=other, protected=rules.protect)
         if report:
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
@@ -112,29 +118,14 @@ def dedupe(
     if json:
         print_json(dedupe_json(found))
     elif csv:
-        print_text(dedupe_csv(found))
+        print_csv(dedupe_csv(found))
     else:
         _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
 
 
-def _keeper_rules(keep: list[str] | None, prefer: list[Path] | None, protect: list[Path] | None) -> "KeeperRules":
-    from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
-    from siamese_search.images.files import resolve_folders  # noqa: PLC0415
-
-    names = [name for value in keep or () for name in value.split(",")]
-    unknown = [name for name in names if name not in _RULES]
-    if unknown:
-        raise OptionError(f"--keep {unknown[0]}: no such rule; there are {', '.join(_RULES)}")
-    return KeeperRules(
-        rules=tuple(Rule(name) for name in names),
-        prefer=tuple(folder for given in prefer or () for folder in resolve_folders([given])),
-        protect=resolve_folders(protect or ()),
-    )
-
-
 @contextmanager
 def _galleries(
-    index: Path, against: Path | None, folders: list[Path] | None, *, plan: bool, quiet: bool
+    index: "Location", against: str | None, folders: list[Path] | None, *, plan: bool, quiet: bool
 ) -> Iterator[tuple["Gallery", "Gallery | None"]]:
     """Open the gallery to look through and the one to compare it with.
 
@@ -166,21 +157,6 @@ def _galleries(
             with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
                 gallery.sync(places, progress=progress)
         yield gallery, other
-
-
-def _write_plan(
-    path: Path, found: DedupeReport, gallery: "Gallery", other: "Gallery | None", rules: "KeeperRules"
-) -> None:
-    from siamese_search.actions import journal_of  # noqa: PLC0415
-    from siamese_search.actions.plan import plan_json  # noqa: PLC0415
-    from siamese_search.atomic import whole_file  # noqa: PLC0415
-    from siamese_search.report.data import json_text  # noqa: PLC0415
-
-    if journal_of(path).exists():
-        raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
-    text = json_text(plan_json(found, gallery, against=other, protected=rules.protect))
-    with whole_file(path) as half:
-        half.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _most_freeing(report: DedupeReport) -> DuplicateGroup:
@@ -220,9 +196,9 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
 
     rows = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), group.keep))
+        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), str(group.keep)))
         rows.extend(
-            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), copy.path)
+            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), str(copy.path))
             for copy in group.copies
         )
     if rows:

@@ -7,6 +7,7 @@ import typer
 from siamese_search.cli.output import print_notice
 
 if TYPE_CHECKING:
+    from siamese_search.encoder import Encoder
     from siamese_search.gallery import Gallery
 
 IndexOption = Annotated[
@@ -51,9 +52,8 @@ def one_format(*, json: bool, csv: bool) -> None:
         raise typer.BadParameter("choose one of --json and --csv")
 
 
-def open_gallery(index: str | None) -> "Gallery":
+def open_gallery(index: str | None, *, encoder: "Encoder | None" = None) -> "Gallery":
     """Return the gallery that `--index` names, or the default one."""
     from siamese_search.gallery import Gallery  # noqa: PLC0415
-    from siamese_search.gallery.home import gallery_location  # noqa: PLC0415
 
-    return Gallery(gallery_location(index), notice=print_notice)
+    return Gallery(index, encoder=encoder, notice=print_notice)

@@ -127,7 +127,10 @@ def silent_decoders() -> Iterator[None]:
         yield
         return
     before = sys.stderr
-    with warnings.catch_warnings(), os.fdopen(terminal, "w", buffering=1, encoding=before.encoding, errors=before.errors) as replacement:
+    with (
+        warnings.catch_warnings(),
+        os.fdopen(terminal, "w", buffering=1, encoding=before.encoding, errors=before.errors) as replacement,
+    ):
         warnings.filterwarnings("ignore", module=r"PIL\.")
         before.flush()
         sys.stderr = replacement

@@ -3,7 +3,7 @@
 import os
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 from siamese_search.escapes import HANDLER, register
 
@@ -43,4 +43,4 @@ def _is_open(number: int) -> bool:
 
 
 def _opened(number: int, mode: str) -> TextIO:
-    return os.fdopen(number, mode, encoding="utf-8", closefd=False)
+    return cast("TextIO", os.fdopen(number, mode, encoding="utf-8", closefd=False))

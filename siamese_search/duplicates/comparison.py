@@ -55,7 +55,7 @@ class Compared:
         self.answers: Answers = {
             (pair.first, pair.second): pair.label
             for asked in (against, gallery)  # on the same pair the gallery's own answer counts
-            for pair in (() if asked is None else asked.reviewed())
+            for pair in (() if asked is None else asked.answers.all())
         }
         # A million items take long to read, so they are only when what is compared depends on them.
         wanted = bool(self.answers) or (against is not None and _overlap(gallery, against))

@@ -72,7 +72,7 @@ def find_duplicates(
         images=len(singles) or compared.images,
         groups=tuple(groups),
         skipped=tuple(entry for entry in skipped if wanted is None or lies_in(entry.path, wanted)),
-        against=None if against is None else str(against.folder),
+        against=None if against is None else against.location,
         coverage=compared.coverage,
     )
 
@@ -113,7 +113,7 @@ def _scope(
     for given, path in singles.items():
         if path not in known:
             raise FolderError(
-                f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.folder}"
+                f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.location}"
             )
     places = [folder for folder in folders if folder not in singles]
     return (places or None), frozenset(singles.values())

@@ -9,18 +9,17 @@ import numpy as np
 
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.codes import decode
-from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.store import Store
 
 ITEMS, EMBEDDINGS = "items.csv", "embeddings.npy"
 COLUMNS = ("path", "size", "mtime_ns", "content_hash", "width", "height", "format")
 _AT_ONCE = 16_384  # embeddings
 
 
-def export(catalogue: Catalogue, folder: Path) -> int:
+def export(store: Store, folder: Path, *, dim: int) -> int:
     """Write all items and embeddings of one moment into a folder; return their number. Raises GalleryError."""
-    items = catalogue.items()
-    _, codes, _ = catalogue.codes()
-    dim = catalogue.encoder.dim
+    items = store.items()
+    _, codes, _ = store.embeddings()
 
     def write_items(path: Path) -> None:
         # surrogateescape: a name that is not UTF-8 keeps its bytes.

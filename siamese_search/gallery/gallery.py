@@ -1,116 +1,264 @@
-"""A gallery folder: searched by picture, compared with itself, and told by people what is the same."""
+"""A gallery: indexed pictures, searched by picture, compared with one another, and kept in step with their folders."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from heapq import nsmallest
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from time import time
-from typing import BinaryIO
+from threading import Event
+from time import perf_counter
+from types import TracebackType
+from typing import Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.errors import FingerprintError, OptionError
-from siamese_search.gallery.codes import decode, encode
-from siamese_search.gallery.join import Cells, Embeddings, Join
-from siamese_search.gallery.local.cells import CellIndex
-from siamese_search.gallery.opened import Index
-from siamese_search.gallery.upkeep import KeptGallery
-from siamese_search.images.sandbox import Decoder
+from siamese_search.calibration.table import promised_row
+from siamese_search.calibration.threshold import calibrate as find_threshold
+from siamese_search.calibration.threshold import is_due
+from siamese_search.encoder import Encoder, load_encoder
+from siamese_search.encoder.embed import embed_sources
+from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
+from siamese_search.gallery.answers import Answers
+from siamese_search.gallery.export import export
+from siamese_search.gallery.join import Embeddings, Join
+from siamese_search.gallery.locations import Location, folder_at, gallery_location, store_at
+from siamese_search.gallery.settings import (
+    EncoderIdentity,
+    calibration_in,
+    first_settings,
+    identity_in,
+    threshold_in,
+)
+from siamese_search.gallery.store import DamagedError, Store
+from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
+from siamese_search.gallery.verify import differing_files, encoder_trouble
+from siamese_search.gallery.watch import changes
+from siamese_search.images.files import lies_in
+from siamese_search.images.sources import Source, is_source, name_of
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,
+    GalleryInfo,
     Hit,
     Item,
-    ReviewedPair,
+    QueryResult,
+    SearchReport,
+    Skipped,
+    SyncReport,
     Threshold,
     ThresholdSource,
+    VerifyReport,
 )
+from siamese_search.vectors import distances
 
-_GREATEST_DISTANCE = 2.0
+DEFAULT_ENCODER = "photo"
+_MAX_DISTANCE = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryInfo:
-    """What `info` tells about a gallery; `size_on_disk` in bytes.
+class Gallery:
+    """The gallery at a location: a folder, or whatever else keeps one (a `Store`); by default that of the commands.
 
-    `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1 where it
-    is exact.
+    Nothing is read or written before the first use; `sync` creates it when missing. Without an `encoder` the one that
+    the gallery was made with is loaded when needed, for a new gallery "photo". An encoder whose fingerprint differs
+    from the gallery's raises FingerprintError at its first use. `notice` is called with one line when something was
+    mended on the way that the user should know of. It may be used from several threads at once.
     """
 
-    folder: str
-    encoder: str
-    fingerprint: str
-    dim: int
-    images: int
-    skipped: int
-    roots: tuple[str, ...]
-    threshold: Threshold
-    index_kind: str
-    index_recall: float
-    size_on_disk: int
+    def __init__(
+        self,
+        location: Location | Store | None = None,
+        *,
+        encoder: Encoder | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._store = (
+            store_at(gallery_location(location), notice=notice)
+            if location is None or isinstance(location, str | Path)
+            else location
+        )
+        self._encoder = encoder
 
+    def __enter__(self) -> Self:
+        return self
 
-class Gallery(KeptGallery):
-    """The gallery in `folder`. Nothing is read or written before the first use; `sync` creates it when missing.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-    Without an `encoder` the one that the gallery was made with is loaded when needed, for a new gallery "photo". An
-    encoder whose fingerprint differs from the gallery's raises FingerprintError at its first use. `notice` is called
-    with one line when something was mended on the way that the user should know of.
-    """
+    def __len__(self) -> int:
+        return self._store.count()
+
+    def __bool__(self) -> bool:
+        """Tell that this is a gallery, whatever is in it: `len(gallery)` counts the pictures."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"Gallery({self.location!r})"
+
+    def close(self) -> None:
+        """Let go of files and connections; the next use opens them again."""
+        self._store.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let everything that this thread reads inside belong to one moment, whatever others commit meanwhile."""
+        with self._store.snapshot():
+            yield
+
+    # -- what is in it
+
+    @property
+    def location(self) -> str:
+        """What `--index` takes to find this gallery again."""
+        return self._store.location
+
+    def exists(self) -> bool:
+        """Tell whether there is a gallery at the location."""
+        return self._store.exists()
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of this gallery, checked against the fingerprint of its embeddings."""
+        identity = self._identity
+        if self._encoder is None:
+            self._encoder = load_encoder(identity.location)
+        identity.check(self._encoder, self.location)
+        return self._encoder
+
+    @property
+    def threshold(self) -> Threshold:
+        """The threshold in force: distances at or below it count as near-duplicates."""
+        return threshold_in(self._store.settings(), self.location)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How the threshold in force was found; None while it is the one that came with the encoder."""
+        return calibration_in(self._store.settings(), self.location)
+
+    @property
+    def answers(self) -> Answers:
+        """What people said about pairs of its pictures."""
+        return Answers(self._store)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The indexed folders."""
+        return self._store.roots()
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The files under the gallery's roots that could not be embedded, by path."""
+        return tuple(entry.skipped for entry in self._store.skipped())
+
+    def items(self, folders: Sequence[str | Path] | None = None) -> list[Item]:
+        """Return the indexed pictures in the order of their ids, all or those under `folders`.
+
+        Raises FolderError when one of the folders holds none: it was misspelt, or not indexed yet.
+        """
+        if folders is None:
+            return self._store.items()
+        resolved = [Path(folder).expanduser().resolve() for folder in folders]
+        items = self._store.items(resolved)
+        for given, folder in zip(folders, resolved, strict=True):
+            if not any(lies_in(item.path, [folder]) for item in items):
+                raise FolderError(
+                    f"{given}: no indexed pictures under it; first: simsearch index {given} --index {self.location}"
+                )
+        return items
+
+    def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
+        """Return the pictures with some ids; ids that no picture has are left out."""
+        return self._store.items_by_id(ids)
+
+    def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
+        return self._store.vectors_of(ids)
+
+    def distances(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
+        """Return the distances between items, named by their ids; raises KeyError for an unknown id."""
+        if not pairs:
+            return []
+        ids = sorted({item for pair in pairs for item in pair})
+        vectors = self._store.vectors_of(ids)
+        first, second = np.searchsorted(ids, np.array(pairs)).T
+        return [float(apart) for apart in distances(vectors[first], vectors[second])]
 
     def info(self) -> GalleryInfo:
         """Describe the gallery."""
-        catalogue = self._catalogue
-        identity = catalogue.encoder
-        index = self._fresh_index()
-        return GalleryInfo(
-            folder=str(self.folder),
-            encoder=identity.name,
-            fingerprint=identity.fingerprint,
-            dim=identity.dim,
-            images=catalogue.count(),
-            skipped=len(catalogue.skipped()),
-            roots=tuple(str(root) for root in catalogue.roots()),
-            threshold=catalogue.threshold,
-            index_kind=index.kind,
-            index_recall=index.recall,
-            size_on_disk=sum(map(_size, self.folder.iterdir())),
-        )
+        with self.snapshot():
+            identity, store = self._identity, self._store.info()
+            return GalleryInfo(
+                location=self.location,
+                encoder=identity.name,
+                fingerprint=identity.fingerprint,
+                dim=identity.dim,
+                images=len(self),
+                skipped=len(self._store.skipped()),
+                roots=self.roots,
+                threshold=self.threshold,
+                index_kind=store.index_kind,
+                index_recall=store.index_recall,
+                size_on_disk=store.size_on_disk,
+            )
 
     # -- searching
 
-    def search(self, image: str | Path | BinaryIO, *, k: int = 5, threshold: float | None = None) -> tuple[Hit, ...]:
-        """Return the `k` pictures nearest to an image file or an open binary stream, nearest first.
+    @overload
+    def search(  # type: ignore[overload-overlap]  # a str is a sequence too, and one picture
+        self, images: Source, *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+    ) -> QueryResult: ...
+    @overload
+    def search(
+        self, images: Iterable[Source], *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+    ) -> SearchReport: ...
+    def search(
+        self,
+        images: Source | Iterable[Source],
+        *,
+        k: int = 5,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+    ) -> QueryResult | SearchReport:
+        """Return the `k` pictures nearest to a picture, nearest first, or to each of several.
 
-        A picture that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides
-        which hits are duplicates. Raises ImageError.
+        A picture is a path, the bytes of an image file, an open one, a PIL image, or an array of pixels; see `Source`.
+        One that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides which
+        hits are duplicates. A single picture that cannot be read raises ImageError; of several it is among `skipped`.
+        `progress` is called with the number of pictures embedded so far and their total.
         """
         _check_options(k, threshold)
-        encoder = self.encoder
-        source = Path(image) if isinstance(image, str) else image
-        with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
-            picture = decoder.load(source)
-        return self.search_vectors(encoder.embed_pixels(picture.pixels[None]), k=k, threshold=threshold)[0]
+        sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
+        vectors, skipped = embed_sources(sources, self.encoder, progress=progress)
+        if is_source(images) and skipped:
+            raise ImageError(skipped[0].path, skipped[0].reason)
+        found = iter(self.search_vectors(vectors, k=k, threshold=threshold) if len(vectors) else ())
+        queries = tuple(
+            QueryResult(query=name_of(source), hits=next(found))
+            for place, source in enumerate(sources)
+            if place not in skipped
+        )
+        if is_source(images):
+            return queries[0]
+        return SearchReport(threshold=self.threshold_or(threshold), queries=queries, skipped=tuple(skipped.values()))
 
     def search_vectors(
         self, vectors: NDArray[np.float32], *, k: int = 5, threshold: float | None = None
     ) -> tuple[tuple[Hit, ...], ...]:
         """Return the `k` nearest pictures for each of the embeddings `(n, dim)`, which this gallery's encoder made."""
         _check_options(k, threshold)
-        dim = self._catalogue.encoder.dim
+        dim = self._identity.dim
         if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():  # noqa: PLR2004
             raise OptionError(f"embeddings of shape {vectors.shape}: expected finite numbers of shape (n, {dim})")
+        if not vectors.any(axis=1).all():
+            raise OptionError("embeddings: a vector without direction among them")
         limit = self.threshold.distance if threshold is None else threshold
-        try:
-            queries = decode(
-                encode(vectors), dim
-            )  # as those in the gallery are kept, so that a picture finds itself at 0
-        except ValueError as error:
-            raise OptionError(f"embeddings: {error} among them") from error
         with self.snapshot():
-            found = self._ask(lambda index: index.search(queries, k=k))
-            items = self._catalogue.indexed(sorted({item for hits in found for item, _ in hits}))
+            found = self._store.search(vectors, k)
+            ids = sorted({item for hits in found for item, _ in hits})
+            items = self._store.items_by_id(ids)
+        if len(items) != len(ids):  # anybody can make the checksums of an index file
+            raise DamagedError(self.location, self.location, "its index names pictures that are not there")
         return tuple(
             tuple(
                 Hit(rank=rank, path=items[item].path, distance=distance, duplicate=distance <= limit)
@@ -120,7 +268,7 @@ class Gallery(KeptGallery):
         )
 
     def pairs(
-        self, threshold: float, *, exact: bool = False, progress: Callable[[int, int], None] | None = None
+        self, threshold: float, *, exact: bool = False, progress: Progress | None = None
     ) -> Iterator[EmbeddingPair]:
         """Yield all pairs of pictures at most `threshold` apart, each once, in an order that is always the same.
 
@@ -128,39 +276,29 @@ class Gallery(KeptGallery):
         `progress` is called with per cent and 100.
         """
         _check_options(1, threshold)
-        yield from _one_by_one(Join(self.embeddings(), threshold, exact=exact, progress=progress))
+        join = Join(self.embeddings(), threshold, exact=exact, progress=progress)
+        for pairs in join.all_pairs():
+            for first, second, distance in pairs.each():
+                yield EmbeddingPair(first=first, second=second, distance=distance)
 
     def embeddings(
         self, *, only: NDArray[np.int64] | None = None, kinds: Mapping[int, int] | None = None
     ) -> Embeddings:
         """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
         with self.snapshot():
-            cells = self._ask(_cells) if len(self) > self.exact_up_to else None
-            ids, codes, _ = self._catalogue.codes()
-            return Embeddings.of(ids, codes, self._catalogue.encoder.dim, cells=cells, only=only, kinds=kinds)
+            ids, codes, cells = self._store.embeddings()
+            return Embeddings.of(ids, codes, self._identity.dim, cells=cells, only=only, kinds=kinds)
 
     def check_comparable(self, other: "Gallery") -> None:
         """Raise FingerprintError when the other gallery's embeddings were made by another encoder."""
-        mine, theirs = self._catalogue.encoder, other._catalogue.encoder  # noqa: SLF001  another of the same class
+        mine, theirs = self._identity, other._identity  # noqa: SLF001  another of the same class
         if mine.fingerprint != theirs.fingerprint:
             raise FingerprintError(
-                f"{self.folder} was indexed by encoder {mine.name} ({mine.fingerprint[:12]}), {other.folder} by"
+                f"{self.location} was indexed by encoder {mine.name} ({mine.fingerprint[:12]}), {other.location} by"
                 f" {theirs.name} ({theirs.fingerprint[:12]}); index one of them again with the encoder of the other"
             )
 
-    def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
-        """Return the pictures with some ids; ids that no picture has are left out."""
-        return self._catalogue.items_by_id(ids)
-
-    @property
-    def calibration(self) -> Calibration | None:
-        """How the threshold in force was found; None while it is the one that came with the encoder."""
-        return self._catalogue.calibration
-
-    def set_calibration(self, calibration: Calibration) -> None:
-        """Put a calibration's threshold in force."""
-        with self._catalogue.transaction():
-            self._catalogue.set_calibration(calibration)
+    # -- the threshold
 
     def threshold_or(self, distance: float | None) -> Threshold:
         """Return the threshold that a user chose, or without a choice the one in force."""
@@ -176,12 +314,11 @@ class Gallery(KeptGallery):
         """
         own = self.calibration
         table = own.table if own else self.encoder.calibration
-        rows = [row for row in table if row.precision >= precision]
-        if not rows:
+        row = promised_row(table, precision)
+        if row is None:
             best = max((row.precision for row in table), default=None)
             known = "there is no calibration table" if best is None else f"the table reaches at most {best:g}"
-            raise OptionError(f"{self.folder}: no threshold with precision {precision:g}: {known}")
-        row = max(rows, key=lambda row: row.threshold)
+            raise OptionError(f"{self.location}: no threshold with precision {precision:g}: {known}")
         return Threshold(
             distance=row.threshold,
             source=own.threshold.source if own else ThresholdSource.ENCODER,
@@ -189,116 +326,158 @@ class Gallery(KeptGallery):
             expected_recall=row.recall,
         )
 
-    # -- what a person said
+    def calibrate(self, *, precision: float | None = None) -> Calibration:
+        """Find the threshold by the gallery's own pictures and what people said of them, and put it in force.
 
-    def review(self, first: int, second: int, label: int) -> None:
-        """Remember that two pictures are the same (label 0) or different ones (label 1), in place of an earlier answer.
-
-        `first` and `second` are item ids; the answer is about their contents. Raises OptionError for unknown ids, for
-        another label, and for two files with the same bytes, about which there is nothing to say.
+        It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would.
+        Raises OptionError when the encoder does not bring what it takes.
         """
-        if label not in {0, 1}:
-            raise OptionError(f"label {label}: 0 means the same picture, 1 different ones")
-        self._catalogue.review(self._contents(first, second), label, time=time())
-
-    def unreview(self, first: int, second: int) -> None:
-        """Take back what was said about two pictures, if anything was."""
-        self._catalogue.unreview(self._contents(first, second))
-
-    def reviewed(self) -> list[ReviewedPair]:
-        """Return all answers, oldest first."""
-        answers = self._catalogue.reviewed()
-        if not answers:
-            return []
-        there: dict[str, Item] = {}
-        for item in self._catalogue.items():
-            there.setdefault(item.content_hash, item)
-        both = [
-            (there[first].id, there[second].id) for first, second, _, _ in answers if {first, second} <= there.keys()
-        ]
-        distances = dict(zip(both, self.distances(both), strict=True))
-        pairs = []
-        for first, second, label, when in answers:
-            known = {first, second} <= there.keys()
-            pairs.append(
-                ReviewedPair(
-                    first=first,
-                    second=second,
-                    label=label,
-                    time=when,
-                    paths=(there[first].path, there[second].path) if known else None,
-                    distance=distances[there[first].id, there[second].id] if known else None,
-                )
-            )
-        return pairs
-
-    def borderline(self, count: int, *, around: float | None = None) -> list[EmbeddingPair]:
-        """Return the `count` pairs whose distance is nearest to `around` (default: the threshold), nearest first.
-
-        Pairs that a person has reviewed are left out, as are files with the same bytes; of pairs with the same two
-        contents one is returned.
-        """
-        middle = self.threshold.distance if around is None else around
         with self.snapshot():
-            hashes = {item.id: item.content_hash for item in self._catalogue.items()}
-            seen = {(first, second) for first, second, _, _ in self._catalogue.reviewed()}
-            numbers = {content: number for number, content in enumerate(hashes.values())}
-            embeddings = self.embeddings(kinds={id_: numbers[content] for id_, content in hashes.items()})
-        found: list[EmbeddingPair] = []
-        reach = 0.05
-        # Few pairs lie close to the threshold and millions far beyond it, so the window opens step by step.
-        while len(found) < count and reach < 2 * _GREATEST_DISTANCE:
-            found = []
-            for pairs in Join(embeddings, min(middle + reach, _GREATEST_DISTANCE)):
-                off = abs(pairs.distance - middle)
-                nearest = np.argsort(off, kind="stable")[: count + len(seen)]
-                new = [
-                    EmbeddingPair(first=first, second=second, distance=distance)
-                    for first, second, distance in pairs.take(nearest[off[nearest] <= reach]).each()
-                    if (min(hashes[first], hashes[second]), max(hashes[first], hashes[second])) not in seen
-                ]
-                found = nsmallest(count, [*found, *new], key=lambda pair: abs(pair.distance - middle))
-            reach *= 2
-        return found
+            items, answers = self.items(), self.answers.all()
+            calibration = find_threshold(self.encoder, items, self.vectors_of, answers=answers, precision=precision)
+        with self._store.transaction():
+            self._store.set_setting("calibration", asdict(calibration))
+            self._store.set_setting("threshold", asdict(calibration.threshold))
+        return calibration
 
-    def distances(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
-        """Return the distances between items, named by their ids; raises KeyError for an unknown id."""
-        ids = sorted({item for pair in pairs for item in pair})
-        vectors = dict(zip(ids, self.vectors_of(ids).astype(np.float64), strict=True))
-        return [float(np.linalg.norm(vectors[first] - vectors[second])) for first, second in pairs]
+    # -- upkeep
+
+    def sync(
+        self,
+        folders: Sequence[str | Path] = (),
+        *,
+        calibrate: bool = True,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> SyncReport:
+        """Make the gallery agree with what is in `folders` (default: all its roots) now; the rest stays as it is.
+
+        Only new and changed files are embedded, in committed batches, so that an interrupted run goes on where it was.
+        Files that failed before are tried again when they changed. What cannot be listed keeps its items, and so does a
+        root that is not there: a drive that is not connected. A gallery that changed by a tenth since it was calibrated
+        is calibrated again, unless `calibrate` is False. Raises FolderError, and changes nothing, when another of
+        `folders` is missing. `progress` is called with the number of files embedded so far and their total; `stop` is
+        asked between pictures, and ends the run well when it returns True.
+        """
+        start = perf_counter()
+        store = self._store
+        scope_of(folders, store if self.exists() else None)  # nothing is made or waited for on a slip
+        if not (folders or self.exists()):
+            raise OptionError(f"{self.location}: no gallery here yet; name the folders to index")
+        with self._writing():
+            if not self.exists():
+                self._encoder = self._encoder or load_encoder(DEFAULT_ENCODER)
+                store.create(first_settings(self._encoder))
+            scope = scope_of(folders, store)
+            outcome = bring_in_step(store, scope, encoder=lambda: self.encoder, progress=progress, stop=stop)
+        calibrated = self._calibrated_when_due() if calibrate and not outcome.stopped else None
+        skipped = (entry.skipped for entry in store.skipped() if lies_in(entry.file.path, scope.present))
+        return outcome.report(
+            skipped=(*skipped, *outcome.unseen),
+            images=len(self),
+            seconds=perf_counter() - start,
+            index=self.location,
+            calibrated=calibrated,
+        )
+
+    def refresh(self, paths: Iterable[Path]) -> None:
+        """Bring single files in step, as `sync` does for folders: forget what is gone, embed what is new or changed.
+
+        Paths outside the gallery's roots are passed over.
+        """
+        with self._writing():
+            refresh(self._store, paths, encoder=lambda: self.encoder)
+
+    def remove(self, paths: Sequence[str | Path]) -> int:
+        """Forget all pictures at or under some paths; return how many. The files themselves are not touched.
+
+        Raises FolderError, and forgets nothing, when one of the paths holds none.
+        """
+        with self._writing():
+            return forget(self._store, paths)
+
+    def relocate(self, old: str | Path, new: str | Path) -> int:
+        """Record that an indexed folder is elsewhere now, with all that is in it; return the number of its pictures.
+
+        Nothing is embedded again. Raises FolderError, and changes nothing, unless `old` is one of `roots` and `new`
+        holds its pictures.
+        """
+        with self._writing():
+            return relocate(self._store, old, new)
+
+    def watch(
+        self, folders: Sequence[str | Path] = (), *, progress: Progress | None = None, stop: Event | None = None
+    ) -> Iterator[SyncReport]:
+        """Sync `folders` (default: all roots), then whatever changes in them as soon as it does, until `stop` is set.
+
+        Each batch of changes yields a report, and is locked for by itself, so that other processes may write between.
+        A drive that is unplugged is waited for. Raises OptionError when the extra that this needs is not installed.
+        """
+        stop = stop or Event()
+        scope = scope_of(folders, self._store if self.exists() else None)
+        roots = [*scope.present, *(entry.path for entry in scope.absent)]
+        for changed in changes(roots, apart_from=folder_at(self.location), stop=stop):
+            try:
+                report = self.sync(changed, progress=progress, stop=stop.is_set)
+            except FolderError:  # it is gone again, which is a change by itself
+                continue
+            yield report
+
+    def verify(self, *, files: bool = False, repair: bool = False, progress: Progress | None = None) -> VerifyReport:
+        """Look everything over; with `files` also every picture, against its content hash, which reads them all.
+
+        `repair` mends what can be, and loses no answer; what was lost is embedded by the next sync. Raises GalleryError
+        when nothing can be read or mended.
+        """
+        start = perf_counter()
+        found = self._store.verify(repair=repair)
+        problems = found.problems
+        readable = not problems
+        if readable and (trouble := encoder_trouble(self._identity)):
+            problems = (trouble,)
+        return VerifyReport(
+            index=self.location,
+            images=len(self) if readable else 0,
+            problems=problems,
+            mended=found.mended,
+            notes=found.notes,
+            files=tuple(differing_files(self._store, progress=progress)) if files and readable else None,
+            seconds=perf_counter() - start,
+        )
+
+    def export(self, folder: str | Path) -> int:
+        """Write `items.csv` and, in the order of its rows, `embeddings.npy` `(n, dim)`; return the number of rows.
+
+        The folder is made when it is missing; each file is replaced as a whole. Raises GalleryError.
+        """
+        with self.snapshot():
+            return export(self._store, Path(folder), dim=self._identity.dim)
 
     # -- inside
 
-    def _contents(self, first: int, second: int) -> tuple[str, str]:
-        items = self._catalogue.items_by_id([first, second])
-        for item in (first, second):
-            if item not in items:
-                raise OptionError(f"{item}: no picture of {self.folder} has this id")
-        hashes = items[first].content_hash, items[second].content_hash
-        if hashes[0] == hashes[1]:
-            raise OptionError(f"{items[first].path}: is the same file as {items[second].path}; nothing to review")
-        return hashes
+    @property
+    def _identity(self) -> EncoderIdentity:
+        return identity_in(self._store.settings(), self.location)
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._encoder is not None and self.exists():
+            self._identity.check(self._encoder, self.location)
+        with self._store.writing():
+            yield
 
-def _cells(index: Index) -> Cells | None:
-    return Cells(index.centroids, index.cell_of_row) if isinstance(index, CellIndex) else None
-
-
-def _one_by_one(join: Join) -> Iterator[EmbeddingPair]:
-    for pairs in join.all_pairs():
-        for first, second, distance in pairs.each():
-            yield EmbeddingPair(first=first, second=second, distance=distance)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # a writer's temporary file
-        return 0
+    def _calibrated_when_due(self) -> Calibration | None:
+        """Calibrate a gallery that changed much; an encoder that brings too little for it keeps its own threshold."""
+        if not is_due(self.calibration, len(self)):
+            return None
+        try:
+            return self.calibrate()
+        except OptionError:
+            return None
 
 
 def _check_options(k: int, threshold: float | None) -> None:
     if k < 1:
         raise OptionError(f"k is {k}: at least one hit has to be asked for")
-    if threshold is not None and not 0 <= threshold <= _GREATEST_DISTANCE:
+    if threshold is not None and not 0 <= threshold <= _MAX_DISTANCE:
         raise OptionError(f"threshold {threshold}: distances lie in [0, 2]")

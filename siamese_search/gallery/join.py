@@ -1,7 +1,7 @@
 """All pairs of embeddings within a threshold, without comparing all with all.
 
 The cells of a large gallery (k-means) keep near embeddings together. So each embedding is compared with those in its
-cell and in the few others that it visits, see `visits`. Whether that finds all is measured: some are compared with
+cell and in the few others that it probes, see `probes`. Whether that finds all is measured: some are compared with
 all, and how many of their pairs were found is told with the result.
 
 Distances are computed from the difference of the two vectors, as everywhere: the matrix products, which do the work,
@@ -17,7 +17,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes, decode
-from siamese_search.gallery.probes import REACH, Visits, Widths, by_cell, home_cells
+from siamese_search.gallery.probes import REACH, Probes, Widths, by_cell, home_cells
+from siamese_search.gallery.store import Cells
 from siamese_search.results import Coverage
 from siamese_search.vectors import SLACK, distances
 
@@ -32,13 +33,6 @@ Places = NDArray[np.int64]  # positions among the embeddings of one side
 Vectors = NDArray[np.float32]
 Distances = NDArray[np.float64]
 _Keep = Callable[[Places, Places], NDArray[np.bool_]]
-
-
-class Cells(NamedTuple):
-    """A partition of a gallery's embeddings, in the order of their ids: the nearest of the `centroids` of each."""
-
-    centroids: Vectors
-    cell_of_row: NDArray[np.int32]
 
 
 class Pairs(NamedTuple):
@@ -146,7 +140,7 @@ class Join:
         self._progress = progress
         self._alone = other is None
         sides = embeddings, embeddings if other is None else other
-        # The side on the right is visited by the other. It has the cells; if both have, it is the larger one.
+        # The side on the right is probed by the other. It has the cells; if both have, it is the larger one.
         self._turned = sides[0].have_cells and not (sides[1].have_cells and len(sides[1]) >= len(sides[0]))
         self._left, self._right = sides[::-1] if self._turned else sides
         self._exact = exact or not self._right.have_cells
@@ -223,36 +217,36 @@ class Join:
         for left in _parts(np.arange(count), _ROWS):
             yield left, _parts(others[left[0] if self._alone else 0 :], _COLUMNS), np.less if self._alone else None
             rest = 1 - (left[-1] + 1) / count
-            self._tell(1 - rest**2 if self._alone else 1 - rest)
+            self._report(1 - rest**2 if self._alone else 1 - rest)
 
     def _by_cells(self) -> Iterator[tuple[Places, Sequence[Places], _Keep | None]]:
-        """Yield the same of those that live in or visit a cell, and of those that live there, for each cell."""
+        """Yield the same of those that live in or probe a cell, and of those that live there, for each cell."""
         cells, centroids = self._right.cells, self._right.centroids
-        # Where both sides of a pair may visit the other's cell, half the way is enough.
+        # Where both sides of a pair may probe the other's cell, half the way is enough.
         reach = self._threshold * (REACH if self._alone else 2 * REACH)
         widths = Widths(cells, centroids, self._right.vectors, reach=reach)
         homes = cells if self._alone else home_cells(len(self._left), centroids, self._left.vectors)
-        visits = Visits(
+        probes = Probes(
             homes,
             centroids,
             self._left.vectors,
             widths,
-            at_home=not self._alone,
-            progress=lambda share: self._tell(0.5 * share),
+            own_cell=not self._alone,
+            progress=lambda share: self._report(0.5 * share),
         )
 
         for cell, members in enumerate(by_cell(cells, len(centroids))):
 
             def new(left: Places, right: Places, cell: int = cell) -> NDArray[np.bool_]:
-                """Tell which pairs are not found in a lower cell too: in the visitor's own."""
-                return (homes[left] > cell) | ~visits.made(right, homes[left])
+                """Tell which pairs are not found in a lower cell too: in the prober's own."""
+                return (homes[left] > cell) | ~probes.made(right, homes[left])
 
             if self._alone:
                 for start in range(0, len(members), _ROWS):
                     yield members[start : start + _ROWS], _parts(members[start:], _COLUMNS), np.less
-            for left in _parts(visits.of(cell), _ROWS):
+            for left in _parts(probes.of(cell), _ROWS):
                 yield left, _parts(members, _COLUMNS), new if self._alone else None
-            self._tell(0.5 + 0.5 * (cell + 1) / len(centroids))
+            self._report(0.5 + 0.5 * (cell + 1) / len(centroids))
 
     def _pairs_of_sample(self) -> int:
         """Count the pairs of the sampled embeddings among all."""
@@ -268,7 +262,7 @@ class Join:
             known += int(np.count_nonzero(_distances(vectors, others, rows, columns) <= self._threshold))
         return known
 
-    def _tell(self, share: float) -> None:
+    def _report(self, share: float) -> None:
         if self._progress:
             self._progress(round(100 * share), 100)
 

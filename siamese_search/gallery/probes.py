@@ -4,7 +4,7 @@ The two embeddings of a pair in two cells lie on either side of the plane halfwa
 are no further from that plane than they are apart along the line between the centroids, so one is within half of that.
 And near pictures do not differ along just any line: they differ as neighbours in a cell do. Along a direction u,
 pictures t apart differ by some t * sqrt(u'Su / trace S), where S is the covariance within cells. So each embedding
-visits the cells that lie behind a plane no further away than REACH times this.
+probes the cells that lie behind a plane no further away than REACH times this.
 """
 
 from collections.abc import Callable
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH = 2.5  # half of five standard deviations
-_MOST = 32  # cells that one embedding visits at most
+_MAX_PROBES = 32  # cells that one embedding probes at most
 _SPREAD = 20_000  # embeddings that tell the covariance
-_LEAST_WIDTH = 1e-9
+_MIN_WIDTH = 1e-9
 _ROWS = 1024
 
 Places = NDArray[np.int64]
@@ -23,8 +23,8 @@ Vectors = NDArray[np.float32]
 Read = Callable[[Places], Vectors]
 
 
-class Visits:
-    """Which cells are visited by which of `n` embeddings."""
+class Probes:
+    """Which cells are probed by which of `n` embeddings."""
 
     def __init__(
         self,
@@ -33,12 +33,12 @@ class Visits:
         read: Read,
         widths: "Widths",
         *,
-        at_home: bool,
+        own_cell: bool,
         progress: Callable[[float], None],
     ) -> None:
-        """Work out the visits of embeddings, which `read` gives, from the cell nearest to each, its home.
+        """Work out the probes of embeddings, which `read` gives, from the cell nearest to each, its home.
 
-        `at_home` counts the stay at home as a visit. `progress` is called with the share done.
+        `own_cell` counts the stay at home as a probe. `progress` is called with the share done.
         """
         self._count = len(homes)
         keys = [np.empty(0, np.int64)]
@@ -54,13 +54,13 @@ class Visits:
                 own = reached[:, home] - half_squares[home]
                 reached += lead
                 reached -= own[:, None]
-                visits = reached >= 0
-                visits[:, home] = at_home
-                rows, cells = np.divmod(np.flatnonzero(visits), len(centroids))
-                if len(rows) and np.bincount(rows).max() > _MOST:
-                    spare = reached[rows, cells] / np.maximum(width[cells], _LEAST_WIDTH)
+                probes = reached >= 0
+                probes[:, home] = own_cell
+                rows, cells = np.divmod(np.flatnonzero(probes), len(centroids))
+                if len(rows) and np.bincount(rows).max() > _MAX_PROBES:
+                    spare = reached[rows, cells] / np.maximum(width[cells], _MIN_WIDTH)
                     spare[cells == home] = np.inf
-                    rows, cells = _most_likely(rows, cells, spare)
+                    rows, cells = _best(rows, cells, spare)
                 keys.append(cells * self._count + some[rows])
                 done += len(some)
                 progress(done / self._count)
@@ -69,12 +69,12 @@ class Visits:
         self._keys.sort()
 
     def of(self, cell: int) -> Places:
-        """Return the embeddings that visit a cell, in order."""
+        """Return the embeddings that probe a cell, in order."""
         low, high = np.searchsorted(self._keys, (cell * self._count, (cell + 1) * self._count))
         return self._keys[low:high] - cell * self._count
 
     def made(self, places: Places, cells: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Tell for each of some embeddings whether it visits a cell."""
+        """Tell for each of some embeddings whether it probes a cell."""
         if not len(self._keys):
             return np.zeros(len(places), np.bool_)
         wanted = cells.astype(np.int64) * self._count + places
@@ -83,7 +83,7 @@ class Visits:
 
 
 class Widths:
-    """How far from the plane between two cells an embedding may be and still visit the other one, times |a - b|."""
+    """How far from the plane between two cells an embedding may be and still probe the other one, times |a - b|."""
 
     def __init__(self, homes: NDArray[np.int32], centroids: Vectors, read: Read, *, reach: float) -> None:
         """Learn from some embeddings how neighbours differ; `reach` is a distance between two of them."""
@@ -119,10 +119,10 @@ def by_cell(homes: NDArray[np.int32], cells: int) -> list[Places]:
     return np.split(order, np.searchsorted(homes[order], np.arange(1, cells)))
 
 
-def _most_likely(rows: Places, cells: Places, spare: NDArray[np.floating]) -> tuple[Places, Places]:
-    """Keep of each row the `_MOST` cells that it reaches with most to spare, as a share of the width."""
+def _best(rows: Places, cells: Places, spare: NDArray[np.floating]) -> tuple[Places, Places]:
+    """Keep of each row the `_MAX_PROBES` cells that it reaches with most to spare, as a share of the width."""
     order = np.lexsort((-spare, rows))
     rows, cells = rows[order], cells[order]
     starts = np.searchsorted(rows, rows)
-    few = np.arange(len(rows)) - starts < _MOST
+    few = np.arange(len(rows)) - starts < _MAX_PROBES
     return rows[few], cells[few]

@@ -1,4 +1,4 @@
-"""Keeping a catalogue in step with its folders: what changed is told apart, and only what is new is embedded.
+"""Keeping a gallery in step with its folders: what changed is told apart, and only what is new is embedded.
 
 Whatever interrupts a run, at most the batch in hand is lost; what cannot be seen is never taken for gone.
 """
@@ -12,10 +12,13 @@ from itertools import islice
 from pathlib import Path
 from time import time_ns
 
+import numpy as np
+from numpy.typing import NDArray
+
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files
 from siamese_search.errors import FolderError
-from siamese_search.gallery.local.catalogue import Catalogue, SkippedFile
+from siamese_search.gallery.store import SkippedFile, Store
 from siamese_search.images.decode import is_passing, picture_extensions
 from siamese_search.images.files import (
     Changes,
@@ -26,7 +29,7 @@ from siamese_search.images.files import (
     lies_in,
     resolve_folders,
 )
-from siamese_search.results import ImageFile, Item, Skipped
+from siamese_search.results import Calibration, ImageFile, Item, Skipped, SyncReport
 
 BATCH = 64  # pictures a transaction: what a kill can lose
 _NEVER = 0  # a time that no file has: the next sync looks at its content
@@ -50,6 +53,30 @@ class Outcome:
     unseen: tuple[Skipped, ...] = ()
     stopped: bool = False
 
+    def report(
+        self,
+        *,
+        skipped: tuple[Skipped, ...],
+        images: int,
+        seconds: float,
+        index: str,
+        calibrated: Calibration | None,
+    ) -> SyncReport:
+        """Return what was done as a result, with what is known of the gallery now."""
+        return SyncReport(
+            added=self.added,
+            changed=self.changed,
+            moved=self.moved,
+            removed=self.removed + self.lost,
+            unchanged=self.unchanged,
+            skipped=skipped,
+            images=images,
+            seconds=seconds,
+            index=index,
+            stopped=self.stopped,
+            calibrated=calibrated,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -59,20 +86,20 @@ class Scope:
     absent: tuple[Skipped, ...] = ()
 
 
-def scope_of(folders: Sequence[str | Path], catalogue: Catalogue | None) -> Scope:
+def scope_of(folders: Sequence[str | Path], store: Store | None) -> Scope:
     """Tell which of the folders, or without any of a gallery's roots, are there.
 
     A root that is missing, or empty although pictures of it are known, is taken for a drive that is not connected.
     Raises FolderError when another folder is missing.
     """
-    roots = catalogue.roots() if catalogue else ()
+    roots = store.roots() if store else ()
     absent = []
     present = []
     for folder in folders or roots:
         path = Path(folder).expanduser().resolve()
         root = next((root for root in roots if lies_in(path, [root])), None)
         trouble = folder_trouble(root) if root else ""
-        kept = sum(lies_in(item.path, [root]) for item in catalogue.items()) if catalogue and root and trouble else 0
+        kept = sum(lies_in(item.path, [root]) for item in store.items()) if store and root and trouble else 0
         if root and kept:
             reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
             absent.append(Skipped(path=root, reason=reason))
@@ -82,14 +109,14 @@ def scope_of(folders: Sequence[str | Path], catalogue: Catalogue | None) -> Scop
 
 
 def bring_in_step(
-    catalogue: Catalogue,
+    store: Store,
     scope: Scope,
     *,
     encoder: Callable[[], Encoder],
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Outcome:
-    """Make the catalogue agree with what is in the folders now; the caller holds the writer's lock.
+    """Make the gallery agree with what is in the folders now; the caller holds the writer's lock.
 
     `stop` is asked between pictures; once it says so, what was embedded is committed and the run ends.
     """
@@ -112,11 +139,11 @@ def bring_in_step(
     out_of_sight = [entry.path for entry in outcome.unseen]
     before = {
         entry.file.path: entry
-        for entry in catalogue.skipped()
+        for entry in store.skipped()
         if lies_in(entry.file.path, wanted) and not lies_in(entry.file.path, out_of_sight)
     }
     bad_paths = {file.path for file in found if _failed_before(file, before.get(file.path))}
-    items = catalogue.items()
+    items = store.items()
     changes = compare(
         (file for file in found if file.path not in bad_paths),
         (
@@ -128,17 +155,17 @@ def bring_in_step(
     removed = {*changes.removed, *(item.id for item in items if item.path in bad_paths)}
     gone = before.keys() - {file.path for file in found}
     changes = _with_lasting_times(changes, began, time_ns())
-    _settle(catalogue, wanted, changes, removed, gone)
+    _settle(store, wanted, changes, removed, gone)
     outcome.moved, outcome.removed = len(changes.moved), len(removed)
     outcome.unchanged = len(changes.unchanged) + len(changes.touched)
-    new = _without_copies(catalogue, changes.added, items, outcome)
-    _embed(catalogue, [*new, *changes.changed], items, outcome, encoder=encoder, progress=progress, stop=stop)
+    new = _without_copies(store, changes.added, items, outcome)
+    _embed(store, [*new, *changes.changed], items, outcome, encoder=encoder, progress=progress, stop=stop)
     return outcome
 
 
-def refresh(catalogue: Catalogue, paths: Iterable[Path], *, encoder: Callable[[], Encoder]) -> None:
-    """Bring single files in step; paths outside the catalogue's roots are passed over."""
-    roots = catalogue.roots()
+def refresh(store: Store, paths: Iterable[Path], *, encoder: Callable[[], Encoder]) -> None:
+    """Bring single files in step; paths outside the gallery's roots are passed over."""
+    roots = store.roots()
     wanted = {path for path in paths if lies_in(path, roots)}
     files = []
     for path in sorted(wanted):
@@ -146,10 +173,10 @@ def refresh(catalogue: Catalogue, paths: Iterable[Path], *, encoder: Callable[[]
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
                 files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
-    items = [item for item in catalogue.items() if item.path in wanted]
+    items = [item for item in store.items() if item.path in wanted]
     changes = compare(files, items)
-    _settle(catalogue, (), changes, set(changes.removed), ())
-    _embed(catalogue, [*changes.added, *changes.changed], items, Outcome(), encoder=encoder)
+    _settle(store, (), changes, set(changes.removed), ())
+    _embed(store, [*changes.added, *changes.changed], items, Outcome(), encoder=encoder)
 
 
 def _with_lasting_times(changes: Changes, began: int, ended: int) -> Changes:
@@ -172,25 +199,23 @@ def _with_lasting_times(changes: Changes, began: int, ended: int) -> Changes:
     )
 
 
-def _settle(
-    catalogue: Catalogue, wanted: Sequence[Path], changes: Changes, removed: set[int], gone: Iterable[Path]
-) -> None:
+def _settle(store: Store, wanted: Sequence[Path], changes: Changes, removed: set[int], gone: Iterable[Path]) -> None:
     """Commit all that needs no embedding, in one transaction."""
     gone = list(gone)
-    covered = all(lies_in(folder, catalogue.roots()) for folder in wanted)
+    covered = all(lies_in(folder, store.roots()) for folder in wanted)
     if covered and not (gone or removed or changes.moved or changes.touched):
         return
-    with catalogue.transaction():
+    with store.transaction():
         for folder in wanted:
-            catalogue.add_root(folder)
-        catalogue.unskip(gone)
-        catalogue.remove(removed)
+            store.add_root(folder)
+        store.unskip(gone)
+        store.remove(removed)
         for item, file in changes.moved + changes.touched:
-            catalogue.move(item, file)
+            store.move(item, file)
 
 
 def _without_copies(
-    catalogue: Catalogue, added: Sequence[ImageFile], items: Sequence[Item], outcome: Outcome
+    store: Store, added: Sequence[ImageFile], items: Sequence[Item], outcome: Outcome
 ) -> list[ImageFile]:
     """Add the new files whose content is known from elsewhere, with its embedding; return those left to embed.
 
@@ -214,14 +239,30 @@ def _without_copies(
             rest.append(file)
     waiting = iter(copies)
     while some := list(islice(waiting, BATCH)):
-        with catalogue.transaction():
-            for file, original in some:
-                outcome.added += catalogue.copy(original.id, file)
+        with store.transaction():
+            there = store.items_by_id([original.id for _, original in some])  # another run may have removed one
+            some = [(file, original) for file, original in some if original.id in there]
+            vectors = store.vectors_of([original.id for _, original in some])
+            for (file, original), vector in zip(some, vectors, strict=True):
+                store.add(file, _embedded_as(original, file, vector))
+                outcome.added += 1
     return rest
 
 
+def _embedded_as(original: Item, file: ImageFile, vector: NDArray[np.float32]) -> Embedded:
+    """Return what a file with the content of a known picture would be embedded as."""
+    return Embedded(
+        path=file.path,
+        vector=vector,
+        content_hash=original.content_hash,
+        width=original.width,
+        height=original.height,
+        format=original.format,
+    )
+
+
 def _embed(
-    catalogue: Catalogue,
+    store: Store,
     files: Sequence[ImageFile],
     items: Sequence[Item],
     outcome: Outcome,
@@ -238,23 +279,21 @@ def _embed(
     embedded = _told(embed_files((file.path for file in files), encoder()), len(files), progress)
     results = zip(files, _until(stop, embedded, outcome), strict=False)
     while batch := list(islice(results, BATCH)):
-        with catalogue.transaction():
+        with store.transaction():
             for file, result in batch:
-                _record(catalogue, file, result, item=known.get(file.path), outcome=outcome)
+                _record(store, file, result, item=known.get(file.path), outcome=outcome)
 
 
-def _record(
-    catalogue: Catalogue, file: ImageFile, result: Embedded | Skipped, *, item: int | None, outcome: Outcome
-) -> None:
+def _record(store: Store, file: ImageFile, result: Embedded | Skipped, *, item: int | None, outcome: Outcome) -> None:
     if isinstance(result, Embedded):
-        catalogue.put(file, result, item=item)
+        store.add(file, result, item=item)
         outcome.changed += item is not None
         outcome.added += item is None
         return
-    catalogue.skip(SkippedFile(file=file, reason=result.reason))
+    store.skip(SkippedFile(file=file, reason=result.reason))
     # A file that cannot be read just now may be as it was; one that is no picture any more is none.
     if item is not None and not is_passing(result.reason):
-        catalogue.remove([item])
+        store.remove([item])
         outcome.lost += 1
 
 
@@ -279,7 +318,7 @@ def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
     return entry is not None and entry.file == file and not is_passing(entry.reason)
 
 
-def forget(catalogue: Catalogue, paths: Sequence[str | Path]) -> int:
+def forget(store: Store, paths: Sequence[str | Path]) -> int:
     """Forget all pictures at or under some paths, and roots among them; return how many pictures.
 
     Raises FolderError, and forgets nothing, when one of the paths holds none.
@@ -287,20 +326,20 @@ def forget(catalogue: Catalogue, paths: Sequence[str | Path]) -> int:
     wanted = [Path(path).expanduser().resolve() for path in paths]
     # A picture itself may be named through a link that leads elsewhere: its path then is the one it was found by.
     wanted += [path.parent.resolve() / path.name for path in (Path(path).expanduser() for path in paths)]
-    items = [item for item in catalogue.items() if lies_in(item.path, wanted)]
-    skipped = [entry.file.path for entry in catalogue.skipped() if lies_in(entry.file.path, wanted)]
-    roots = [root for root in catalogue.roots() if lies_in(root, wanted)]
+    items = [item for item in store.items() if lies_in(item.path, wanted)]
+    skipped = [entry.file.path for entry in store.skipped() if lies_in(entry.file.path, wanted)]
+    roots = [root for root in store.roots() if lies_in(root, wanted)]
     for given, place, other in zip(paths, wanted, wanted[len(paths) :], strict=False):
         if not any(lies_in(path, [place, other]) for path in [*(item.path for item in items), *skipped, *roots]):
             raise FolderError(f"{given}: no indexed pictures there; `simsearch info` names the folders")
-    with catalogue.transaction():
-        catalogue.remove(item.id for item in items)
-        catalogue.unskip(skipped)
-        catalogue.drop_roots(roots)
+    with store.transaction():
+        store.remove(item.id for item in items)
+        store.unskip(skipped)
+        store.remove_roots(roots)
     return len(items)
 
 
-def relocate(catalogue: Catalogue, old: str | Path, new: str | Path) -> int:
+def relocate(store: Store, old: str | Path, new: str | Path) -> int:
     """Record that a root with all that is in it is a folder elsewhere now; return the number of its pictures.
 
     Raises FolderError, and changes nothing, unless `old` is a root and `new` a folder outside all others that holds
@@ -308,18 +347,18 @@ def relocate(catalogue: Catalogue, old: str | Path, new: str | Path) -> int:
     """
     source = Path(old).expanduser().resolve()
     (target,) = resolve_folders([new])
-    roots = catalogue.roots()
+    roots = store.roots()
     if source not in roots:
         known = ", ".join(map(str, roots)) or "none"
         raise FolderError(f"{old}: is not an indexed folder; those are: {known}")
     for root in roots:
         if root != source and (lies_in(target, [root]) or lies_in(root, [target])):
             raise FolderError(f"{new}: {root} is indexed already and overlaps it; first: simsearch remove {root}")
-    items = [item for item in catalogue.items() if lies_in(item.path, [source])]
+    items = [item for item in store.items() if lies_in(item.path, [source])]
     if items and not any(_is_at(item, target / item.path.relative_to(source)) for item in items):
         raise FolderError(f"{new}: holds none of the {len(items):,} pictures of {source}; check the name")
-    with catalogue.transaction():
-        catalogue.move_root(source, target)
+    with store.transaction():
+        store.move_root(source, target)
     return len(items)
 
 

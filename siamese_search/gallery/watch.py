@@ -16,11 +16,13 @@ _LONGEST_MS = 5000  # but none waits longer than this
 _LOOK_MS = 2000  # how often it is seen whether a drive came or went
 
 
-def changes(roots: Sequence[Path], *, apart_from: Path, stop: threading.Event | None = None) -> Iterator[list[Path]]:
+def changes(
+    roots: Sequence[Path], *, apart_from: Path | None, stop: threading.Event | None = None
+) -> Iterator[list[Path]]:
     """Yield, until stopped, the folders in which something changed, first all that are there.
 
-    A root that vanishes is not named until it is back. Changes under `apart_from` do not count. Raises OptionError when
-    the extra that this needs is not installed.
+    A root that vanishes is not named until it is back. Changes under `apart_from`, where the gallery itself
+    is written, do not count. Raises OptionError when the extra that this needs is not installed.
     """
     try:
         from watchfiles import watch  # noqa: PLC0415  an extra
@@ -48,7 +50,7 @@ def changes(roots: Sequence[Path], *, apart_from: Path, stop: threading.Event | 
             raise FolderError(f"{present[0]}: cannot be watched: {error}; index without --watch") from error
         yield present
         for batch in events:
-            if folders := _folders((path for _, path in batch), present, apart_from.resolve()):
+            if folders := _folders((path for _, path in batch), present, apart_from and apart_from.resolve()):
                 yield folders
             if _present(roots) != present:
                 break
@@ -58,12 +60,12 @@ def _present(roots: Sequence[Path]) -> list[Path]:
     return [root for root in roots if folder_trouble(root) is None]
 
 
-def _folders(paths: Iterable[Any], roots: Sequence[Path], apart_from: Path) -> list[Path]:
+def _folders(paths: Iterable[Any], roots: Sequence[Path], apart_from: Path | None) -> list[Path]:
     """Return the nearest existing folder in a root around each path."""
     found = set()
     for name in paths:
         path = Path(name)
-        if lies_in(path, [apart_from]) or not lies_in(path, roots):
+        if (apart_from and lies_in(path, [apart_from])) or not lies_in(path, roots):
             continue
         if any(part.startswith(".") for part in _inside(path, roots).parts):
             continue  # hidden, as for every sync

@@ -1,30 +1,32 @@
 """Results as plain data for scripts: dicts with the stable JSON keys, and CSV tables.
 
-The keys and column names are an interface: they are added to, never renamed.
+The keys and column names are an interface: they are added to, never renamed. A cell of CSV is one line, with JSON's
+escapes for what no line can hold; `siamese_search.escapes.original` turns it back.
 """
 
 import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from siamese_search.escapes import printable
+from siamese_search.escapes import csv_cell
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
     DedupeReport,
     DuplicateGroup,
     Facts,
-    ReviewedPair,
+    GalleryInfo,
     SearchReport,
     Skipped,
     SyncReport,
+    VerifyReport,
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
 DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
-PAIRS_COLUMNS = ("first", "second", "label")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -65,6 +67,16 @@ def search_json(report: SearchReport) -> dict[str, Any]:
             for result in report.queries
         ],
     }
+
+
+def info_json(info: GalleryInfo) -> dict[str, Any]:
+    """Return the description of a gallery."""
+    return {**asdict(info), "roots": list(map(str, info.roots))}
+
+
+def verify_json(report: VerifyReport) -> dict[str, Any]:
+    """Return what `verify` found; `files` is null where they were not looked at."""
+    return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
 def dedupe_json(report: DedupeReport) -> dict[str, Any]:
@@ -171,11 +183,6 @@ def dedupe_csv(report: DedupeReport) -> str:
     return _csv(DEDUPE_COLUMNS, rows)
 
 
-def pairs_csv(pairs: Iterable[ReviewedPair]) -> str:
-    """Return the answers about pictures that are still there: first, second (absolute paths), label (0 same)."""
-    return _csv(PAIRS_COLUMNS, ((*pair.paths, pair.label) for pair in pairs if pair.paths))
-
-
 def _file_size(facts: Facts | None) -> object:
     return facts.size if facts else ""
 
@@ -188,5 +195,5 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([printable(str(value)) for value in row] for row in rows)
+    writer.writerows([csv_cell(str(value)) for value in row] for row in rows)
     return text.getvalue()

@@ -44,7 +44,7 @@ class Questions:
         self.items: dict[int, Item] = {item.id: item for item in gallery.items()}
         self.limit = min(2.0, max(self.threshold * _REACH, self.threshold + _LEAST_REACH))
         self._pool = _pool(gallery, self.items, self.limit, progress)
-        self._earlier = [(pair.distance, pair.label) for pair in gallery.reviewed() if pair.distance is not None]
+        self._earlier = [(pair.distance, pair.label) for pair in gallery.answers.all() if pair.distance is not None]
         self.answers: list[Answer] = []
 
     @property
@@ -71,7 +71,7 @@ class Questions:
         if pair is None:
             return False
         if label is not None:
-            self._gallery.review(first, second, label)
+            self._gallery.answers.set(first, second, label)
         self.answers.append(Answer(pair, label))
         return True
 
@@ -81,7 +81,7 @@ class Questions:
             return None
         last = self.answers.pop()
         if last.label is not None:
-            self._gallery.unreview(last.pair.first, last.pair.second)
+            self._gallery.answers.forget(last.pair.first, last.pair.second)
         return last.pair
 
 
@@ -107,7 +107,7 @@ def _pool(
     gallery: Gallery, items: dict[int, Item], limit: float, progress: Callable[[int, int], None] | None
 ) -> list[EmbeddingPair]:
     """Return pairs to ask about: a fair sample of each small range of distances, none twice, none answered."""
-    answered = {(pair.first, pair.second) for pair in gallery.reviewed()}
+    answered = {(pair.first, pair.second) for pair in gallery.answers.all()}
     rng = random.Random(0)  # noqa: S311  the same questions in the same order, every time
     seen: defaultdict[int, int] = defaultdict(int)
     bins: defaultdict[int, list[EmbeddingPair]] = defaultdict(list)

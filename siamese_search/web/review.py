@@ -24,7 +24,6 @@ from siamese_search.errors import ImageError
 from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.decode import load_thumbnail
-from siamese_search.report.data import pairs_csv
 from siamese_search.report.words import human_bytes
 from siamese_search.results import EmbeddingPair
 from siamese_search.version import __version__
@@ -68,7 +67,7 @@ class _Page:
         )
         template = environment.get_template("review.html.j2")
         return HTMLResponse(
-            template.render(version=__version__, gallery=printable(str(self._gallery.folder))), headers=_HEADERS
+            template.render(version=__version__, gallery=printable(self._gallery.location)), headers=_HEADERS
         )
 
     async def question(self, request: Request) -> Response:  # noqa: ARG002
@@ -99,7 +98,7 @@ class _Page:
 
     async def pairs(self, request: Request) -> Response:  # noqa: ARG002
         headers = {**_HEADERS, "Content-Disposition": "attachment; filename=pairs.csv"}
-        return Response(pairs_csv(self._gallery.reviewed()), media_type="text/csv", headers=headers)
+        return Response(self._gallery.answers.csv(), media_type="text/csv", headers=headers)
 
     def _state(self, pair: EmbeddingPair | None) -> Response:
         known = self._questions.known

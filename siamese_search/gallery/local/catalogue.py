@@ -4,10 +4,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from sys import intern
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,36 +14,20 @@ from numpy.typing import NDArray
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
-from siamese_search.gallery.local.connection import DamagedError
 from siamese_search.gallery.local.database import Database
-from siamese_search.gallery.local.settings import EncoderIdentity, Settings
+from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
+from siamese_search.gallery.store import AnswerRow, DamagedError, Settings, SkippedFile
 from siamese_search.images.files import lies_in
-from siamese_search.results import (
-    ImageFile,
-    Item,
-    Skipped,
-    Threshold,
-)
+from siamese_search.results import ImageFile, Item
 
+CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
+_SETTINGS = ("encoder", "threshold", "calibration")
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedFile:
-    """A file that could not be embedded, as it was then, so that it is tried again only when it changed."""
-
-    file: ImageFile
-    reason: str
-
-    @property
-    def skipped(self) -> Skipped:
-        """The same as a result for people."""
-        return Skipped(path=self.file.path, reason=self.reason)
-
-
-class Catalogue(Settings):
+class Catalogue:
     """An open gallery.db. All methods raise GalleryError when the file is damaged, locked, or cannot be written.
 
     Writing methods belong inside `with catalogue.transaction():`, which is atomic.
@@ -55,15 +38,15 @@ class Catalogue(Settings):
             raise GalleryError(
                 f"{path.parent}: no gallery here; make one with: simsearch index FOLDER --index {path.parent}"
             )
-        super().__init__(Database(path))
+        self.path = path
+        self._database = Database(path)
+        self._location = str(path.parent)
         self._roots_inside: dict[int, Path] | None = None  # of the transaction, in which nobody else changes them
 
-    @classmethod
-    def create(cls, path: Path, encoder: EncoderIdentity, threshold: Threshold) -> Self:
+    @staticmethod
+    def create(path: Path, settings: Settings) -> None:
         """Make a new, empty catalogue in an existing folder, whole or not at all."""
-        meta = {"encoder": json.dumps(asdict(encoder)), "threshold": json.dumps(asdict(threshold))}
-        Database.create(path, meta).close()
-        return cls(path)
+        Database.create(path, {name: json.dumps(value) for name, value in settings.items()}).close()
 
     @staticmethod
     def exists(path: Path) -> bool:
@@ -78,13 +61,13 @@ class Catalogue(Settings):
         """Look at everything; return what is not as it was written, in words: an empty list when all is well."""
         found = self._database.integrity()
         readings: tuple[Callable[[], object], ...] = (
-            lambda: self.encoder,
-            lambda: self.threshold,
-            lambda: self.calibration,
+            lambda: identity_in(self.settings(), self._location),
+            lambda: threshold_in(self.settings(), self._location),
+            lambda: calibration_in(self.settings(), self._location),
             self.roots,
             self.items,
             self.skipped,
-            self.reviewed,
+            self.answers,
             self.codes,
         )
         for reading in readings:
@@ -106,6 +89,23 @@ class Catalogue(Settings):
 
     # -- reading
 
+    def settings(self) -> Settings:
+        """Return what the gallery says of itself: JSON objects by name."""
+        found = {}
+        for name in _SETTINGS:
+            text = self._database.meta(name)
+            if text is not None:
+                try:
+                    found[name] = json.loads(text)
+                except (ValueError, RecursionError) as error:
+                    raise self._database.damaged(f"no {name} in it") from error
+        return found
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        return identity_in(self.settings(), self._location).dim
+
     @property
     def generation(self) -> int:
         """A number that stands for the embeddings in here: another one as soon as one of them is another."""
@@ -119,8 +119,8 @@ class Catalogue(Settings):
         """Return the number of items."""
         return self._database.tally("items")[0]
 
-    def items(self) -> list[Item]:
-        """Return all items in the order of their ids."""
+    def items(self, folders: Sequence[Path] | None = None) -> list[Item]:
+        """Return all items, or those under some folders, in the order of their ids."""
         with self.snapshot():
             roots = self._roots()
             nested = any(
@@ -132,20 +132,13 @@ class Catalogue(Settings):
                 places.add(hash(row[1:3]))  # less than the paths themselves
         if nested or (len(places) != len(items) and len({item.path for item in items}) != len(items)):
             raise self._database.damaged("a picture is in it twice")
-        return items
+        return items if folders is None else [item for item in items if lies_in(item.path, folders)]
 
     def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
         """Return the named items; ids that are not there are left out."""
         with self.snapshot():
             roots = self._roots()
             return {row[0]: self._item(row, roots) for row in self._by_key("items", "id", ids)}
-
-    def indexed(self, ids: Sequence[int]) -> dict[int, Item]:
-        """Return the items whose ids an index of the same snapshot named: all of them, or the catalogue is damaged."""
-        found = self.items_by_id(ids)
-        if missing := set(ids) - found.keys():
-            raise self._database.damaged(f"item {min(missing)} is not to be found")
-        return found
 
     def skipped(self) -> list[SkippedFile]:
         """Return the files that could not be embedded, by path."""
@@ -163,7 +156,7 @@ class Catalogue(Settings):
         """Return all ids in ascending order, their embeddings `(n, code_bytes)` as codes, and the generation."""
         database = self._database
         with self.snapshot():
-            dim = self.encoder.dim
+            dim = self.dim
             count, generation = self._embedded()
             if count * code_bytes(dim) > database.size:  # before anything is allocated by it
                 raise database.damaged("more embeddings than the file can hold")
@@ -181,9 +174,9 @@ class Catalogue(Settings):
         """Return all ids in ascending order, their embeddings `(n, dim)`, and the generation of both."""
         with self.snapshot():
             ids, codes, generation = self.codes()
-            return ids, decode(codes, self.encoder.dim), generation
+            return ids, decode(codes, self.dim), generation
 
-    def seals(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    def checksums(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """Return all ids in ascending order, a number each that is another when its embedding is, and the generation.
 
         The embeddings themselves are not looked at, which is much faster.
@@ -199,7 +192,7 @@ class Catalogue(Settings):
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of the named items `(n, dim)`, in their order; raises KeyError for an unknown id."""
         with self.snapshot():
-            dim = self.encoder.dim
+            dim = self.dim
             found = self._database.codes_of(ids)
             if without := self.items_by_id([item for item in ids if item not in found]):
                 raise self._database.damaged(f"item {min(without)} has no embedding")
@@ -215,6 +208,10 @@ class Catalogue(Settings):
                 yield
             finally:
                 self._roots_inside = None
+
+    def set_setting(self, name: str, value: dict[str, Any]) -> None:
+        """Put a setting in place of an earlier one."""
+        self._database.put("meta", (name, json.dumps(value)))
 
     def add_root(self, folder: Path) -> None:
         """Make sure that `folder` lies in a root; roots inside it become part of it."""
@@ -240,12 +237,12 @@ class Catalogue(Settings):
         number = next(number for number, root in self._roots().items() if root == old)
         self._database.put("roots", (number, os.fsencode(new)))
 
-    def drop_roots(self, roots: Iterable[Path]) -> None:
+    def remove_roots(self, roots: Iterable[Path]) -> None:
         """Forget roots; nothing may be left under them."""
         self._roots_inside = None
         self._database.delete("roots", "path = ?", [(os.fsencode(root),) for root in roots])
 
-    def put(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
+    def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add the picture at `file.path`, where nothing was known, or replace what was known of it as `item`."""
         place = self._place(file.path)
         item = item or self._next_id()
@@ -253,18 +250,6 @@ class Catalogue(Settings):
         self._database.put("items", (item, *place, file.size, file.mtime_ns, *about))
         self._database.put("embeddings", (item, _code(embedded)))
         self._database.delete("skipped", "root = ? AND path = ?", [place])
-
-    def copy(self, original: int, file: ImageFile) -> bool:
-        """Add the picture at `file.path`, whose content is that of an item; tell whether that item was still there."""
-        rows = self._database.select("items", "id = ?", (original,))
-        embeddings = self._database.select("embeddings", "item = ?", (original,))
-        if not (rows and embeddings):
-            return False
-        place, item = self._place(file.path), self._next_id()
-        self._database.put("items", (item, *place, file.size, file.mtime_ns, *rows[0][5:]))
-        self._database.put("embeddings", (item, embeddings[0][1]))
-        self._database.delete("skipped", "root = ? AND path = ?", [place])
-        return True
 
     def move(self, item: int, file: ImageFile) -> None:
         """Record where an item's unchanged content is now, and its size and time there."""
@@ -288,22 +273,22 @@ class Catalogue(Settings):
         """Forget skipped files."""
         self._database.delete("skipped", "root = ? AND path = ?", [self._place(path) for path in paths])
 
-    # -- what a person said about pairs
+    # -- what people said about pairs
 
-    def reviewed(self) -> list[tuple[str, str, int, float]]:
-        """Return the answers as (lesser hash, greater hash, label, seconds since 1970), oldest first."""
-        rows = [(first, second, label, time) for first, second, label, time in self._database.scan("reviewed")]
-        return sorted(rows, key=lambda row: (row[3], row[0], row[1]))
+    def answers(self) -> list[AnswerRow]:
+        """Return the answers, oldest first."""
+        rows = [AnswerRow(*row) for row in self._database.scan("reviewed")]
+        return sorted(rows, key=lambda row: (row.time, row.first, row.second))
 
-    def review(self, hashes: tuple[str, str], label: int, *, time: float) -> None:
+    def set_answer(self, answer: AnswerRow) -> None:
         """Store an answer at once, in place of an earlier one about the same two contents."""
         with self.transaction():
-            self._database.put("reviewed", (*sorted(hashes), int(label), float(time)))
+            self._database.put("reviewed", (answer.first, answer.second, int(answer.label), float(answer.time)))
 
-    def unreview(self, hashes: tuple[str, str]) -> None:
+    def remove_answer(self, first: str, second: str) -> None:
         """Take an answer back at once."""
         with self.transaction():
-            self._database.delete("reviewed", "first = ? AND second = ?", [sorted(hashes)])
+            self._database.delete("reviewed", "first = ? AND second = ?", [(first, second)])
 
     # -- inside
 

@@ -24,7 +24,7 @@ from siamese_search.vectors import distances
 
 KIND = "cells"
 _QUERY_BITS = 4  # of each number of a query while it is compared with bits: finds as much as 8, and faster
-_LEAST_BITS, _MOST_BITS = 256, 8  # of an embedding in a cell, and of one of its numbers
+_MIN_BITS, _MAX_BITS = 256, 8  # of an embedding in a cell, and of one of its numbers
 _AT_ONCE = 256  # queries
 
 Vectors = NDArray[np.float32]
@@ -37,7 +37,7 @@ Read = Callable[[list[int]], Vectors]
 class About:
     """What the file of an index says of it.
 
-    `looked_into` cells are searched, and the best `proposals` (or four times as many as are asked for) ranked by their
+    `probes` cells are searched, and the best `proposals` (or four times as many as are asked for) ranked by their
     embeddings. `recall` is the share of the ten nearest that this found, as measured on `measured` embeddings when the
     centroids were found, with `trained` pictures. `version` is that of FAISS, whose codes may change.
     """
@@ -46,7 +46,7 @@ class About:
     images: int
     dim: int
     cells: int
-    looked_into: int
+    probes: int
     proposals: int
     recall: float
     measured: int
@@ -56,10 +56,10 @@ class About:
     @property
     def possible(self) -> bool:
         """Tell whether it can be true."""
-        counts = (self.images, self.dim, self.cells, self.looked_into, self.proposals, self.trained)
+        counts = (self.images, self.dim, self.cells, self.probes, self.proposals, self.trained)
         return (
             all(type(count) is int and count > 0 for count in counts)
-            and self.looked_into <= self.cells
+            and self.probes <= self.cells
             and isinstance(self.recall, float)
             and isinstance(self.measured, int)
         )
@@ -72,10 +72,10 @@ class About:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Members:
-    """What is in cells: item ids, the seals of their embeddings, the cell of each, and codes `(n, code_size)`."""
+    """What is in cells: item ids, the checksums of their embeddings, the cell of each, and codes `(n, code_size)`."""
 
     ids: Ids
-    seals: Ids
+    checksums: Ids
     homes: Ids
     codes: Codes
 
@@ -84,7 +84,7 @@ class Members:
 
     def only(self, chosen: NDArray[np.bool_]) -> "Members":
         """Return some of them."""
-        return Members(self.ids[chosen], self.seals[chosen], self.homes[chosen], self.codes[chosen])
+        return Members(self.ids[chosen], self.checksums[chosen], self.homes[chosen], self.codes[chosen])
 
     @classmethod
     def none(cls) -> "Members":
@@ -95,7 +95,7 @@ class Members:
     @classmethod
     def together(cls, parts: Iterable["Members"]) -> "Members":
         """Return several as one."""
-        columns = zip(*((part.ids, part.seals, part.homes, part.codes) for part in parts), strict=True)
+        columns = zip(*((part.ids, part.checksums, part.homes, part.codes) for part in parts), strict=True)
         return cls(*map(np.concatenate, columns))
 
 
@@ -106,7 +106,7 @@ class CellIndex:
     """
 
     def __init__(self, about: About, payload: memoryview, *, read: Read) -> None:
-        """Take cells from a payload: the head, then each cell, which is its ids, their seals and their codes.
+        """Take cells from a payload: the head, then each cell, which is its ids, their checksums and their codes.
 
         Raises StaleIndexError when the sizes in the head are not those of the payload.
         """
@@ -148,7 +148,7 @@ class CellIndex:
         about, bits = self.about, _bits(self.about.dim)
         return (
             f"cells (IVF {about.cells:,}, {bits} bit{'s' * (bits > 1)}), recall@10 {about.recall:.2f} measured on"
-            f" {about.measured} pictures, searching {about.looked_into:,} cells"
+            f" {about.measured} pictures, searching {about.probes:,} cells"
         )
 
     @property
@@ -165,7 +165,7 @@ class CellIndex:
         sizes = np.bincount(members.homes, minlength=about.cells)
         blocks = [
             members.ids[some].astype("<i8").tobytes()
-            + members.seals[some].astype("<i8").tobytes()
+            + members.checksums[some].astype("<i8").tobytes()
             + members.codes[some].tobytes()
             for some in np.split(order, np.cumsum(sizes)[:-1])
         ]
@@ -216,13 +216,13 @@ class CellIndex:
         """Read all cells, checked, in their order."""
         return Members.together(self._cell(cell) for cell in range(self.about.cells))
 
-    def placed(self, ids: Ids, seals: Ids, vectors: Vectors) -> Members:
+    def placed(self, ids: Ids, checksums: Ids, vectors: Vectors) -> Members:
         """Return what embeddings `(n, dim)` are when they are members of the cells nearest to them."""
         homes = self._quantizer.search(vectors, 1)[1][:, 0]
         codes = np.empty((len(ids), self._ivf.code_size), np.uint8)
         addresses = map(_address, (vectors, homes, codes))
         self._ivf.encode_vectors(len(ids), *addresses, False)
-        return Members(ids, seals, homes, codes)
+        return Members(ids, checksums, homes, codes)
 
     def nearest_cells(self, queries: Vectors, count: int) -> tuple[Vectors, Places]:
         """Return for each query the squared distances of the nearest cells `(n, count)`, and which these are."""
@@ -234,9 +234,9 @@ class CellIndex:
         block = bytes(self._payload[end - size * (16 + self._ivf.code_size) : end])
         if xxhash.xxh3_64_intdigest(block) != self._checksums[cell]:
             raise StaleIndexError("damaged")
-        ids, seals = np.frombuffer(block, "<i8", 2 * size).astype(np.int64).reshape(2, size)
+        ids, checksums = np.frombuffer(block, "<i8", 2 * size).astype(np.int64).reshape(2, size)
         codes = np.frombuffer(block, np.uint8, offset=16 * size).reshape(size, self._ivf.code_size)
-        return Members(ids, seals, np.full(size, cell, np.int64), codes)
+        return Members(ids, checksums, np.full(size, cell, np.int64), codes)
 
     # -- answers
 
@@ -252,13 +252,13 @@ class CellIndex:
         return found
 
     def _search(self, queries: Vectors, k: int) -> list[list[tuple[int, float]]]:
-        looked_into = self.about.looked_into
-        while ((proposed := self._proposed(queries, looked_into, k)) >= 0).sum(axis=1).min() < k:
-            looked_into = min(2 * looked_into, self.about.cells)
+        probes = self.about.probes
+        while ((proposed := self._proposed(queries, probes, k)) >= 0).sum(axis=1).min() < k:
+            probes = min(2 * probes, self.about.cells)
         ids = np.unique(proposed[proposed >= 0])
         try:
             vectors = self._read(ids.tolist())
-        except KeyError as error:  # its checksums are right, but who wrote it?
+        except KeyError as error:  # its checksums are right, but anybody can write them
             raise StaleIndexError("damaged") from error
         found = []
         for query, row in zip(queries, proposed, strict=True):
@@ -268,14 +268,14 @@ class CellIndex:
             found.append([(int(its_ids[place]), float(apart[place])) for place in order])
         return found
 
-    def _proposed(self, queries: Vectors, looked_into: int, k: int) -> Ids:
+    def _proposed(self, queries: Vectors, probes: int, k: int) -> Ids:
         """Return the ids of what seems nearest in the nearest cells `(n, proposals)`, -1 where there is no more."""
-        squares, cells = self.nearest_cells(queries, looked_into)
+        squares, cells = self.nearest_cells(queries, probes)
         self._know(np.unique(cells))
         proposals = max(self.about.proposals, 4 * k)
         ids, apart = np.empty((len(queries), proposals), np.int64), np.empty((len(queries), proposals), np.float32)
         parameters = faiss.IVFRaBitQSearchParameters()  # of this search: other threads may look into more cells
-        parameters.nprobe, parameters.qb = looked_into, _QUERY_BITS
+        parameters.nprobe, parameters.qb = probes, _QUERY_BITS
         addresses = map(_address, (cells, squares, apart, ids))
         self._ivf.search_preassigned_c(len(queries), _address(queries), proposals, *addresses, False, parameters)
         return ids
@@ -296,4 +296,4 @@ def _address(array: Any) -> Any:
 
 def _bits(dim: int) -> int:
     """Return in how many bits cells hold a number of embeddings of `dim`."""
-    return max(1, min(_LEAST_BITS // dim, _MOST_BITS))
+    return max(1, min(_MIN_BITS // dim, _MAX_BITS))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from siamese_search.errors import GalleryError
+from siamese_search.gallery.store import DamagedError
 
 BUSY_SECONDS = 10.0
 _LONGEST_VALUE = 16 << 20  # bytes; far above any path, reason or embedding
@@ -45,20 +46,9 @@ def connect(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
     return connection
 
 
-class DamagedError(GalleryError):
-    """A file that is not as it was written: `detail`."""
-
-    def __init__(self, path: Path, detail: object) -> None:
-        super().__init__(
-            f"{path}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {path.parent},"
-            f" or delete {path.parent} and index again"
-        )
-        self.detail = str(detail)
-
-
 def damaged(path: Path, detail: object) -> DamagedError:
     """Return the error that names a damaged file and the ways out."""
-    return DamagedError(path, detail)
+    return DamagedError(path, path.parent, detail)
 
 
 @contextmanager

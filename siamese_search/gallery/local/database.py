@@ -17,7 +17,8 @@ from typing import Any, Self
 import xxhash
 
 from siamese_search.errors import GalleryError
-from siamese_search.gallery.local.connection import DamagedError, connect, damaged, guarded, open_database
+from siamese_search.gallery.local.connection import connect, damaged, guarded, open_database
+from siamese_search.gallery.store import DamagedError
 
 FORMAT = 2
 _SEAL_BITS = (1 << 61) - 1  # two of them added up still fit into SQLite's integers

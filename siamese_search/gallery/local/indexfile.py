@@ -13,9 +13,9 @@ from typing import Any, BinaryIO
 
 import xxhash
 
-FORMAT = 2
+FORMAT = 3
 _MAGIC = b"simsearch index "
-_LONGEST_LINE = 4096
+_MAX_LINE = 4096
 _ALIGNED = 64  # bytes: the numbers that follow may be used where they lie
 
 
@@ -33,7 +33,7 @@ def describe(about: Mapping[str, Any], head: bytes | memoryview) -> bytes:
 def read_description(file: BinaryIO, *, kind: str) -> dict[str, Any]:
     """Read that line; raises StaleIndexError unless it is one, and of this kind and format."""
     try:
-        about = json.loads(file.readline(_LONGEST_LINE).removeprefix(_MAGIC))
+        about = json.loads(file.readline(_MAX_LINE).removeprefix(_MAGIC))
         if (about["format"], about["kind"]) != (FORMAT, kind):
             raise StaleIndexError("out of date")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

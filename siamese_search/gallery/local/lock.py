@@ -14,7 +14,7 @@ from siamese_search.errors import GalleryError
 LOCK = "gallery.lock"
 WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-_MOST_BYTES = 1000
+_MAX_BYTES = 1000
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def _acquired(descriptor: int, kind: int) -> bool:
 def _busy(descriptor: int, folder: Path) -> GalleryError:
     holder = "another process"
     with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
-        about = json.loads(os.pread(descriptor, _MOST_BYTES, 0))
+        about = json.loads(os.pread(descriptor, _MAX_BYTES, 0))
         since = datetime.fromtimestamp(float(about["since"])).astimezone()
         holder = f"process {int(about['process'])}, since {since:%Y-%m-%d %H:%M:%S},"
     return GalleryError(f"{folder}: busy, {holder} is writing to it; try again when it is done")

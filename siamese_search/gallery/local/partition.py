@@ -20,12 +20,12 @@ _NEIGHBOURS = 10
 _TRIED = 200  # pictures on which is measured what a search finds
 _WANTED = 0.95  # of their nearest neighbours
 _MORE = 1.2  # times the cells, when that was not found
-_PROPOSALS, _MOST_PROPOSALS = 64, 512
+_PROPOSALS, _MAX_PROPOSALS = 64, 512
 _AT_ONCE = 16_384  # embeddings: 16 MB
 _GROWTH = 2  # times the number of pictures at which the centroids were found
 
 
-def partition(ids: Ids, seals: Ids, codes: Codes, *, dim: int, generation: int, read: Read) -> CellIndex:
+def partition(ids: Ids, checksums: Ids, codes: Codes, *, dim: int, generation: int, read: Read) -> CellIndex:
     """Find cells for a gallery's embeddings, given as codes in the order of ids; a minute of work for a million."""
     count = len(ids)
     cells = max(1, min(round(_CELLS_BY_ROOT * math.sqrt(count)), count))
@@ -35,35 +35,35 @@ def partition(ids: Ids, seals: Ids, codes: Codes, *, dim: int, generation: int, 
         images=count,
         dim=dim,
         cells=cells,
-        looked_into=1,
+        probes=1,
         proposals=_PROPOSALS,
         recall=0.0,
         measured=0,
         trained=count,
     )
     empty = CellIndex.filled(about, centroids, Members.none(), read=read)
-    members = _placed(empty, ids, seals, codes)
+    members = _placed(empty, ids, checksums, codes)
     index = CellIndex.filled(about, centroids, members, read=read)
     _try_out(index, ids, codes, members.homes)
     return index
 
 
-def grown(old: CellIndex, ids: Ids, seals: Ids, *, generation: int, read: Read) -> CellIndex | None:
+def grown(old: CellIndex, ids: Ids, checksums: Ids, *, generation: int, read: Read) -> CellIndex | None:
     """Return the cells with what is in the catalogue now, or None when there are so many or few that new ones are due.
 
-    `seals` tell which embeddings are new or others; only these are read. Raises StaleIndexError when the old cells are
+    `checksums` tell which embeddings are new or others; only these are read. Raises StaleIndexError when the old cells are
     damaged.
     """
     if not old.about.trained / _GROWTH < len(ids) < old.about.trained * _GROWTH:
         return None
     members = old.members()
     places = np.minimum(np.searchsorted(ids, members.ids), len(ids) - 1)
-    kept = members.only((ids[places] == members.ids) & (seals[places] == members.seals))
+    kept = members.only((ids[places] == members.ids) & (checksums[places] == members.checksums))
     new = np.flatnonzero(np.isin(ids, kept.ids, invert=True, assume_unique=True))
     parts = [kept]
     for start in range(0, len(new), _AT_ONCE):
         some = new[start : start + _AT_ONCE]
-        parts.append(old.placed(ids[some], seals[some], read(ids[some].tolist())))
+        parts.append(old.placed(ids[some], checksums[some], read(ids[some].tolist())))
     about = replace(old.about, generation=generation)
     return CellIndex.filled(about, old.centroids, Members.together(parts), read=read)
 
@@ -78,10 +78,10 @@ def _centroids(codes: Codes, dim: int, cells: int) -> Vectors:
     return centroids
 
 
-def _placed(index: CellIndex, ids: Ids, seals: Ids, codes: Codes) -> Members:
+def _placed(index: CellIndex, ids: Ids, checksums: Ids, codes: Codes) -> Members:
     def place(start: int) -> Members:
         some = slice(start, start + _AT_ONCE)
-        return index.placed(ids[some], seals[some], decode(codes[some], index.about.dim))
+        return index.placed(ids[some], checksums[some], decode(codes[some], index.about.dim))
 
     # Threads that share no work wait for nobody; those within FAISS do, and take long where the machine is busy.
     with ThreadPoolExecutor(usable_cores()) as pool:
@@ -104,14 +104,14 @@ def _try_out(index: CellIndex, ids: Ids, codes: Codes, homes: Ids) -> None:
     if half:
         _, cells = index.nearest_cells(vectors[:half], about.cells)
         ranks = np.sort(np.take_along_axis(np.argsort(cells, axis=1), homes[nearest[:half]], axis=1), axis=None)
-        index.about = replace(about, looked_into=int(ranks[math.ceil(_WANTED * ranks.size) - 1]) + 1)
+        index.about = replace(about, probes=int(ranks[math.ceil(_WANTED * ranks.size) - 1]) + 1)
     while (recall := _recall(index, ids[chosen[half:]], vectors[half:], squares[half:])) < _WANTED:
         about = index.about
-        looked_into = min(math.ceil(about.looked_into * _MORE), about.cells)
-        proposals = min(2 * about.proposals, _MOST_PROPOSALS)
-        if (looked_into, proposals) == (about.looked_into, about.proposals):
+        probes = min(math.ceil(about.probes * _MORE), about.cells)
+        proposals = min(2 * about.proposals, _MAX_PROPOSALS)
+        if (probes, proposals) == (about.probes, about.proposals):
             break
-        index.about = replace(about, looked_into=looked_into, proposals=proposals)
+        index.about = replace(about, probes=probes, proposals=proposals)
     index.about = replace(index.about, recall=recall, measured=len(chosen) - half)
 
 

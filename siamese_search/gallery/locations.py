@@ -1,18 +1,39 @@
-"""Where the gallery is when nobody says: the same one from every folder."""
+"""Where galleries are: a location names a store, as `--index` and `Gallery` take it, and there is one by default."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.errors import GalleryError, OptionError
-from siamese_search.gallery.gallery import Gallery
+from siamese_search.gallery.local.store import LocalStore
+from siamese_search.gallery.store import Store
 
 Location = str | Path
 """Where a gallery is: a folder, or the address of a server, `SCHEME://...`, as a str."""
 
+
 VARIABLE = "SIMSEARCH_INDEX"
 BESIDE = Path("indexes/default")  # in the working directory, where a project has one of its own
-_DEFAULT_ENCODER = "photo"
+_SCHEME = "://"
+
+
+def store_at(location: Location, *, notice: Callable[[str], None] | None = None) -> Store:
+    """Return the store at a location: a folder. Raises GalleryError for an address of no known kind."""
+    folder = folder_at(location)
+    if folder is None:
+        raise GalleryError(f"{location}: no such kind of gallery; name a folder")
+    return LocalStore(folder, notice=notice)
+
+
+def folder_at(location: Location) -> Path | None:
+    """Return the folder that a location names; None when it names a server."""
+    return None if _SCHEME in str(location) else Path(location)
+
+
+def absolute(location: Location) -> str:
+    """Return a location that names the same store from any working directory."""
+    folder = folder_at(location)
+    return str(location) if folder is None else str(folder.resolve())
 
 
 def gallery_location(given: Location | None = None) -> Location:
@@ -35,25 +56,10 @@ def home_location() -> Path:
     return platformdirs.user_data_path("simsearch", appauthor=False) / "default"
 
 
-def encoder_for(location: Location, name: str | None = None, *, device: str = "auto") -> Encoder | None:
-    """Return the encoder to index a gallery with, on a device: the one named, or else the gallery's own, or "photo".
-
-    None leaves it to the gallery, which loads its own for the CPU when it needs it.
-    """
-    where = device_for(device)
-    if where == "cpu":
-        return load_encoder(name) if name else None
-    if name is None:
-        with Gallery(location) as gallery:
-            if gallery.exists():
-                return load_encoder(gallery.encoder.folder, device=where)
-    return load_encoder(name or _DEFAULT_ENCODER, device=where)
-
-
 def _folder_or_address(text: Location, *, named: str) -> Location:
     if not str(text):
         raise OptionError(f"{named} is empty; name a folder, or leave it out")
-    if "://" in str(text):
+    if _SCHEME in str(text):
         return str(text)
     try:
         return Path(text).expanduser()

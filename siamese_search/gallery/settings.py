@@ -1,0 +1,87 @@
+"""What a gallery knows of itself: its encoder, and the threshold in force with what it came from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from siamese_search.encoder import Encoder
+from siamese_search.encoder.folder import SHIPPED
+from siamese_search.errors import FingerprintError
+from siamese_search.gallery.store import DamagedError, Settings
+from siamese_search.results import Calibration, CalibrationRow, Threshold, ThresholdSource
+
+_DIMS = range(2, 4097)
+_MAX_DISTANCE = 2.0  # between unit vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderIdentity:
+    """The encoder whose embeddings a gallery holds; `location` is what `load_encoder` takes to find it again."""
+
+    name: str
+    location: str
+    fingerprint: str
+    dim: int
+
+    @classmethod
+    def of(cls, encoder: Encoder) -> "EncoderIdentity":
+        """Return the identity of an encoder: of one that ships the name, wherever this package lies, or the folder."""
+        folder = encoder.folder.resolve()
+        location = folder.name if folder.parent == SHIPPED.resolve() else str(folder)
+        return cls(name=encoder.name, location=location, fingerprint=encoder.fingerprint, dim=encoder.dim)
+
+    def check(self, encoder: Encoder, location: str) -> None:
+        """Raise FingerprintError unless an encoder is this one."""
+        if encoder.fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"{location}: was indexed by encoder {self.name} ({self.fingerprint[:12]}), which is not"
+                f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index for this encoder"
+            )
+
+
+def first_settings(encoder: Encoder) -> Settings:
+    """Return the settings that a new gallery begins with."""
+    return {"encoder": asdict(EncoderIdentity.of(encoder)), "threshold": asdict(encoder.threshold)}
+
+
+def identity_in(settings: Settings, location: str) -> EncoderIdentity:
+    """Return the encoder that made every embedding; raises DamagedError when the settings do not say it."""
+    try:
+        identity = EncoderIdentity(**settings["encoder"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(location, "no encoder in it") from error
+    texts = identity.name, identity.location, identity.fingerprint
+    if identity.dim not in _DIMS or not all(isinstance(text, str) for text in texts):
+        raise _damaged(location, "an impossible encoder")
+    return identity
+
+
+def threshold_in(settings: Settings, location: str) -> Threshold:
+    """Return the threshold in force; raises DamagedError when the settings do not say it."""
+    try:
+        return _threshold(settings["threshold"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(location, "an impossible threshold") from error
+
+
+def calibration_in(settings: Settings, location: str) -> Calibration | None:
+    """Return how the threshold in force was found; None while it is the encoder's own. Raises DamagedError."""
+    values = settings.get("calibration")
+    if not values:
+        return None
+    try:
+        table = tuple(CalibrationRow(**row) for row in values["table"])
+        return Calibration(**{**values, "threshold": threshold_in(settings, location), "table": table})
+    except (KeyError, TypeError) as error:
+        raise _damaged(location, "an impossible calibration") from error
+
+
+def _threshold(values: Mapping[str, Any]) -> Threshold:
+    threshold = Threshold(**{**values, "source": ThresholdSource(values["source"])})
+    if not 0 <= threshold.distance <= _MAX_DISTANCE:
+        raise ValueError(threshold.distance)
+    return threshold
+
+
+def _damaged(location: str, detail: str) -> DamagedError:
+    return DamagedError(location, location, detail)
