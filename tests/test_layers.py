@@ -16,7 +16,7 @@ PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
     {"errors", "escapes", "version", "cores", "vectors"},
-    {"tables"},
+    {"paths", "tables"},
     {"results", "atomic"},
     {"images"},
     {"encoder"},

@@ -135,6 +135,7 @@ def _galleries(
 
     from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.images.files import lies_in  # noqa: PLC0415
+    from siamese_search.paths import expanded  # noqa: PLC0415
 
     with ExitStack() as stack:
         gallery = stack.enter_context(Gallery(index))
@@ -142,7 +143,7 @@ def _galleries(
             yield gallery, None
             return
         other = stack.enter_context(Gallery(against))
-        places = [folder.expanduser().resolve() for folder in folders or ()]
+        places = [expanded(folder).resolve() for folder in folders or ()]
         try:
             indexed = all(lies_in(place, gallery.roots) for place in places)
         except GalleryError:

@@ -13,6 +13,7 @@ from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.errors import FolderError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
+from siamese_search.paths import expanded
 from siamese_search.results import (
     Copy,
     DedupeReport,
@@ -66,7 +67,7 @@ def find_duplicates(
         groups.append(group)
         if progress:
             progress(len(groups), len(stars))
-    wanted = None if places is None else [Path(folder).expanduser().resolve() for folder in places]
+    wanted = None if places is None else [expanded(folder).resolve() for folder in places]
     return DedupeReport(
         threshold=limit,
         images=len(singles) or compared.images,
@@ -108,7 +109,7 @@ def _scope(
     """Tell folders from single pictures: a picture is compared with the folders named beside it, or with everything."""
     if folders is None:
         return None, frozenset()
-    singles = {path: Path(path).expanduser().resolve() for path in folders if Path(path).expanduser().is_file()}
+    singles = {path: expanded(path).resolve() for path in folders if expanded(path).is_file()}
     known = {item.path for item in gallery.items()} if singles else set()
     for given, path in singles.items():
         if path not in known:

@@ -35,6 +35,7 @@ from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
 from siamese_search.images.files import lies_in
 from siamese_search.images.sources import Source, is_source, name_of
+from siamese_search.paths import expanded
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,
@@ -158,7 +159,7 @@ class Gallery:
         """
         if folders is None:
             return self._store.items()
-        resolved = [Path(folder).expanduser().resolve() for folder in folders]
+        resolved = [expanded(folder).resolve() for folder in folders]
         items = self._store.items(resolved)
         for given, folder in zip(folders, resolved, strict=True):
             if not any(lies_in(item.path, [folder]) for item in items):

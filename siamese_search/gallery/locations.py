@@ -7,6 +7,7 @@ from pathlib import Path
 from siamese_search.errors import GalleryError, OptionError
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.store import Store
+from siamese_search.paths import expanded
 
 Location = str | Path
 """Where a gallery is: a folder, or the address of a server, `SCHEME://...`, as a str."""
@@ -61,7 +62,4 @@ def _folder_or_address(text: Location, *, named: str) -> Location:
         raise OptionError(f"{named} is empty; name a folder, or leave it out")
     if _SCHEME in str(text):
         return str(text)
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # "~nobody"
-        raise GalleryError(f"{text}: no home folder is known for that user; check the name") from None
+    return expanded(text)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import xxhash
 
 from siamese_search.errors import FolderError
+from siamese_search.paths import expanded
 from siamese_search.results import ImageFile, Item, Skipped
 
 _CHUNK = 1 << 20
@@ -26,7 +27,7 @@ def resolve_folders(folders: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     resolved = []
     for folder in folders:
-        path = Path(folder).expanduser()
+        path = expanded(folder)
         try:
             with os.scandir(path):
                 resolved.append(path.resolve())
