@@ -1,8 +1,7 @@
 r"""Text that any terminal, table and encoding can carry.
 
 A file name may hold anything but a slash and a zero byte: line breaks that split rows, escape sequences that a terminal
-obeys, bytes that are no text. People are shown them as Python shows them: `\n`, `\x1b`, `\xe9`. In CSV, where programs
-read them, they are written with the escapes of JSON, which `original` turns back.
+obeys, bytes that are no text. People are shown them as Python shows them: `\n`, `\x1b`, `\xe9`.
 """
 
 import codecs
@@ -17,9 +16,8 @@ _HIDDEN = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-
 _UNSHOWABLE = re.compile(f"[{_HIDDEN}]")
 _SPECIAL = re.compile(rf"[\\{_HIDDEN}]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
-_JSON_ESCAPE = re.compile(r'\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt])')
 _BYTES = range(0xDC80, 0xDD00)  # how Python keeps the bytes of a name that are not UTF-8 (PEP 383)
-_FORMULA = ("=", "+", "-", "@", "'")
+_FORMULA = re.compile("'*[=+@\t\r]|'*-.", re.DOTALL)  # a - alone is the standard input
 
 
 def printable(text: str) -> str:
@@ -33,17 +31,12 @@ def table_cell(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a text as a cell of CSV on one line, from which `original` has it back.
+    """Return a text as a cell of CSV, as it is; but what a spreadsheet would compute gets an apostrophe before it.
 
-    A spreadsheet would compute what begins with = + - or @: an apostrophe before it makes it a text, as OWASP advises.
+    That is what begins with = + - or @, a tab or a carriage return (OWASP, CSV injection), after apostrophes or none:
+    so the one that was added can be taken away again.
     """
-    escaped = _SPECIAL.sub(lambda match: _SHORT.get(match[0]) or _in_json(match[0]), text)
-    return f"'{escaped}" if escaped.startswith(_FORMULA) and escaped != "-" else escaped
-
-
-def original(cell: str) -> str:
-    """Return the text that `csv_cell` was given."""
-    return _joined(_JSON_ESCAPE.sub(lambda match: json.loads(f'"{match[0]}"'), cell.removeprefix("'")))
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def register() -> None:
@@ -68,8 +61,3 @@ def _shown(character: str) -> str:
 
 def _in_json(character: str) -> str:
     return json.dumps(character)[1:-1]
-
-
-def _joined(text: str) -> str:
-    """Return a text whose pairs of surrogates, as an encoding without the character got them, are one character."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

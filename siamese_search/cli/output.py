@@ -1,5 +1,7 @@
 """What commands print: results on stdout, progress on stderr, nothing else on either."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -25,8 +27,15 @@ def print_text(*lines: str) -> None:
 
 
 def print_csv(text: str) -> None:
-    """Print a CSV table, whose cells are escaped already."""
-    _write(text.removesuffix("\n"))
+    """Print a CSV table: to a program in UTF-8, names with the bytes that they have; to a terminal with escapes."""
+    if sys.stdout.isatty():
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        with _output_errors():
+            table.writerows(map(table_cell, row) for row in csv.reader(io.StringIO(text, newline="")))
+        return
+    flush()
+    with _output_errors():
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
 
 
 def print_notice(text: str) -> None:

@@ -1,7 +1,7 @@
 """Results as plain data for scripts: dicts with the stable JSON keys, and CSV tables.
 
-The keys and column names are an interface: they are added to, never renamed. A cell of CSV is one line, with JSON's
-escapes for what no line can hold; `siamese_search.escapes.original` turns it back.
+The keys and column names are an interface: they are added to, never renamed. A cell of CSV holds a name as
+it is, bytes that are no UTF-8 as Python's surrogates; but see `csv_cell`.
 """
 
 import csv
@@ -194,6 +194,10 @@ def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows([csv_cell(str(value)) for value in row] for row in rows)
+    for row in rows:
+        cells = [csv_cell(str(value)) for value in row]
+        # Python's writer does not see a carriage return for the end of a line, which readers do.
+        (quoted if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return text.getvalue()

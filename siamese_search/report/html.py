@@ -71,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         # A file name need not be UTF-8. Exactly str: Markup is a str too, and must stay Markup.
-        finalize=lambda value: printable(value) if type(value) is str else value,
+        finalize=lambda value: printable(str(value)) if type(value) is str or isinstance(value, Path) else value,
     )
     environment.filters |= {"amount": human_bytes, "count": "{:,}".format, "breakable": _breakable}
     return environment
