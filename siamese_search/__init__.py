@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from siamese_search.duplicates.keeper import KeeperRules
     from siamese_search.encoder import Encoder, load_encoder
     from siamese_search.errors import (
+        BusyError,
         DataError,
         EncoderError,
         FingerprintError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BusyError",
     "Copy",
     "DataError",
     "DedupeReport",

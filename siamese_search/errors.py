@@ -5,6 +5,7 @@ SimsearchError                 every error a user can cause or meet; the CLI pri
 ├── FolderError                a folder of pictures that is not there or cannot be listed
 ├── EncoderError               an encoder folder that is missing, damaged, newer than this version, or of another kind
 ├── GalleryError               a gallery that is missing, damaged, newer than this version, or busy
+│   ├── BusyError              another process is writing to the gallery
 │   └── FingerprintError       vectors of one encoder were about to be compared with those of another
 ├── PlanError                  a plan or journal of actions that is damaged, edited, of another kind, or in use
 ├── DataError                  training or evaluation data that is missing, empty or contradicts itself
@@ -41,6 +42,10 @@ class EncoderError(SimsearchError):
 
 class GalleryError(SimsearchError):
     """A gallery that is missing, damaged, too new, or busy."""
+
+
+class BusyError(GalleryError):
+    """Another process is writing to the gallery."""
 
 
 class FingerprintError(GalleryError):

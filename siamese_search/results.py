@@ -156,6 +156,10 @@ class Rule(StrEnum):
     AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
 
 
+KEEP_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
+"""The rules that a person may ask for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason(Printed):
     """The first rule in which a keeper beats the best of its copies, and the two values, in words or numbers."""

@@ -15,9 +15,9 @@ from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery.codes import Codes, code_bytes, decode, encode
 from siamese_search.gallery.store import (
     AnswerRow,
+    Ids,
     Settings,
     SkippedFile,
-    StoredEmbeddings,
     StoreInfo,
     StoreReport,
     Vectors,
@@ -176,10 +176,13 @@ class MemoryStore:
         """Decode them."""
         return decode(self._codes(ids), self._dim)
 
-    def embeddings(self) -> StoredEmbeddings:
+    def embeddings(self) -> tuple[Ids, Codes]:
         """Return all codes."""
         ids = sorted(self._all.codes)
-        return StoredEmbeddings(np.array(ids, np.int64), self._codes(ids), None)
+        return np.array(ids, np.int64), self._codes(ids)
+
+    def cells(self) -> None:
+        """Find none: everything is compared."""
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Compare with all."""

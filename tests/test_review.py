@@ -6,21 +6,31 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 import siamese_search
 from browser import CHROMIUM, Browser
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
+from siamese_search.errors import BusyError, GalleryError, ImageError
 from siamese_search.gallery import Gallery
+from siamese_search.web.app import Access, make_app
 from siamese_search.web.questions import Questions, boundary
 
 
@@ -111,61 +121,131 @@ def server(gallery: Gallery) -> Iterator[str]:
     assert process.returncode == 0
 
 
-def ask(address: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    """Send a request, as JSON when there is a body; return status, content and headers."""
-    data = None if body is None else json.dumps(body).encode()
-    sent = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    request = urllib.request.Request(address, data=data, headers=sent)  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
-            return reply.status, reply.read(), dict(reply.headers)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read(), dict(error.headers)
+class Visitor:
+    """Somebody with a cookie jar, who asks the server as the page does."""
+
+    def __init__(self, door: str) -> None:
+        """Come in by an address, or stay outside when it does not open."""
+        self.root = door.split("/enter/", maxsplit=1)[0] + "/"
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        self.entered = self.ask(door.removeprefix(self.root))[0]
+
+    def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """Send a request, as JSON when there is a body; return status, content and headers."""
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        request = urllib.request.Request(self.root + path, data=data, headers=sent)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=20) as reply:
+                return reply.status, reply.read(), dict(reply.headers)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read(), dict(error.headers)
 
 
-def test_the_server_keeps_answers(server: str, gallery: Gallery) -> None:
+@pytest.fixture
+def visitor(server: str) -> Visitor:
+    """Come in by the printed address."""
+    visitor = Visitor(server)
+    assert visitor.entered == 200
+    return visitor
+
+
+def test_the_server_keeps_answers(visitor: Visitor, gallery: Gallery) -> None:
     """Answers are stored as they come, skips are not, back takes back; the CSV holds them with paths."""
-    state: dict[str, Any] = json.loads(ask(f"{server}question")[1])
+    state: dict[str, Any] = json.loads(visitor.ask("question")[1])
     told = []
     for label in (1, None, 0):
         pair = state["pair"]
         body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": label}
-        state = json.loads(ask(f"{server}answer", body)[1])
+        state = json.loads(visitor.ask("answer", body)[1])
         told.append(body)
     assert (state["same"], state["different"], state["sitting"]) == (1, 1, 3)
     assert [pair.label for pair in gallery.answers.all()] == [1, 0]
-    rows = list(csv.DictReader(io.StringIO(ask(f"{server}pairs.csv")[1].decode())))
+    rows = list(csv.DictReader(io.StringIO(visitor.ask("pairs.csv")[1].decode())))
     assert [row["label"] for row in rows] == ["1", "0"]
     assert all(Path(row["first"]).is_file() and Path(row["second"]).is_file() for row in rows)
-    state = json.loads(ask(f"{server}back", {})[1])
+    state = json.loads(visitor.ask("back", {})[1])
     assert (state["pair"]["first"]["id"], state["same"]) == (told[-1]["first"], 0)
-    status, content, headers = ask(f"{server}picture/{told[0]['first']}")
+    status, content, headers = visitor.ask(f"picture/{told[0]['first']}")
     assert (status, content[8:12], headers["content-type"]) == (200, b"WEBP", "image/webp")
 
 
-def test_the_server_refuses_what_it_must(server: str, gallery: Gallery, photos: Path) -> None:
-    """No foreign name, no path without the token, no form from another page, no unknown pair, label or picture."""
-    root = server.rsplit("/", 2)[0]
-    assert ask(f"{root}/")[0] == 404
-    assert ask(f"{root}/question")[0] == 404
-    assert ask(server, Host="attacker.example")[0] == 400
-    pair = json.loads(ask(f"{server}question")[1])["pair"]
+def test_the_server_lets_nobody_in_without_the_address(server: str) -> None:
+    """Without the cookie nothing is shown, and a made-up address opens nothing."""
+    stranger = Visitor(f"{server}x")
+    assert stranger.entered == 403
+    for path in ("", "question", "picture/1", "pairs.csv", "static/review.js"):
+        assert stranger.ask(path)[0] == 403
+    assert stranger.ask("answer", {"first": 1, "second": 2, "label": 0})[0] == 403
+
+
+@contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    """Serve an app on this machine, and give its address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_a_ticket_opens_once() -> None:
+    """What the browser is started with, any user of the machine can read: it is worth nothing afterwards."""
+    access = Access()
+    with served(make_app([], access)) as address:
+        ticket = access.ticket()
+        first, second = (Visitor(f"{address}/enter/{ticket}") for _ in range(2))
+        assert first.ask("static/icon.svg")[0] == 200
+        assert second.entered == 403
+        assert second.ask("static/icon.svg")[0] == 403
+
+
+def test_errors_become_a_status_and_a_line() -> None:
+    """A busy gallery is 503, a picture that is gone 410, and no traceback reaches anybody."""
+    raised = {"busy": BusyError("g: busy"), "gone": ImageError("a.png", "no such file"), "other": GalleryError("g: no")}
+
+    def fail(request: Request) -> Response:
+        raise raised[request.path_params["kind"]]
+
+    access = Access()
+    with served(make_app([Route("/{kind}", fail)], access)) as address:
+        visitor = Visitor(f"{address}/enter/{access.secret}")
+        found = {kind: visitor.ask(kind)[:2] for kind in raised}
+    assert found == {"busy": (503, b"g: busy"), "gone": (410, b"no such file"), "other": (500, b"g: no")}
+
+
+def test_the_server_refuses_what_it_must(visitor: Visitor, gallery: Gallery, photos: Path) -> None:
+    """No foreign name, no form from another page, no unknown pair, label or picture, nothing long or deep."""
+    assert visitor.ask("", Host="attacker.example")[0] == 400
+    pair = json.loads(visitor.ask("question")[1])["pair"]
     body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": 0}
-    assert ask(f"{server}answer", body, Content_Type="text/plain")[0] == 415
-    assert ask(f"{server}answer", {**body, "label": 2})[0] == 422
-    assert ask(f"{server}answer", {**body, "label": True})[0] == 422
-    assert ask(f"{server}answer", [1])[0] == 422
-    assert ask(f"{server}answer", {**body, "first": 9999})[0] == 404
-    assert ask(f"{server}answer")[0] == 405
-    assert ask(f"{server}picture/9999")[0] == 404
-    assert ask(f"{server}static/../review.py")[0] == 404
+    assert visitor.ask("answer", body, Content_Type="text/plain")[0] == 415
+    for label in (2, True, [0], {"a": 1}, "0"):
+        assert visitor.ask("answer", {**body, "label": label})[0] == 400
+    assert visitor.ask("answer", [1])[0] == 400
+    assert visitor.ask("answer", b"[" * 30_000)[0] == 400
+    assert visitor.ask("answer", b" " * 100_000)[0] == 413
+    assert visitor.ask("answer", {**body, "first": [1]})[0] == 400
+    assert visitor.ask("answer", {**body, "first": 9999})[0] == 404
+    assert visitor.ask("answer")[0] == 405
+    assert visitor.ask("picture/9999")[0] == 404
+    assert visitor.ask("static/../review.py")[0] == 404
     assert gallery.answers.all() == []
-    policy = ask(server)[2]["content-security-policy"]
+    policy = visitor.ask("")[2]["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     (photos / "rocket.png").unlink()
     rocket = next(item.id for item in gallery.items() if item.path.name == "rocket.png")
-    assert ask(f"{server}picture/{rocket}")[:2] == (410, b"no such file")
+    assert visitor.ask(f"picture/{rocket}")[:2] == (410, b"no such file")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -187,7 +267,7 @@ def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) ->
         assert page.evaluate("document.getElementById('different').textContent") == "1"
         assert [pair.label for pair in gallery.answers.all()] == [0, 1]
         assert page.errors == []
-        assert all(address.startswith(server) for address in page.requests)
+        assert all(address.startswith(server.split("enter/", maxsplit=1)[0]) for address in page.requests)
 
 
 def test_export_without_a_server(gallery: Gallery, tmp_path: Path) -> None:

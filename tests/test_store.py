@@ -216,14 +216,15 @@ def test_an_empty_gallery_answers(store: Store) -> None:
     """There is nothing to find, and that is no error."""
     assert store.search(vectors(2), 5) == [[], []]
     assert store.within(vectors(1), 2.0) == [[]]
-    assert len(store.embeddings().ids) == 0
+    assert len(store.embeddings()[0]) == 0
     assert store.items() == []
 
 
 def test_embeddings_come_in_the_order_of_their_ids(store: Store) -> None:
     """Codes and ids agree with the vectors that are read one by one, and an unknown id is a KeyError."""
     fill(store, vectors(20))
-    ids, codes, cells = store.embeddings()
+    ids, codes = store.embeddings()
+    cells = store.cells()
     assert ids.tolist() == [item.id for item in store.items()]
     assert len(codes) == 20
     assert cells is None or len(cells.cell_of_row) == 20
@@ -248,7 +249,7 @@ def test_reads_belong_together_in_a_snapshot(store: Store, make: Make) -> None:
         writer.start()
         if not isinstance(store, MemoryStore):  # there the writer waits
             writer.join()
-        assert store.count() == before == len(store.items()) == len(store.embeddings().ids)
+        assert store.count() == before == len(store.items()) == len(store.embeddings()[0])
         assert len(store.search(vectors(1), 99)[0]) == before
     writer.join()
     assert store.count() == 5

@@ -1,9 +1,8 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,17 +15,12 @@ from siamese_search.cli.options import (
     one_format,
 )
 from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
-from siamese_search.errors import GalleryError, OptionError
-from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
-
-if TYPE_CHECKING:
-    from siamese_search.gallery import Gallery
-    from siamese_search.gallery.locations import Location
+from siamese_search.errors import OptionError
+from siamese_search.results import KEEP_RULES, DedupeReport, DuplicateGroup, Facts
 
 app = typer.Typer()
 
 _SHOWN = 10  # groups with their pictures in a terminal
-_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
 
 
 @app.command(epilog="Example: simsearch dedupe --keep oldest --protect ~/Pictures/Originals --report duplicates")
@@ -48,7 +42,7 @@ def dedupe(
         list[str] | None,
         typer.Option(
             metavar="RULE",
-            help=f"What to keep, in order: {', '.join(_RULES)}.  [default: pixels, lossless, size, shortest-path]",
+            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: pixels, lossless, size, shortest-path]",
         ),
     ] = None,
     prefer: Annotated[
@@ -83,14 +77,17 @@ def dedupe(
         raise OptionError("--threshold and --precision both choose the distance; give one of them")
     from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
     from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
-    from siamese_search.gallery.locations import gallery_location  # noqa: PLC0415
+    from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
     rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
-    with (
-        _galleries(gallery_location(index), against, folders, plan=plan is not None, quiet=quiet) as (gallery, other),
-        silent_decoders(),
-    ):
+    with ExitStack() as stack, silent_decoders():
+        with progress_bar("Embedding", quiet=quiet) as progress:
+            gallery, other = stack.enter_context(
+                opened_galleries(
+                    index, against=against, folders=folders or (), to_act=plan is not None, progress=progress
+                )
+            )
         limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
@@ -121,43 +118,6 @@ def dedupe(
         print_csv(dedupe_csv(found))
     else:
         _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
-
-
-@contextmanager
-def _galleries(
-    index: "Location", against: str | None, folders: list[Path] | None, *, plan: bool, quiet: bool
-) -> Iterator[tuple["Gallery", "Gallery | None"]]:
-    """Open the gallery to look through and the one to compare it with.
-
-    With --against, folders that are in no gallery yet get one for the time being.
-    """
-    import tempfile  # noqa: PLC0415
-
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-    from siamese_search.images.files import lies_in  # noqa: PLC0415
-    from siamese_search.paths import expanded  # noqa: PLC0415
-
-    with ExitStack() as stack:
-        gallery = stack.enter_context(Gallery(index))
-        if against is None:
-            yield gallery, None
-            return
-        other = stack.enter_context(Gallery(against))
-        places = [expanded(folder).resolve() for folder in folders or ()]
-        try:
-            indexed = all(lies_in(place, gallery.roots) for place in places)
-        except GalleryError:
-            if not places:
-                raise
-            indexed = False
-        if not indexed:
-            if plan:
-                raise OptionError(f"a plan needs its pictures indexed; first: simsearch index {places[0]}")
-            passing = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simsearch-")))
-            gallery = stack.enter_context(Gallery(passing, encoder=other.encoder))
-            with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
-                gallery.sync(places, progress=progress)
-        yield gallery, other
 
 
 def _most_freeing(report: DedupeReport) -> DuplicateGroup:

@@ -48,22 +48,22 @@ def review(
 
 
 def _ask(gallery: "Gallery", threshold: float | None, *, port: int, browser: bool, quiet: bool) -> None:
-    import secrets  # noqa: PLC0415
     import sys  # noqa: PLC0415
     import webbrowser  # noqa: PLC0415
 
+    from siamese_search.web.app import Access  # noqa: PLC0415
     from siamese_search.web.questions import Questions  # noqa: PLC0415
     from siamese_search.web.review import review_app  # noqa: PLC0415
     from siamese_search.web.server import serve  # noqa: PLC0415
 
     with progress_bar("Comparing", quiet=quiet) as progress:
         questions = Questions(gallery, threshold=threshold, progress=progress)
-    token = secrets.token_urlsafe(16)
+    access = Access()
 
     def ready(address: str) -> None:
-        sys.stderr.write(f"Review at {address}/{token}/ and end with Ctrl-C\n")
+        sys.stderr.write(f"Review at {address}/enter/{access.secret} and end with Ctrl-C\n")
         sys.stderr.flush()
         if browser:
-            webbrowser.open(f"{address}/{token}/")
+            webbrowser.open(f"{address}/enter/{access.ticket()}")
 
-    serve(review_app(gallery, questions, token=token), port=port, ready=ready)
+    serve(review_app(gallery, questions, access), port=port, ready=ready)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
-from siamese_search.results import Item, Reason, Rule
+from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 
 # What decides after the rules that were asked for, so that every order is total.
 DEFAULT_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.SHORTEST_PATH)
-# What may be asked for.
-CHOICES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
 _WEBP_HEAD = 4096  # bytes; in an extended WebP the picture comes after colour profile and animation header
@@ -46,9 +44,9 @@ class KeeperRules:
         Raises OptionError for a rule that there is not, FolderError for a folder that is not there.
         """
         names = [name for value in keep for name in value.split(",")]
-        unknown = [name for name in names if name not in CHOICES]
+        unknown = [name for name in names if name not in KEEP_RULES]
         if unknown:
-            raise OptionError(f"{unknown[0]}: no such rule for what to keep; there are {', '.join(CHOICES)}")
+            raise OptionError(f"{unknown[0]}: no such rule for what to keep; there are {', '.join(KEEP_RULES)}")
         return cls(
             rules=tuple(Rule(name) for name in names),
             prefer=tuple(folder for given in prefer for folder in resolve_folders([given])),
@@ -59,10 +57,14 @@ class KeeperRules:
         """Tell whether a file must never be acted on."""
         return lies_in(path, self.protect)
 
+    def order(self) -> Callable[[Item], tuple[_Key, ...]]:
+        """Return the key that sorts pictures, the one most worth keeping first."""
+        keys = [key for _, key, _ in self._criteria()]
+        return lambda item: tuple(key(item) for key in keys)
+
     def rank(self, items: Iterable[Item]) -> list[Item]:
         """Return the pictures, the one most worth keeping first."""
-        keys = [key for _, key, _ in self._criteria()]
-        return sorted(items, key=lambda item: tuple(key(item) for key in keys))
+        return sorted(items, key=self.order())
 
     def reason(self, keeper: Item, copies: Iterable[Item]) -> Reason:
         """Say in what a keeper, ranked above its copies, beats the best of them."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from siamese_search.atomic import whole_file
 from siamese_search.encoder.folder import GRAPH, WEIGHTS, encoder_fingerprint, write_spec
 from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
@@ -64,10 +65,9 @@ def write_graph(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> Non
     model = program.model_proto
     refer_to_weights(model.graph, folder / WEIGHTS)
     forget_origins(model)
-    temporary = folder / f"{GRAPH}.tmp"
-    onnx.save(model, temporary)
-    onnx.checker.check_model(temporary)
-    temporary.replace(folder / GRAPH)
+    with whole_file(folder / GRAPH) as half:
+        onnx.save(model, half)
+        onnx.checker.check_model(half)
 
 
 def forget_origins(model: Any) -> None:

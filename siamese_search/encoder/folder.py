@@ -8,6 +8,7 @@ from pathlib import Path
 
 import xxhash
 
+from siamese_search.atomic import whole_file
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError
 from siamese_search.paths import expanded
@@ -49,9 +50,8 @@ def read_spec(folder: Path) -> EncoderSpec:
 
 def write_spec(folder: Path, spec: EncoderSpec) -> None:
     """Write `encoder.json`, whole or not at all."""
-    temporary = folder / f"{SPEC}.tmp"
-    temporary.write_text(json.dumps(spec.to_json(), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / SPEC)
+    with whole_file(folder / SPEC) as half:
+        half.write_text(json.dumps(spec.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
 def checked_file(folder: Path, name: str) -> Path:

@@ -287,7 +287,8 @@ class Gallery:
     ) -> Embeddings:
         """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
         with self.snapshot():
-            ids, codes, cells = self._store.embeddings()
+            ids, codes = self._store.embeddings()
+            cells = self._store.cells()
             return Embeddings.of(ids, codes, self._identity.dim, cells=cells, only=only, kinds=kinds)
 
     def check_comparable(self, other: "Gallery") -> None:
@@ -331,7 +332,8 @@ class Gallery:
         """Find the threshold by the gallery's own pictures and what people said of them, and put it in force.
 
         It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would.
-        Raises OptionError when the encoder does not bring what it takes.
+        Raises OptionError when the encoder does not bring what it takes, FolderError, and changes nothing, when next to
+        none of the pictures can be read.
         """
         with self.snapshot():
             items, answers = self.items(), self.answers.all()
@@ -468,12 +470,12 @@ class Gallery:
             yield
 
     def _calibrated_when_due(self) -> Calibration | None:
-        """Calibrate a gallery that changed much; an encoder that brings too little for it keeps its own threshold."""
+        """Calibrate a gallery that changed much; where that cannot be done, the threshold stays as it was."""
         if not is_due(self.calibration, len(self)):
             return None
         try:
             return self.calibrate()
-        except OptionError:
+        except (OptionError, FolderError):  # the encoder brings too little for it, or a drive is away
             return None
 
 

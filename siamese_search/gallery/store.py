@@ -55,14 +55,6 @@ class Cells(NamedTuple):
     cell_of_row: NDArray[np.int32]
 
 
-class StoredEmbeddings(NamedTuple):
-    """All embeddings: their ids, ascending, their codes `(n, code_bytes)`, and cells where the store has found some."""
-
-    ids: Ids
-    codes: Codes
-    cells: Cells | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreInfo:
     """What a store tells about its index and its size, in bytes; `index_recall` as in `GalleryInfo`."""
@@ -192,8 +184,11 @@ class Store(Protocol):
     def vectors_of(self, ids: Sequence[int]) -> Vectors:
         """Return the embeddings of some pictures `(n, dim)`, in their order; raises KeyError for an unknown id."""
 
-    def embeddings(self) -> StoredEmbeddings:
-        """Return all embeddings, to be compared with one another."""
+    def embeddings(self) -> tuple[Ids, Codes]:
+        """Return all ids, ascending, and their embeddings as codes `(n, code_bytes)`."""
+
+    def cells(self) -> Cells | None:
+        """Return a partition of these embeddings, where the store has found one for its own searches."""
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return for each row of `(n, dim)` the `k` nearest as (id, distance), by distance, then by id.

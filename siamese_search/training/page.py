@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from siamese_search.atomic import whole_file
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.version import __version__
 
@@ -51,9 +52,8 @@ def write_page(metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None
         style=Markup(house_style()),  # noqa: S704  (our own style sheet)
         version=__version__,
     )
-    half = folder / f"{PAGE}.tmp"
-    half.write_text(text, encoding="utf-8")
-    half.replace(folder / PAGE)
+    with whole_file(folder / PAGE) as half:
+        half.write_text(text, encoding="utf-8")
 
 
 def embedded(path: Path) -> str:

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from siamese_search.atomic import whole_file
 from siamese_search.encoder.network import EncoderNetwork, PhotoTrunk, load_network
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import DataError, EncoderError, OptionError
@@ -145,16 +146,14 @@ def parameter_groups(network: EncoderNetwork, config: TrainConfig) -> list[dict[
 
 def save(run: Run, folder: Path) -> None:
     """Write a checkpoint; the one before stays whole until this one is."""
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in run.average.state_dict().items()}
     for number, state in run.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
     tensors |= {"bank": run.bank, "bank_identity": run.bank_identity}
     about = {"config": asdict(run.config), "step": run.step, "seconds": run.seconds, "history": run.history}
-    temporary = folder / "run.safetensors.tmp"
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"run": json.dumps(about)})
-    temporary.replace(folder / "run.safetensors")
+    with whole_file(folder / "run.safetensors") as half:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, half, metadata={"run": json.dumps(about)})
 
 
 def resume(run: Run, folder: Path) -> None:

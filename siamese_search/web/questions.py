@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ class Answer:
 
 
 class Questions:
-    """The questions about one gallery, one after another; answers are stored in the gallery as they come."""
+    """The questions about one gallery, one after another, asked from any thread; answers are stored as they come."""
 
     def __init__(
         self, gallery: Gallery, *, threshold: float | None = None, progress: Callable[[int, int], None] | None = None
@@ -46,11 +47,12 @@ class Questions:
         self._pool = _pool(gallery, self.items, self.limit, progress)
         self._earlier = [(pair.distance, pair.label) for pair in gallery.answers.all() if pair.distance is not None]
         self.answers: list[Answer] = []
+        self._lock = Lock()
 
     @property
     def known(self) -> list[tuple[float, int]]:
         """All answers that count, as (distance, label), those of earlier sittings first."""
-        now = [(answer.pair.distance, answer.label) for answer in self.answers if answer.label is not None]
+        now = [(answer.pair.distance, answer.label) for answer in list(self.answers) if answer.label is not None]
         return [*self._earlier, *now]
 
     @property
@@ -60,7 +62,7 @@ class Questions:
 
     def next(self) -> EmbeddingPair | None:
         """Return the most informative pair that was not asked in this sitting or answered before; None at the end."""
-        asked = {(answer.pair.first, answer.pair.second) for answer in self.answers}
+        asked = {(answer.pair.first, answer.pair.second) for answer in list(self.answers)}
         middle = self.guess
         left = (pair for pair in self._pool if (pair.first, pair.second) not in asked)
         return min(left, key=lambda pair: abs(pair.distance - middle), default=None)
@@ -70,18 +72,21 @@ class Questions:
         pair = next((pair for pair in self._pool if (pair.first, pair.second) == (first, second)), None)
         if pair is None:
             return False
-        if label is not None:
-            self._gallery.answers.set(first, second, label)
-        self.answers.append(Answer(pair, label))
+        with self._lock:
+            if label is not None:
+                self._gallery.answers.set(first, second, label)
+            self.answers.append(Answer(pair, label))
         return True
 
     def back(self) -> EmbeddingPair | None:
         """Take the last answer of this sitting back, and return its pair to be asked again."""
-        if not self.answers:
-            return None
-        last = self.answers.pop()
-        if last.label is not None:
-            self._gallery.answers.forget(last.pair.first, last.pair.second)
+        with self._lock:
+            if not self.answers:
+                return None
+            last = self.answers[-1]
+            if last.label is not None:
+                self._gallery.answers.forget(last.pair.first, last.pair.second)
+            self.answers.pop()
         return last.pair
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from siamese_search.errors import GalleryError
+from siamese_search.errors import BusyError, GalleryError
 from siamese_search.gallery.store import DamagedError
 
 BUSY_SECONDS = 10.0
@@ -65,7 +65,7 @@ def guarded(path: Path) -> Iterator[None]:
 def _told(path: Path, error: sqlite3.Error) -> GalleryError:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return GalleryError(f"{path}: busy, another process is writing to it; try again later")
+            return BusyError(f"{path}: busy, another process is writing to it; try again later")
         case sqlite3.SQLITE_FULL:
             return GalleryError(f"{path}: the disk is full; free some space and run it again, nothing is lost")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_AUTH:

@@ -73,7 +73,7 @@ class VectorIndex:
         ids = np.frombuffer(payload, "<i8", count)
         vectors = np.frombuffer(payload, "<f4", offset=_ID_BYTES * count).reshape(count, dim)
         squares = np.einsum("ij,ij->i", vectors, vectors)
-        # Its checksum is right, but anybody can write one. Ids out of order and numbers like NaN would mislead a search.
+        # Anybody can write a right checksum. Ids out of order and numbers like NaN would mislead a search.
         if (np.diff(ids) <= 0).any() or not (abs(squares - 1) < _UNIT).all():
             raise StaleIndexError("damaged")
         return cls(ids.astype(np.int64), vectors.astype(np.float32, copy=False), generation=generation)

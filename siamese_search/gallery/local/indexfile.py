@@ -5,13 +5,13 @@ the line before that, and of the first of the numbers. Whoever reads more than t
 """
 
 import json
-import os
-import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import xxhash
+
+from siamese_search.atomic import replacing
 
 FORMAT = 3
 _MAGIC = b"simsearch index "
@@ -50,15 +50,8 @@ def check_head(about: Mapping[str, Any], head: bytes | memoryview) -> None:
 
 def write_index(path: Path, blocks: Iterable[bytes | memoryview]) -> None:
     """Write atomically: a reader sees the old file or the new one. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.writelines(blocks)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as half, half.open("wb") as file:
+        file.writelines(blocks)
 
 
 def _checksum(plain: Mapping[str, Any], head: bytes | memoryview) -> str:

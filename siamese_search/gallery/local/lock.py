@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from siamese_search.errors import GalleryError
+from siamese_search.errors import BusyError, GalleryError
 
 LOCK = "gallery.lock"
 WAIT_SECONDS = 10.0
@@ -85,10 +85,10 @@ def _acquired(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _busy(descriptor: int, folder: Path) -> GalleryError:
+def _busy(descriptor: int, folder: Path) -> BusyError:
     holder = "another process"
     with suppress(OSError, ValueError, KeyError, TypeError, OverflowError):
         about = json.loads(os.pread(descriptor, _MAX_BYTES, 0))
         since = datetime.fromtimestamp(float(about["since"])).astimezone()
         holder = f"process {int(about['process'])}, since {since:%Y-%m-%d %H:%M:%S},"
-    return GalleryError(f"{folder}: busy, {holder} is writing to it; try again when it is done")
+    return BusyError(f"{folder}: busy, {holder} is writing to it; try again when it is done")

@@ -51,8 +51,8 @@ def partition(ids: Ids, checksums: Ids, codes: Codes, *, dim: int, generation: i
 def grown(old: CellIndex, ids: Ids, checksums: Ids, *, generation: int, read: Read) -> CellIndex | None:
     """Return the cells with what is in the catalogue now, or None when there are so many or few that new ones are due.
 
-    `checksums` tell which embeddings are new or others; only these are read. Raises StaleIndexError when the old cells are
-    damaged.
+    `checksums` tell which embeddings are new or others; only these are read. Raises StaleIndexError when the old cells
+    are damaged.
     """
     if not old.about.trained / _GROWTH < len(ids) < old.about.trained * _GROWTH:
         return None

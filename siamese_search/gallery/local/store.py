@@ -8,7 +8,7 @@ from typing import Any
 
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import GalleryError
-from siamese_search.gallery.codes import decode, encode
+from siamese_search.gallery.codes import Codes, decode, encode
 from siamese_search.gallery.local.catalogue import CATALOGUE, Catalogue
 from siamese_search.gallery.local.cells import CellIndex
 from siamese_search.gallery.local.index import INDEX, DerivedIndex, Index
@@ -18,9 +18,9 @@ from siamese_search.gallery.store import (
     AnswerRow,
     Cells,
     DamagedError,
+    Ids,
     Settings,
     SkippedFile,
-    StoredEmbeddings,
     StoreInfo,
     StoreReport,
     Vectors,
@@ -79,7 +79,7 @@ class LocalStore:
         if not self.exists():
             self._make_folder()
         with writing(self.folder):
-            for rest in self.folder.glob(f"{INDEX}.*.tmp"):  # of a process that was killed
+            for rest in self.folder.glob(f".{INDEX}.*.part"):  # of a process that was killed
                 rest.unlink(missing_ok=True)
             self._reopen_if_replaced()
             before = self._catalogue.generation if self.exists() else None
@@ -180,13 +180,16 @@ class LocalStore:
         """Return the embeddings of some pictures."""
         return self._catalogue.vectors_of(ids)
 
-    def embeddings(self) -> StoredEmbeddings:
-        """Return all embeddings, with the cells of a large gallery."""
+    def embeddings(self) -> tuple[Ids, Codes]:
+        """Return all ids and embeddings."""
+        ids, codes, _ = self._catalogue.codes()
+        return ids, codes
+
+    def cells(self) -> Cells | None:
+        """Return the cells of a large gallery."""
         catalogue = self._catalogue
         with catalogue.snapshot():
-            cells = self._index.ask(catalogue, _cells) if catalogue.count() > self._index.exact_up_to else None
-            ids, codes, _ = catalogue.codes()
-        return StoredEmbeddings(ids, codes, cells)
+            return self._index.ask(catalogue, _cells) if catalogue.count() > self._index.exact_up_to else None
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return the nearest pictures."""
@@ -271,7 +274,7 @@ class LocalStore:
             names = [path.name for path in self.folder.iterdir()]
         except OSError as error:
             raise GalleryError(f"{self.folder}: cannot be made a gallery: {error.strerror}") from error
-        foreign = [name for name in names if not name.startswith((CATALOGUE, INDEX, LOCK))]
+        foreign = [name for name in names if not name.lstrip(".").startswith((CATALOGUE, INDEX, LOCK))]
         if foreign:
             raise GalleryError(f"{self.folder}: holds other files ({foreign[0]}); name a new or empty folder")
 
