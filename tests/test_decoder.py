@@ -140,4 +140,4 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
         return load(self, source)
 
     monkeypatch.setattr(Decoder, "load", load_while_written)
-    assert list(embed_files([path], encoder)) == [Skipped(path=str(path), reason=CHANGED)]
+    assert list(embed_files([path], encoder)) == [Skipped(path=path, reason=CHANGED)]

@@ -44,9 +44,9 @@ def test_bad_pictures_do_not_stop_the_others(photos: Path, encoder: Encoder) -> 
     paths = [photos / "broken.jpg", photos / "missing.jpg", photos / "copies", good]
     results = list(embed_files(paths, encoder))
     assert results[:3] == [
-        Skipped(path=str(paths[0]), reason="not an image that can be read"),
-        Skipped(path=str(paths[1]), reason="no such file"),
-        Skipped(path=str(paths[2]), reason="is a folder, not an image file"),
+        Skipped(path=paths[0], reason="not an image that can be read"),
+        Skipped(path=paths[1], reason="no such file"),
+        Skipped(path=paths[2], reason="is a folder, not an image file"),
     ]
     assert isinstance(results[3], Embedded)
     assert list(embed_files(paths[:3], encoder, batch=2)) == results[:3]
@@ -85,7 +85,7 @@ def test_a_stream_is_embedded_like_its_file(photos: Path, encoder: Encoder) -> N
     facts = ("content_hash", "width", "height", "format")
     assert [getattr(of_stream, fact) for fact in facts] == [getattr(of_file, fact) for fact in facts]
     assert embed_stream(BytesIO(b"no picture"), encoder) == Skipped(
-        path="image data", reason="not an image that can be read"
+        path=Path("image data"), reason="not an image that can be read"
     )
 
 

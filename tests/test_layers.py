@@ -15,7 +15,8 @@ import siamese_search
 PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
-    {"errors", "version", "cores", "vectors"},
+    {"errors", "escapes", "version", "cores", "vectors"},
+    {"paths", "tables"},
     {"results", "atomic"},
     {"images"},
     {"encoder"},

@@ -30,7 +30,7 @@ class Describer:
         keeper = self.items[group.keeper]
         copies = [(self.items[copy], distance) for copy, distance in group.copies]
         return DuplicateGroup(
-            keep=str(keeper.path),
+            keep=keeper.path,
             copies=self._copies(keeper, copies),
             reason=self._reason(keeper, [copy for copy, _ in copies]),
             facts=_facts(keeper),
@@ -46,7 +46,7 @@ class Describer:
         first = glimpse(keeper.path) if Relation.NEAR in kinds else None
         return tuple(
             Copy(
-                path=str(copy.path),
+                path=copy.path,
                 distance=distance,
                 relation=kind,
                 looks=looks(keeper, copy, first, glimpse(copy.path)) if kind is Relation.NEAR else (),

@@ -58,7 +58,7 @@ def find_duplicates(
         threshold=limit,
         images=len(named.singles) or scope.images,
         groups=tuple(described),
-        skipped=tuple(entry for entry in skipped if named.places is None or lies_in(Path(entry.path), named.places)),
+        skipped=tuple(entry for entry in skipped if named.places is None or lies_in(entry.path, named.places)),
         against=None if against is None else against.location,
         coverage=candidates.coverage,
     )

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,6 +19,7 @@ from siamese_search.errors import ImageError
 from siamese_search.images.decode import CHANGED, Picture, image_errors
 from siamese_search.images.files import content_hash
 from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source, as_file, name_of
 from siamese_search.results import Skipped
 
 _MOST_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
@@ -73,9 +74,31 @@ def embed_stream(stream: BinaryIO, encoder: Encoder) -> Embedded | Skipped:
         with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
             decoded = _Decoded(Path("-"), digest, decoder.load(data))
     except ImageError as error:
-        return Skipped(path=error.path, reason=error.reason)
+        return Skipped(path=Path(error.path), reason=error.reason)
     (result,) = _embed([decoded], encoder)
     return result
+
+
+def embed_sources(
+    sources: Sequence[Source], encoder: Encoder, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[NDArray[np.float32], dict[int, Skipped]]:
+    """Return the embeddings (n, dim) of pictures however they come, in order, and by place those that have none.
+
+    `progress` is called with the number of pictures done and their total.
+    """
+    files = [as_file(source) for source in sources]
+    from_paths = embed_files((file for file in files if isinstance(file, Path)), encoder)
+    vectors: list[NDArray[np.float32]] = []
+    skipped: dict[int, Skipped] = {}
+    for place, file in enumerate(files):
+        result = next(from_paths) if isinstance(file, Path) else embed_stream(file, encoder)
+        if isinstance(result, Skipped):
+            skipped[place] = Skipped(path=Path(name_of(sources[place])), reason=result.reason)
+        else:
+            vectors.append(result.vector)
+        if progress:
+            progress(place + 1, len(files))
+    return np.array(vectors, np.float32).reshape(-1, encoder.dim), skipped
 
 
 def _batches(paths: Iterable[Path], size: int) -> Iterator[list[Path]]:
@@ -117,9 +140,9 @@ def _decode(path: Path, decoder: Decoder) -> _Decoded | Skipped:
     try:
         with image_errors(path):
             # A second look at a file that was being written; one that still is has to wait for the next sync.
-            return _read(path, decoder) or _read(path, decoder) or Skipped(path=str(path), reason=CHANGED)
+            return _read(path, decoder) or _read(path, decoder) or Skipped(path=path, reason=CHANGED)
     except ImageError as error:
-        return Skipped(path=str(path), reason=error.reason)
+        return Skipped(path=path, reason=error.reason)
 
 
 def _read(path: Path, decoder: Decoder) -> _Decoded | None:

@@ -23,12 +23,12 @@ def picture_protocol(environment: Mapping[str, str]) -> str | None:
     return "iterm" if environment.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"} else None
 
 
-def picture_row(paths: Sequence[str], protocol: str) -> str:
+def picture_row(paths: Sequence[Path], protocol: str) -> str:
     """Return what a terminal must be sent to show some pictures side by side; unreadable ones leave a gap."""
     row = Image.new("RGBA", (min(len(paths), _MOST) * (_SIDE + _GAP), _SIDE))
     for place, path in enumerate(paths[:_MOST]):
         try:
-            row.paste(load_thumbnail(Path(path), longest=_SIDE), (place * (_SIDE + _GAP), 0))
+            row.paste(load_thumbnail(path, longest=_SIDE), (place * (_SIDE + _GAP), 0))
         except ImageError:
             continue
     data = io.BytesIO()
