@@ -11,14 +11,14 @@ import pytest
 from siamese_search.cores import cpu_quotas, usable_cores
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files, embed_stream
-from siamese_search.images.decode import load_picture
+from siamese_search.images.decode import Square, load_picture
 from siamese_search.images.files import hash_file
 from siamese_search.results import Skipped
 
 
 def alone(path: Path, encoder: Encoder) -> np.ndarray:
     """Embed one picture the plain way."""
-    pixels = load_picture(path, size=encoder.input_size, channels=encoder.channels).pixels
+    pixels = load_picture(path, Square(encoder.input_size, encoder.channels)).pixels
     return encoder.embed_pixels(pixels[None])[0]
 
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import ImageError, OptionError
-from siamese_search.images.decode import load_picture, load_thumbnail
 from siamese_search.images.edits import views_of_one
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -210,15 +210,16 @@ def corrected(
 def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Random) -> Floats:
     """Return the share of everyday edits of the gallery's own pictures that each distance finds."""
     apart: list[float] = []
-    for item in rng.sample(list(items), min(EDITED, len(items))):
-        try:
-            picture = load_thumbnail(item.path, longest=2 * encoder.input_size)
-        except ImageError:  # moved or damaged since it was indexed
-            continue
-        original = load_picture(item.path, size=encoder.input_size, channels=encoder.channels).pixels
-        views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
-        embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
-        apart.extend(np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist())
+    with Decoder() as decoder:
+        for item in rng.sample(list(items), min(EDITED, len(items))):
+            try:
+                picture = decoder.thumbnail(item.path, longest=2 * encoder.input_size).image
+                original = decoder.square(item.path, size=encoder.input_size, channels=encoder.channels).pixels
+            except ImageError:  # moved or damaged since it was indexed
+                continue
+            views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
+            embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
+            apart.extend(np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist())
     return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0)) if apart else np.zeros(len(distances))
 
 

@@ -13,6 +13,7 @@ from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.errors import FolderError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
     Copy,
     DedupeReport,
@@ -135,24 +136,27 @@ def _groups(
         if against:
             reason = Reason(rule=Rule.AGAINST, keeper=str(keeper.path), runner_up=str(copies[0][0].path))
         return DuplicateGroup(
-            keep=str(keeper.path), copies=_copies(keeper, copies, answers, rules), reason=reason, facts=_facts(keeper)
+            keep=str(keeper.path),
+            copies=_copies(keeper, copies, answers, rules, decoder),
+            reason=reason,
+            facts=_facts(keeper),
         )
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
+    with Decoder() as decoder, ThreadPoolExecutor(usable_cores()) as pool:
         yield from pool.map(group, stars)
 
 
 def _copies(
-    keeper: Item, copies: Sequence[tuple[Item, float]], answers: Answers, rules: KeeperRules
+    keeper: Item, copies: Sequence[tuple[Item, float]], answers: Answers, rules: KeeperRules, decoder: Decoder
 ) -> tuple[Copy, ...]:
-    kinds = [relation(keeper, copy, distance) for copy, distance in copies]
-    first = glimpse(keeper.path) if Relation.NEAR in kinds else None
+    kinds = [relation(keeper, copy, distance, decoder) for copy, distance in copies]
+    first = glimpse(keeper.path, decoder) if Relation.NEAR in kinds else None
     return tuple(
         Copy(
             path=str(copy.path),
             distance=distance,
             relation=kind,
-            looks=looks(keeper, copy, first, glimpse(copy.path)) if kind is Relation.NEAR else (),
+            looks=looks(keeper, copy, first, glimpse(copy.path, decoder)) if kind is Relation.NEAR else (),
             facts=_facts(copy),
             reviewed=answers.get((min(hashes), max(hashes))) == 0,
             protected=rules.protects(copy.path),

@@ -206,8 +206,8 @@ class Gallery:
         _check_options(k, threshold)
         encoder = self.encoder
         source = Path(image) if isinstance(image, str) else image
-        with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
-            picture = decoder.load(source)
+        with Decoder() as decoder:
+            picture = decoder.square(source, size=encoder.input_size, channels=encoder.channels)
         return self.search_vectors(encoder.embed_pixels(picture.pixels[None]), k=k, threshold=threshold)[0]
 
     def search_vectors(
