@@ -1,4 +1,4 @@
-"""Duplicate groups: stars around the pictures worth keeping."""
+"""Duplicate groups: copies around the pictures worth keeping."""
 
 import random
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from siamese_search.duplicates.comparison import Compared
+from siamese_search.duplicates.candidates import find_candidates
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.duplicates.groups import Block, Star, star_groups
+from siamese_search.duplicates.groups import Block, Group, gather
+from siamese_search.duplicates.scope import read_items, read_named, read_scope
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
@@ -49,14 +50,14 @@ def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
 
 def test_chains_do_not_form() -> None:
     """A ~ B ~ C with A and C apart: B joins the better one, never one that it is better than; the other stays out."""
-    assert star_groups([1, 2, 3], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(1, ((2, 0.2),))]
-    assert star_groups([1, 3, 2], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(3, ((2, 0.1),))]
-    assert star_groups([1, 2, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(1, ((2, 0.1),))]
-    assert star_groups([2, 1, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(2, ((1, 0.1), (3, 0.2)))]
+    assert gather([1, 2, 3], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(1, ((2, 0.2),))]
+    assert gather([1, 3, 2], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(3, ((2, 0.1),))]
+    assert gather([1, 2, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(1, ((2, 0.1),))]
+    assert gather([2, 1, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(2, ((1, 0.1), (3, 0.2)))]
 
 
 @given(graph=graphs(), seed=st.integers(0, 1000))
-def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair]], seed: int) -> None:
+def test_groups_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair]], seed: int) -> None:
     """Copies are paired with their keeper, nothing is in two groups, keepers outrank copies, order does not matter."""
     ranked, pairs = graph
     distances = {(p.first, p.second): p.distance for p in pairs}
@@ -64,18 +65,18 @@ def test_stars_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPair
     def between(a: int, b: int) -> float | None:
         return distances.get((min(a, b), max(a, b)))
 
-    stars = star_groups(ranked, blocks(pairs))
-    members = [member for keeper, copies in stars for member in (keeper, *(copy for copy, _ in copies))]
+    groups = gather(ranked, blocks(pairs))
+    members = [member for keeper, copies in groups for member in (keeper, *(copy for copy, _ in copies))]
     assert len(members) == len(set(members))
-    for keeper, copies in stars:
+    for keeper, copies in groups:
         assert copies
         assert all(between(keeper, copy) == distance for copy, distance in copies)
         assert [distance for _, distance in copies] == sorted(distance for _, distance in copies)
         assert all(ranked.index(keeper) < ranked.index(copy) for copy, _ in copies)
-    keepers = [keeper for keeper, _ in stars]
+    keepers = [keeper for keeper, _ in groups]
     assert all(between(a, b) is None for a in keepers for b in keepers if a != b)
     shuffled = random.Random(seed).sample(pairs, len(pairs))
-    assert star_groups(ranked, blocks(shuffled)) == stars
+    assert gather(ranked, blocks(shuffled)) == groups
 
 
 @given(graph=graphs(), seed=st.integers(0, 1000))
@@ -86,37 +87,37 @@ def test_those_called_different_share_no_group(graph: tuple[list[int], list[Embe
     edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
     apart = set(rng.sample(edges, len(edges) // 4))
     kept = [p for p in pairs if (p.first, p.second) not in apart]
-    stars = star_groups(ranked, blocks(kept), apart=apart)
-    for keeper, copies in stars:
+    groups = gather(ranked, blocks(kept), apart=apart)
+    for keeper, copies in groups:
         group = sorted([keeper, *(copy for copy, _ in copies)])
         assert not any((a, b) in apart for a in group for b in group)
-    keepers = {keeper for keeper, _ in stars}
-    grouped = keepers | {copy for _, copies in stars for copy, _ in copies}
+    keepers = {keeper for keeper, _ in groups}
+    grouped = keepers | {copy for _, copies in groups for copy, _ in copies}
     for p in kept:
         for one, other in ((p.first, p.second), (p.second, p.first)):
             if one in keepers and ranked.index(one) < ranked.index(other) and other not in grouped:
                 assert any(other in edge for edge in apart)
 
 
-@given(graph=graphs(), held=st.integers(0, 8), seed=st.integers(0, 1000))
+@given(graph=graphs(), max_held=st.integers(0, 8), seed=st.integers(0, 1000))
 def test_pairs_that_cannot_be_held_change_nothing(
-    graph: tuple[list[int], list[EmbeddingPair]], held: int, seed: int
+    graph: tuple[list[int], list[EmbeddingPair]], max_held: int, seed: int
 ) -> None:
-    """The stars are the same when the pairs have to be looked at time and again."""
+    """The groups are the same when the pairs have to be looked at time and again."""
     ranked, pairs = graph
     rng = random.Random(seed)
     apart = {(p.first, p.second) for p in rng.sample(pairs, len(pairs) // 4)}
     kept = blocks([p for p in pairs if (p.first, p.second) not in apart])
-    assert star_groups(ranked, kept, apart=apart, held=held) == star_groups(ranked, kept, apart=apart)
+    assert gather(ranked, kept, apart=apart, max_held=max_held) == gather(ranked, kept, apart=apart)
 
 
 @given(graph=graphs())
 def test_nothing_near_a_keeper_is_left_out(graph: tuple[list[int], list[EmbeddingPair]]) -> None:
     """Whoever is paired with a keeper above it is in a group, and with the nearest of those keepers."""
     ranked, pairs = graph
-    stars: list[Star] = star_groups(ranked, blocks(pairs))
-    keepers = {keeper for keeper, _ in stars}
-    joined = {copy: distance for _, copies in stars for copy, distance in copies}
+    groups: list[Group] = gather(ranked, blocks(pairs))
+    keepers = {keeper for keeper, _ in groups}
+    joined = {copy: distance for _, copies in groups for copy, distance in copies}
     for p in pairs:
         for one, other in ((p.first, p.second), (p.second, p.first)):
             if one in keepers and ranked.index(one) < ranked.index(other):
@@ -215,16 +216,21 @@ def test_pairs_that_are_not_kept_are_found_again(gallery: Gallery) -> None:
     gallery.answers.set(ids["rocket.png"], ids["camera.png"], 0)
     different = (ids["astronaut.png"], ids["astronaut bright.jpg"])
     same = (min(ids["rocket.png"], ids["camera.png"]), max(ids["rocket.png"], ids["camera.png"]))
-    for held in (0, 1000):
-        compared = Compared(gallery, 0.9, held=held)
+    scope = read_scope(gallery, read_named(gallery, None))
+    position = {int(id_): at for at, id_ in enumerate(scope.ids)}
+    for max_held in (0, 1000):
+        candidates = find_candidates(scope, 0.9, max_held=max_held)
         once, again = (
-            sorted(pair for first, second, _ in compared for pair in zip(first.tolist(), second.tolist(), strict=True))
+            sorted(
+                pair for first, second, _ in candidates for pair in zip(first.tolist(), second.tolist(), strict=True)
+            )
             for _ in range(2)
         )
         assert once == again
-        assert same in once
-        assert different not in once
-        assert compared.items().keys() >= {id_ for pair in once for id_ in pair}
+        assert tuple(position[id_] for id_ in same) in once
+        assert tuple(position[id_] for id_ in different) not in once
+        assert candidates.paired.tolist() == sorted({at for pair in once for at in pair})
+        assert {item.id for item in read_items(scope, candidates.paired.tolist(), gallery).values()} >= {*same}
 
 
 def test_an_empty_gallery_has_no_duplicates(encoder: Encoder, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def report(*groups: tuple[Path, ...]) -> DedupeReport:
         images=54,
         groups=tuple(
             DuplicateGroup(
-                keep=str(keep),
-                copies=tuple(Copy(path=str(copy), distance=0.1, relation=Relation.NEAR) for copy in copies),
+                keep=keep,
+                copies=tuple(Copy(path=copy, distance=0.1, relation=Relation.NEAR) for copy in copies),
             )
             for keep, *copies in groups
         ),

@@ -71,6 +71,59 @@ def test_a_file_in_both_galleries_is_not_its_own_copy(gallery: Gallery, photos: 
     }
 
 
+@pytest.fixture
+def best(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
+    """Index the three copies alone, which are in `gallery` too."""
+    best = Gallery(tmp_path / "best", encoder=encoder)
+    best.sync([photos / "copies"])
+    return best
+
+
+def test_a_gallery_of_a_subfolder_keeps_its_pictures(gallery: Gallery, best: Gallery, photos: Path) -> None:
+    """What is in both galleries is the other one's: copies elsewhere are found, and it is kept whatever the rules."""
+    (photos / "copies" / "chelsea third.png").write_bytes((photos / "chelsea.png").read_bytes())
+    for each in (gallery, best):
+        each.sync([])
+    report = find_duplicates(gallery, against=best, threshold=NEAR)
+    assert groups(report) == {
+        "astronaut bright.jpg": {"astronaut.png"},
+        "chelsea again.png": {"chelsea.png"},
+        "coffee.bmp": {"coffee.png"},
+    }
+    assert report.images == 10
+    named = find_duplicates(gallery, against=best, threshold=NEAR, folders=[photos / "copies" / "chelsea third.png"])
+    assert groups(named) == {"chelsea again.png": {"chelsea.png", "chelsea third.png"}}
+
+
+def test_what_is_named_is_looked_through(gallery: Gallery, best: Gallery, photos: Path) -> None:
+    """Pictures that are in both galleries too, when they are named: they may be copies, of others that are there."""
+    (photos / "copies" / "chelsea third.png").write_bytes((photos / "chelsea.png").read_bytes())
+    for each in (gallery, best):
+        each.sync([])
+    report = find_duplicates(gallery, against=best, threshold=NEAR, folders=[photos / "copies"])
+    assert groups(report) == {"chelsea again.png": {"chelsea third.png"}}
+
+
+def test_a_gallery_against_itself(gallery: Gallery, encoder: Encoder, photos: Path, tmp_path: Path) -> None:
+    """It finds what it finds alone, and so does another gallery of the same folder."""
+    twin = Gallery(tmp_path / "twin", encoder=encoder)
+    twin.sync([photos])
+    alone = groups(find_duplicates(gallery, threshold=NEAR))
+    for other in (gallery, twin):
+        assert groups(find_duplicates(gallery, against=other, threshold=NEAR)) == alone
+
+
+def test_answers_count_across_galleries(gallery: Gallery, best: Gallery) -> None:
+    """Called the same, two pictures are copies at any distance; called different, at none."""
+    ids = {item.path.name: item.id for item in gallery.items()}
+    gallery.answers.set(ids["rocket.png"], ids["coffee.bmp"], 0)
+    gallery.answers.set(ids["chelsea.png"], ids["astronaut bright.jpg"], 0)
+    gallery.answers.set(ids["astronaut.png"], ids["astronaut bright.jpg"], 1)
+    report = find_duplicates(gallery, against=best, threshold=NEAR)
+    assert groups(report) == {"chelsea again.png": {"chelsea.png"}, "coffee.bmp": {"coffee.png", "rocket.png"}}
+    assert {Path(copy.path).name for group in report.groups for copy in group.copies if copy.reviewed} == {"rocket.png"}
+
+
 def test_galleries_of_two_encoders_are_never_compared(gallery: Gallery, tmp_path: Path) -> None:
     """The message names both encoders."""
 
@@ -148,3 +201,18 @@ def test_on_the_command_line(
     against = run("dedupe", stick, "--against", "indexes/default", "--threshold", "0.3", "--csv")
     assert "rocket.png" in against.stdout
     assert "index" in run("dedupe", stick, "--against", "indexes/default", "--plan", "q.json").stderr
+
+
+def test_a_run_sees_one_moment(gallery: Gallery, encoder: Encoder, photos: Path) -> None:
+    """What another process removes and adds while pictures are compared changes nothing in the report."""
+    before = find_duplicates(gallery, threshold=NEAR)
+    other = Gallery(gallery.location, encoder=encoder)
+
+    def meanwhile(_done: int, _total: int) -> None:
+        (photos / "rocket.png").unlink(missing_ok=True)
+        (photos / "copies" / "chelsea again.png").unlink(missing_ok=True)
+        other.sync([])
+
+    report = find_duplicates(gallery, threshold=NEAR, progress=meanwhile)
+    assert (groups(report), report.images) == (groups(before), 9)
+    assert set(groups(find_duplicates(gallery, threshold=NEAR))) == {"astronaut.png", "coffee.bmp"}

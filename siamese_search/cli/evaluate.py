@@ -70,10 +70,10 @@ def evaluate(
     if json:
         print_json(found.to_json())
     else:
-        print_text(_sentences(found))
+        print_text(*_sentences(found))
 
 
-def _sentences(found: "Evaluation") -> str:
+def _sentences(found: "Evaluation") -> list[str]:
     """Return what was found, a line each."""
 
     def row(name: str, value: "Spread") -> tuple[str, str]:
@@ -99,4 +99,4 @@ def _sentences(found: "Evaluation") -> str:
         rows.append(("nearest neighbour", f"{searched.recall_at[1]:.5f} of the queries find their like first"))
     rows.append(("time", f"{found.seconds:.1f} s"))
     width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows)
+    return [f"{name:{width}}  {value}" for name, value in rows]

@@ -1,4 +1,4 @@
-"""Stars: pairs gathered around the pictures worth keeping."""
+"""Groups: pairs gathered around the pictures worth keeping, each copy within reach of its keeper, never in a chain."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,14 +7,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Star = tuple[int, tuple[tuple[int, float], ...]]
-"""A keeper's id, and its copies as (id, distance from the keeper), nearest first."""
-
 Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
-"""Some pairs: two ids each, and the distance."""
+"""Some pairs: two positions each, and the distance."""
 
-_HELD = 16_000_000  # pairs: 400 MB
+_MAX_HELD = 16_000_000  # pairs: 400 MB
 _OPEN, _KEEPER, _COPY = range(3)
+
+
+class Group(NamedTuple):
+    """A keeper's position, and its copies as (position, distance from the keeper), nearest first."""
+
+    keeper: int
+    copies: tuple[tuple[int, float], ...]
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """All positions, the keeper's first."""
+        return (self.keeper, *(copy for copy, _ in self.copies))
 
 
 class _Ranked(NamedTuple):
@@ -29,67 +38,98 @@ class _Ranked(NamedTuple):
         return _Ranked(self.above[chosen], self.below[chosen], self.distance[chosen])
 
 
-def star_groups(
+def gather(
     ranked: Sequence[int],
     pairs: Iterable[Block],
     *,
     apart: Collection[tuple[int, int]] = frozenset(),
-    held: int = _HELD,
-) -> list[Star]:
-    """Gather pairs into stars; `ranked` holds every id that occurs in them, the one most worth keeping first.
+    max_held: int = _MAX_HELD,
+) -> list[Group]:
+    """Gather pairs into groups; `ranked` holds every position that occurs in them, the one most worth keeping first.
 
-    Down the ranking, an id becomes a keeper unless it is paired with a keeper above it; the others then join the
+    Down the ranking, a picture becomes a keeper unless it is paired with a keeper above it; the others then join the
     nearest of those keepers above them, the better one at equal distance. So a keeper always outranks its copies,
-    keepers are never paired with each other, and nothing is in two groups. Two ids that are `apart` (lesser first)
-    never share a group: the nearer to the keeper stays. Ids without a partner are left out.
+    keepers are never paired with each other, and nothing is in two groups. Two that are `apart` (lesser first) never
+    share a group: the nearer to the keeper stays. Pictures without a partner are left out.
 
-    `pairs` are iterated, and must be the same, time and again while more of them matter than can be `held`.
+    `pairs` are iterated, and must be the same, time and again while more of them matter than can be held.
     """
-    ids = np.array(ranked, np.int64)
-    found = _that_matter(ids, pairs, held)
-    keeps = _keepers(found, len(ids))
-    wishes = found.take(keeps[found.above] & ~keeps[found.below])
+    by_rank = np.array(ranked, np.int64)
+    found = _that_matter(by_rank, pairs, max_held)
+    keeps = _keepers(found, len(by_rank))
+    offers = found.take(keeps[found.above] & ~keeps[found.below])
     strangers: defaultdict[int, set[int]] = defaultdict(set)
     rank_of = dict(zip(ranked, range(len(ranked)), strict=True)) if apart else {}
     for first, second in apart:
         if first in rank_of and second in rank_of:
             strangers[rank_of[first]].add(rank_of[second])
             strangers[rank_of[second]].add(rank_of[first])
-    choosy = np.isin(wishes.below, np.array([*strangers], np.int64))
-    stars: dict[int, list[tuple[int, float]]] = {}
-    for star, copy, distance in _joined(_nearest(wishes.take(~choosy)), _without(wishes.take(choosy), strangers)):
-        stars.setdefault(ranked[star], []).append((ranked[copy], distance))
-    return [(keeper, tuple(copies)) for keeper, copies in stars.items()]
+    choosy = np.isin(offers.below, np.array([*strangers], np.int64))
+    groups: dict[int, list[tuple[int, float]]] = {}
+    for keeper, copy, distance in _joined(_nearest(offers.take(~choosy)), _without(offers.take(choosy), strangers)):
+        groups.setdefault(ranked[keeper], []).append((ranked[copy], distance))
+    return [Group(keeper, tuple(copies)) for keeper, copies in groups.items()]
 
 
-def _that_matter(ids: NDArray[np.int64], pairs: Iterable[Block], held: int) -> _Ranked:
+def gather_with_equals(
+    ranked: Sequence[int],
+    pairs: Iterable[Block],
+    equals: Mapping[int, Sequence[int]],
+    *,
+    apart: Collection[tuple[int, int]] = frozenset(),
+    are_copies: bool = True,
+) -> list[Group]:
+    """Gather likewise where a position may stand for its `equals`, which are ranked too but in no pair.
+
+    Of equals the best stands for all, and the others go with it: as copies of it, where `are_copies` says so, or not
+    at all, and as copies of its keeper.
+    """
+    rank_of = {position: rank for rank, position in enumerate(ranked)}
+    best_first = {
+        one: sorted((one, *others), key=rank_of.__getitem__) for one, others in equals.items() if one in rank_of
+    }
+    stands = {position: one for one, positions in best_first.items() for position in positions}
+    groups = gather(list(dict.fromkeys(stands.get(position, position) for position in ranked)), pairs, apart=apart)
+    if are_copies:
+        grouped = {position for group in groups for position in group.members}
+        groups += [Group(one, ()) for one in best_first if one not in grouped]
+    whole = []
+    for group in groups:
+        keeper, *twins = best_first.get(group.keeper, [group.keeper])
+        copies = [(twin, 0.0) for twin in twins] if are_copies else []
+        copies += [(each, distance) for copy, distance in group.copies for each in best_first.get(copy, [copy])]
+        whole.append(Group(keeper, tuple(sorted(copies, key=lambda copy: (copy[1], rank_of[copy[0]])))))
+    return whole
+
+
+def _that_matter(by_rank: NDArray[np.int64], pairs: Iterable[Block], max_held: int) -> _Ranked:
     """Return the pairs that decide: those of which the better one may be a keeper.
 
     Which cannot be, one look at all pairs tells only in part. Who has nobody above that may be a keeper, is one; who is
     paired with a keeper above, is a copy; and about the others the next look tells more. Mostly one look will do, since
     all pairs can be held.
     """
-    by_id = np.argsort(ids)
-    state = np.full(len(ids), _OPEN)
+    order = np.argsort(by_rank)
+    state = np.full(len(by_rank), _OPEN)
     none = _Ranked(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     while True:
-        all_told = not (state == _OPEN).any()
-        best = np.arange(len(ids))  # for each, the best that may be a keeper, of those paired with it
+        all_known = not (state == _OPEN).any()
+        best = np.arange(len(by_rank))  # for each, the best that may be a keeper, of those paired with it
         kept, count = [none], 0
         for first, second, distance in pairs:
-            ranks = [by_id[np.searchsorted(ids, side, sorter=by_id)] for side in (first, second)]
+            ranks = [order[np.searchsorted(by_rank, side, sorter=order)] for side in (first, second)]
             some = _Ranked(np.minimum(*ranks), np.maximum(*ranks), distance)
             state[some.below[state[some.above] == _KEEPER]] = _COPY
             some = some.take(state[some.above] != _COPY)
             np.minimum.at(best, some.below, some.above)
             count += len(some.above)
-            if count <= held or all_told:
+            if count <= max_held or all_known:
                 kept.append(some)
             else:
                 kept.clear()
-        if count <= held or all_told:
+        if count <= max_held or all_known:
             return _Ranked(*(np.concatenate(column) for column in zip(*kept, strict=True)))
-        alone = best == np.arange(len(ids))
+        alone = best == np.arange(len(by_rank))
         is_open = state == _OPEN
         state[is_open & alone] = _KEEPER
         state[is_open & ~alone & (state[best] == _KEEPER)] = _COPY
@@ -105,26 +145,26 @@ def _keepers(pairs: _Ranked, count: int) -> NDArray[np.bool_]:
     return keeps
 
 
-def _nearest(wishes: _Ranked) -> _Ranked:
+def _nearest(offers: _Ranked) -> _Ranked:
     """Choose for each copy the nearest keeper, the better one at equal distance."""
-    wishes = wishes.take(np.lexsort((wishes.above, wishes.distance, wishes.below)))
-    return wishes.take(np.diff(wishes.below, prepend=-1) > 0)
+    offers = offers.take(np.lexsort((offers.above, offers.distance, offers.below)))
+    return offers.take(np.diff(offers.below, prepend=-1) > 0)
 
 
-def _without(wishes: _Ranked, strangers: Mapping[int, set[int]]) -> _Ranked:
+def _without(offers: _Ranked, strangers: Mapping[int, set[int]]) -> _Ranked:
     """Choose likewise, the nearest pairs first, but never a keeper that a stranger of the copy has."""
-    wishes = wishes.take(np.lexsort((wishes.below, wishes.above, wishes.distance)))
-    home: dict[int, int] = {}
-    chosen = np.zeros(len(wishes.above), np.bool_)
-    for at, (keeper, copy) in enumerate(zip(wishes.above.tolist(), wishes.below.tolist(), strict=True)):
-        if copy not in home and not any(home.get(other) == keeper for other in strangers[copy]):
-            home[copy] = keeper
+    offers = offers.take(np.lexsort((offers.below, offers.above, offers.distance)))
+    keeper_of: dict[int, int] = {}
+    chosen = np.zeros(len(offers.above), np.bool_)
+    for at, (keeper, copy) in enumerate(zip(offers.above.tolist(), offers.below.tolist(), strict=True)):
+        if copy not in keeper_of and not any(keeper_of.get(other) == keeper for other in strangers[copy]):
+            keeper_of[copy] = keeper
             chosen[at] = True
-    return wishes.take(chosen)
+    return offers.take(chosen)
 
 
-def _joined(*homes: _Ranked) -> Iterable[tuple[int, int, float]]:
+def _joined(*chosen: _Ranked) -> Iterable[tuple[int, int, float]]:
     """Return copies with their keepers, by keeper, distance and rank."""
-    every = _Ranked(*(np.concatenate(column) for column in zip(*homes, strict=True)))
+    every = _Ranked(*(np.concatenate(column) for column in zip(*chosen, strict=True)))
     every = every.take(np.lexsort((every.below, every.distance, every.above)))
     return zip(every.above.tolist(), every.below.tolist(), every.distance.tolist(), strict=True)

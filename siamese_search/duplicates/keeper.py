@@ -5,8 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from siamese_search.images.files import lies_in
-from siamese_search.results import Item, Reason, Rule
+from siamese_search.errors import OptionError
+from siamese_search.images.files import lies_in, resolve_folders
+from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 
 # What decides after the rules that were asked for, so that every order is total.
 DEFAULT_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.SHORTEST_PATH)
@@ -30,14 +31,40 @@ class KeeperRules:
     prefer: tuple[Path, ...] = ()
     protect: tuple[Path, ...] = ()
 
+    @classmethod
+    def named(
+        cls,
+        keep: Iterable[str] = (),
+        *,
+        prefer: Sequence[str | Path] = (),
+        protect: Sequence[str | Path] = (),
+    ) -> "KeeperRules":
+        """Return rules as people name them: "pixels" or "oldest,size", and folders as they are called.
+
+        Raises OptionError for a rule that there is not, FolderError for a folder that is not there.
+        """
+        names = [name for value in keep for name in value.split(",")]
+        unknown = [name for name in names if name not in KEEP_RULES]
+        if unknown:
+            raise OptionError(f"{unknown[0]}: no such rule for what to keep; there are {', '.join(KEEP_RULES)}")
+        return cls(
+            rules=tuple(Rule(name) for name in names),
+            prefer=tuple(folder for given in prefer for folder in resolve_folders([given])),
+            protect=resolve_folders(protect),
+        )
+
     def protects(self, path: Path) -> bool:
         """Tell whether a file must never be acted on."""
         return lies_in(path, self.protect)
 
+    def order(self) -> Callable[[Item], tuple[_Key, ...]]:
+        """Return the key that sorts pictures, the one most worth keeping first."""
+        keys = [key for _, key, _ in self._criteria()]
+        return lambda item: tuple(key(item) for key in keys)
+
     def rank(self, items: Iterable[Item]) -> list[Item]:
         """Return the pictures, the one most worth keeping first."""
-        keys = [key for _, key, _ in self._criteria()]
-        return sorted(items, key=lambda item: tuple(key(item) for key in keys))
+        return sorted(items, key=self.order())
 
     def reason(self, keeper: Item, copies: Iterable[Item]) -> Reason:
         """Say in what a keeper, ranked above its copies, beats the best of them."""

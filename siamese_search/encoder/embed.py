@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,30 +83,26 @@ def embed_files(
         yield from _in_batches(paths, embed, workers=workers, batch=batch or encoder.batch)
 
 
-def embed_pictures(images: Iterable[Source], encoder: Embeds) -> Iterator[NDArray[np.float32]]:
-    """Yield the embedding of each picture, float32 `(dim,)`, in order; the first unreadable one raises ImageError."""
+def embed_pictures(sources: Iterable[Source], encoder: Embeds) -> Iterator[NDArray[np.float32] | Skipped]:
+    """Yield the embedding of each picture, float32 `(dim,)`, however they come, or the reason why there is none.
+
+    In order, and as fast as `embed_files`. Raises OptionError for what cannot be a picture.
+    """
     with Decoder() as decoder:
 
-        def embed(some: list[Source]) -> list[NDArray[np.float32]]:
-            pictures = [
-                decoder.square(image, size=encoder.input_size, channels=encoder.channels).pixels for image in some
-            ]
-            return list(encoder.embed_pixels(np.stack(pictures)))
+        def decode(source: Source) -> Picture | Skipped:
+            try:
+                return decoder.square(source, size=encoder.input_size, channels=encoder.channels)
+            except ImageError as error:
+                return Skipped(path=Path(error.path), reason=error.reason)
 
-        yield from _in_batches(images, embed, workers=None, batch=encoder.batch)
+        def embed(some: list[Source]) -> list[NDArray[np.float32] | Skipped]:
+            decoded = [decode(source) for source in some]
+            pixels = [picture.pixels for picture in decoded if isinstance(picture, Picture)]
+            vectors = iter(encoder.embed_pixels(np.stack(pixels)) if pixels else ())
+            return [next(vectors) if isinstance(entry, Picture) else entry for entry in decoded]
 
-
-def embed_stream(stream: BinaryIO, encoder: Embeds) -> Embedded | Skipped:
-    """Embed the one picture that a stream holds, as stdin may, or give the reason why not; its path is `-`."""
-    data = BytesIO(stream.read())
-    digest = content_hash(data)
-    try:
-        with Decoder() as decoder:
-            picture = decoder.square(data, size=encoder.input_size, channels=encoder.channels)
-    except ImageError as error:
-        return Skipped(path=error.path, reason=error.reason)
-    (result,) = _embed([_Decoded(Path("-"), digest, picture)], encoder)
-    return result
+        yield from _in_batches(sources, embed, workers=None, batch=encoder.batch)
 
 
 def _in_batches(
@@ -160,9 +155,9 @@ def _decode(path: Path, encoder: Embeds, decoder: Decoder) -> _Decoded | Skipped
         with image_errors(str(path)):
             # A second look at a file that was being written; one that still is has to wait for the next sync.
             read = _read(path, encoder, decoder) or _read(path, encoder, decoder)
-            return read or Skipped(path=str(path), reason=CHANGED)
+            return read or Skipped(path=path, reason=CHANGED)
     except ImageError as error:
-        return Skipped(path=str(path), reason=error.reason)
+        return Skipped(path=path, reason=error.reason)
 
 
 def _read(path: Path, encoder: Embeds, decoder: Decoder) -> _Decoded | None:

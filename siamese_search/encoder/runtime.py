@@ -19,9 +19,9 @@ from siamese_search.encoder.folder import (
     read_spec,
 )
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.errors import EncoderError, OptionError
-from siamese_search.images.sources import Source, is_one
-from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
+from siamese_search.errors import EncoderError, ImageError, OptionError
+from siamese_search.images.sources import Source, is_source
+from siamese_search.results import CalibrationRow, Skipped, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
 
@@ -110,10 +110,14 @@ class Encoder:
         A picture is a path, the bytes of a file, an open file, a Pillow image, or an array of uint8, (height, width)
         or with 1, 3 or 4 channels behind them. One that cannot be read raises ImageError.
         """
-        if is_one(images):
-            (vector,) = embed_pictures([cast("Source", images)], self)
-            return vector
-        vectors = list(embed_pictures(cast("Iterable[Source]", images), self))
+        sources = [images] if is_source(images) else cast("Iterable[Source]", images)
+        vectors = []
+        for result in embed_pictures(sources, self):
+            if isinstance(result, Skipped):
+                raise ImageError(result.path, result.reason)
+            vectors.append(result)
+        if is_source(images):
+            return vectors[0]
         return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from PIL import Image, UnidentifiedImageError
 
-from siamese_search.errors import ImageError
+from siamese_search.errors import ImageError, SimsearchError
 
 NEEDS_HEIF = "HEIC needs an extra: pip install 'siamese-search[heic]'"
 NO_PERMISSION = "permission denied"
@@ -43,7 +43,7 @@ def image_errors(name: str) -> Iterator[None]:
     """Turn whatever opening, reading or decoding a picture raises into an ImageError with a reason for people."""
     try:
         yield
-    except (ImageError, RiskyPictureError):
+    except (SimsearchError, RiskyPictureError):
         raise
     except Exception as error:  # decoders meet broken files with every exception there is
         raise ImageError(name, _reason(error)) from error

@@ -1,38 +1,36 @@
 """What a caller may call a picture: a path, the bytes of a file, an open file, a Pillow image or an array of pixels."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_search.errors import ImageError
+from siamese_search.errors import ImageError, OptionError
 
 File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 Source: TypeAlias = File | Image.Image | NDArray[Any]
+"""A path, the bytes of an image file, an open one, a Pillow image, or uint8 pixels (h, w) or (h, w, 1, 3 or 4)."""
 
 MAX_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
 _CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def is_one(images: Source | Iterable[Source]) -> bool:
-    """Tell one picture from many: an array of four dimensions, and whatever else can be gone through, is many."""
+def is_source(images: object) -> TypeGuard[Source]:
+    """Tell one picture from several: an array of four dimensions, and whatever else can be gone through, is several."""
     if isinstance(images, np.ndarray):
         return images.ndim < 4  # noqa: PLR2004  (height, width) or (height, width, channels)
     return isinstance(images, str | os.PathLike | bytes | Image.Image) or hasattr(images, "read")
 
 
 def name_of(source: Source) -> str:
-    """Return what to call a picture in a message."""
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None) or getattr(source, "filename", None)
-    return name if isinstance(name, str) else "image data"
+    """Return what to call a picture: its path as it was given, or "-" for one without a name."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "-"
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def opened(source: File) -> Iterator[BinaryIO]:
         yield _seekable(source, name_of(source))
     else:
         kind = type(source).__name__
-        raise ImageError("image data", f"a {kind}; expected a path, bytes, an open file, a Pillow image or an array")
+        raise OptionError(f"{kind}: no picture; expected a path, bytes, an open file, a Pillow image or an array")
 
 
 def _seekable(file: BinaryIO, name: str) -> BinaryIO:
@@ -69,14 +67,13 @@ def is_real_file(file: BinaryIO) -> bool:
 
 
 def image_of(source: Image.Image | NDArray[Any]) -> Image.Image:
-    """Return pixels as a Pillow image; raises ImageError for an array that is not uint8 with 1, 3 or 4 channels."""
+    """Return pixels as a Pillow image; raises OptionError for an array that is not uint8 with 1, 3 or 4 channels."""
     if isinstance(source, Image.Image):
         return source
     pixels = source[:, :, None] if source.ndim == 2 else source  # noqa: PLR2004
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _CHANNELS or pixels.size == 0:  # noqa: PLR2004
-        raise ImageError(
-            "image data",
-            f"an array of {source.dtype} and shape {source.shape}; expected uint8 of shape (height, width), or with"
-            " 1, 3 or 4 channels behind them",
+        raise OptionError(
+            f"pixels of {source.dtype} and shape {source.shape}: expected uint8 of shape (height, width), or with 1, 3"
+            " or 4 channels behind them"
         )
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

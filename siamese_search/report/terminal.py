@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from PIL import Image
 
@@ -23,7 +24,7 @@ def picture_protocol(environment: Mapping[str, str]) -> str | None:
     return "iterm" if environment.get("TERM_PROGRAM") in {"iTerm.app", "WezTerm"} else None
 
 
-def picture_row(paths: Sequence[str], protocol: str) -> str:
+def picture_row(paths: Sequence[Path], protocol: str) -> str:
     """Return what a terminal must be sent to show some pictures side by side; unreadable ones leave a gap."""
     row = Image.new("RGBA", (min(len(paths), _MOST) * (_SIDE + _GAP), _SIDE))
     with Decoder() as decoder:

@@ -245,12 +245,12 @@ def picture_view(path: str, *, root: str, longest: int, decoder: Decoder) -> Pic
 
 def group_paths(group: DuplicateGroup) -> tuple[str, ...]:
     """Return the paths of a group, keeper first."""
-    return (group.keep, *(copy.path for copy in group.copies))
+    return (str(group.keep), *(str(copy.path) for copy in group.copies))
 
 
 def query_paths(result: QueryResult) -> tuple[str, ...]:
     """Return the paths of a query and its hits, query first."""
-    return (result.query, *(hit.path for hit in result.hits))
+    return (result.query, *(str(hit.path) for hit in result.hits))
 
 
 def common_root(paths: Iterable[str]) -> str:
@@ -283,8 +283,8 @@ def _share(part: float, whole: float) -> float:
     return min(max(part / whole, 0.0), 1.0) if whole > 0 else 0.0
 
 
-def _bytes(path: str) -> int:
+def _bytes(path: Path) -> int:
     try:
-        return Path(path).stat().st_size
+        return path.stat().st_size
     except (OSError, ValueError):
         return 0

@@ -239,7 +239,7 @@ def readable_pictures(root: Path) -> tuple[list[str], tuple[Skipped, ...]]:
     with Decoder() as decoder, ThreadPoolExecutor() as pool:
         faults = list(pool.map(lambda path: fault_of(path, decoder), paths))
     names = [path.relative_to(roots[0]).as_posix() for path, fault in zip(paths, faults, strict=True) if not fault]
-    skipped = (Skipped(path=str(path), reason=fault) for path, fault in zip(paths, faults, strict=True) if fault)
+    skipped = (Skipped(path=Path(path), reason=fault) for path, fault in zip(paths, faults, strict=True) if fault)
     return names, tuple(skipped)
 
 

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.data import pairs_csv
-from siamese_search.report.words import human_bytes, printable
+from siamese_search.report.words import human_bytes
 from siamese_search.results import EmbeddingPair
 from siamese_search.web.app import Access, json_body, make_app, page
 from siamese_search.web.questions import Questions
@@ -76,7 +76,7 @@ class _Review:
 
     def pairs(self, request: Request) -> Response:  # noqa: ARG002
         headers = {"Content-Disposition": "attachment; filename=pairs.csv"}
-        return Response(pairs_csv(self._gallery.answers.all()), media_type="text/csv", headers=headers)
+        return Response(self._gallery.answers.csv(), media_type="text/csv", headers=headers)
 
     def _state(self, pair: EmbeddingPair | None) -> Response:
         known = self._questions.known
