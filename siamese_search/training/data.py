@@ -22,6 +22,7 @@ from siamese_search.images.decode import load_thumbnail, picture_extensions
 from siamese_search.images.edits import edited_view
 from siamese_search.images.files import find_images, resolve_folders
 from siamese_search.results import ImageFile, Skipped
+from siamese_search.training.needs import read_test_list
 from siamese_search.training.pairs import connected_parts
 
 LONGEST_EDGE = 384  # of the pictures that edits start from: enough for every input size in use
@@ -186,7 +187,7 @@ class Dataset:
 
 
 def with_edited_views(part: Part, *, strength: float, seed: int = 0) -> Part:
-    """Return an unlabelled part with an edited view of every picture, so that it has similar pairs to be judged by."""
+    """Return an unlabelled part with an edited view of every picture, so that it has similar pairs to be scored by."""
     views = WithEditedViews(part.pictures, strength=strength, seed=seed)
     return Part(name=part.name, pictures=views, identity=np.tile(np.arange(len(part)), 2))
 
@@ -195,10 +196,13 @@ def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = No
     """Read a folder of pictures; `labels` is "folders" (the folder a picture lies in is its class) or "none".
 
     Pictures named in `test_list` (one path relative to `root` a line) become the test part; without one a tenth does.
-    A tenth of the rest, at most 500, is for validation. Raises `DataError` when too few pictures remain to train on.
+    A tenth of the rest, at most 500, is for validation. Raises `DataError` when too few remain to train on, and when
+    the list cannot be read or names none of them.
     """
+    held_out = read_test_list(test_list) if test_list else frozenset()
     names, skipped = readable_pictures(root)
-    held_out = set(test_list.read_text(encoding="utf-8").split("\n")) if test_list else set()
+    if test_list and held_out.isdisjoint(names):
+        raise DataError(f"test list {test_list}: names no picture of {root}; expected paths relative to that folder")
     rest = [name for name in names if name not in held_out]
     rest.sort(key=lambda name: zlib.crc32(f"{seed}/{name}".encode()))  # an order that adding pictures does not disturb
     n_test = 0 if held_out else len(rest) // 10

@@ -89,13 +89,13 @@ def start_network(dataset: Dataset, config: TrainConfig) -> EncoderNetwork:
 
 
 @torch.inference_mode()
-def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig, *, most: int = 2000) -> None:
+def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig, *, limit: int = 2000) -> None:
     """Set the projection to the half-whitened principal components of the backbone's features.
 
     Pooled depths differ in scale by orders of magnitude; so a random projection would drown most of them.
     """
     network.eval()
-    chosen = np.random.default_rng(config.seed).permutation(len(part))[:most].tolist()
+    chosen = np.random.default_rng(config.seed).permutation(len(part))[:limit].tolist()
     blocks = []
     for start in range(0, len(chosen), 64):
         pixels = np.stack([part.pictures.pixels(i, config.input_size) for i in chosen[start : start + 64]])
