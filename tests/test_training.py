@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -314,8 +315,13 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
 def test_recipes_are_read_and_checked(tmp_path: Path) -> None:
     """Every shipped recipe loads; an unknown name, option, type or value is told by name."""
     recipes = Path(load_recipe.__code__.co_filename).parent / "recipes"
+    assert {path.stem for path in recipes.glob("*.toml")} == {"alike", "copies", "digits", "mnist", "mnist-reference"}
     for path in recipes.glob("*.toml"):
         assert load_recipe(path.stem).steps > 0
+    log = (Path(__file__).parents[1] / "docs" / "encoder-log.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"```toml\n(.*?)```", log, flags=re.DOTALL)
+    (tmp_path / "first.toml").write_text(first, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "first.toml")).steps == 1600
     with pytest.raises(OptionError, match="no such recipe; there are"):
         load_recipe("nothing")
     for text, words in (
