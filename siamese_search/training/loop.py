@@ -28,6 +28,7 @@ from siamese_search.training.run import Run, frozen_modules, resume, save, start
 from siamese_search.training.scores import score, scored_part
 from siamese_search.training.selection import sample
 
+EMBEDDED_AT_ONCE = 64
 MAX_SEEN = 2000  # training pictures that a validation also looks at
 
 
@@ -173,13 +174,13 @@ def validate(
 
 
 @torch.inference_mode()
-def embed_part(network: EncoderNetwork, part: Part, *, size: int, batch: int = 64) -> NDArray[np.float32]:
+def embed_part(network: EncoderNetwork, part: Part, *, size: int) -> NDArray[np.float32]:
     """Return the embeddings of a part's pictures, (n, dim)."""
     network.eval()
     where = next(network.parameters()).device
     blocks = []
-    for start in range(0, len(part), batch):
-        pixels = [part.pictures.pixels(i, size) for i in range(start, min(start + batch, len(part)))]
+    for start in range(0, len(part), EMBEDDED_AT_ONCE):
+        pixels = [part.pictures.pixels(i, size) for i in range(start, min(start + EMBEDDED_AT_ONCE, len(part)))]
         blocks.append(network(torch.from_numpy(np.stack(pixels)).to(where)).cpu().numpy())
     return np.concatenate(blocks)
 

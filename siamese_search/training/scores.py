@@ -48,9 +48,9 @@ def scored_part(part: Part, labels: str) -> Part:
     return with_edited_views(part, strength=0.8) if labels == "none" else part
 
 
-def score(embeddings: NDArray[np.float32], part: Part, *, margin: float, seed: int = 0) -> Score:
+def score(embeddings: NDArray[np.float32], part: Part, *, margin: float) -> Score:
     """Score embeddings on balanced pairs of the part, its accuracy at the threshold that suits them best."""
-    pairs = pairs_of(part, seed=seed)
+    pairs = pairs_of(part)
     distance = pair_distances(embeddings, pairs)
     threshold = best_threshold(distance, pairs.label)
     return Score(

@@ -9,7 +9,7 @@ from siamese_search.training.selection import of_classes, parse_classes, with_pa
 
 
 def load_dataset(
-    data: str, *, labels: str | None = None, classes: str | None = None, test_list: Path | None = None, seed: int = 0
+    data: str, *, labels: str | None = None, classes: str | None = None, test_list: Path | None = None
 ) -> Dataset:
     """Read `mnist`, `digits`, a folder with the files of MNIST, or any folder of pictures.
 
@@ -22,13 +22,13 @@ def load_dataset(
     if test_list and (listed or data in ("digits", "mnist") or holds_mnist(folder)):
         raise OptionError(f"--test-list {test_list}: for folders of pictures; {data} has its own test part")
     if data == "digits":
-        dataset = load_digits(seed=seed)
+        dataset = load_digits()
     elif data == "mnist" or holds_mnist(folder):
-        dataset = load_mnist(seed=seed) if data == "mnist" else load_mnist(folder, seed=seed)
+        dataset = load_mnist() if data == "mnist" else load_mnist(folder)
     elif listed:
-        return load_pairs(folder, listed, seed=seed)
+        return load_pairs(folder, listed)
     else:
-        dataset = load_folder(folder, labels=labels or "none", test_list=test_list, seed=seed)
+        dataset = load_folder(folder, labels=labels or "none", test_list=test_list)
     if listed:
         dataset = with_pairs(dataset, listed)
     return of_classes(dataset, parse_classes(classes)) if classes else dataset
