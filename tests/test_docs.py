@@ -28,3 +28,9 @@ def test_the_tests_that_hold_a_promise_exist(page: Path) -> None:
         file = path or file
         text = (ROOT / "tests" / file).read_text(encoding="utf-8")
         assert not test or re.search(rf"^def {test}\(", text, flags=re.MULTILINE), name
+
+
+def test_promises_name_their_tests() -> None:
+    """The page of guarantees has a test for each of its promises."""
+    rows = re.findall(r"^\| .+ \|$", (ROOT / "docs/guarantees.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sum("::test_" in row for row in rows) > 20
