@@ -5,7 +5,8 @@ source and licence of each picture.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,15 +14,21 @@ from types import MappingProxyType
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.errors import DataError, FolderError
-from siamese_search.results import DedupeReport
+from siamese_search.gallery import Gallery
+from siamese_search.report.html import write_page
+from siamese_search.results import DedupeReport, SearchReport, SyncReport
+from siamese_search.tables import Printed
+
+Progress = Callable[[int, int], None]
 
 _HIDDEN = "clock_motion.png"  # searched with, but never in the gallery
 _BROKEN = "broken.jpg"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Planted:
+class Planted(Printed):
     """A copy in the gallery, the picture it was made from, and what was done to it."""
 
     path: Path
@@ -30,7 +37,7 @@ class Planted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demo:
+class Demo(Printed):
     """What `make_demo` wrote: the folder to index, its pictures, and pictures to search with that are not in it."""
 
     gallery: Path
@@ -41,13 +48,20 @@ class Demo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DemoScore:
+class DemoScore(Printed):
     """How many planted copies were grouped with a picture of the same origin, and how many pictures with a stranger."""
 
     planted: int
     found: int
     false: int
     missed: tuple[Planted, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The outcome in words."""
+        false = {0: "none was grouped wrongly", 1: "1 picture was grouped wrongly"}
+        wrong = false.get(self.false, f"{self.false} pictures were grouped wrongly")
+        return f"{self.found} of the {self.planted} copies were found, {wrong}."
 
 
 def make_demo(folder: Path) -> Demo:
@@ -89,15 +103,62 @@ def score_demo(demo: Demo, report: DedupeReport) -> DemoScore:
     grouped: set[Path] = set()
     false = 0
     for group in report.groups:
-        keep = Path(group.keep).resolve()
+        keep = group.keep.resolve()
         for copy in group.copies:
-            path = Path(copy.path).resolve()
+            path = copy.path.resolve()
             if path in origin and origin[path] == origin.get(keep):
                 grouped |= {path, keep}  # the keeper may be a planted copy as well
             else:
                 false += 1
     missed = tuple(planted for planted in demo.planted if planted.path not in grouped)
     return DemoScore(planted=len(demo.planted), found=len(demo.planted) - len(missed), false=false, missed=missed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoReport(Printed):
+    """What the demo made and found; `page` shows it with pictures."""
+
+    demo: Demo
+    synced: SyncReport
+    search: SearchReport
+    duplicates: DedupeReport
+    score: DemoScore
+    page: Path
+
+
+def run_demo(
+    folder: str | Path, gallery: Gallery, *, stage: Callable[[str], AbstractContextManager[Progress]] | None = None
+) -> DemoReport:
+    """Go the whole way on the sample pictures: index them, search, find copies, and write `folder/report/index.html`.
+
+    `stage` is called with the name of each long step, and gives a context in which its progress is shown.
+    """
+    stage = stage or _quiet
+    folder = Path(folder)
+    made = make_demo(folder)
+    page = folder / "report" / "index.html"
+    with stage("Embedding") as progress:
+        synced = gallery.sync([made.gallery], progress=progress)
+    search = gallery.search(made.queries)
+    with stage("Comparing") as progress:
+        found = find_duplicates(gallery, folders=[made.gallery], progress=progress)
+    score = score_demo(made, found)
+    with stage("Drawing") as progress:
+        write_page(
+            page,
+            title="simsearch demo",
+            lead=f"{len(made.originals)} sample pictures, {score.planted} edited copies of them. {score.sentence}",
+            search=search,
+            dedupe=found,
+            pictures=[str(path) for path in (*made.originals, *(planted.path for planted in made.planted))],
+            progress=progress,
+        )
+    return DemoReport(demo=made, synced=synced, search=search, duplicates=found, score=score, page=page)
+
+
+@contextmanager
+def _quiet(_stage: str) -> Iterator[Progress]:
+    yield lambda _done, _total: None
 
 
 def _samples_folder() -> Path:

@@ -1,12 +1,17 @@
-"""The plain values that cross module borders: frozen, typed, without behaviour of their own."""
+"""The plain values that cross module borders: frozen and typed; they print, and turn into tables.
+
+A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from siamese_search.tables import Printed, Tabular
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFile:
+class ImageFile(Printed):
     """A file that looks like a picture, as `os.stat` saw it. `path` is absolute."""
 
     path: Path
@@ -15,15 +20,15 @@ class ImageFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skipped:
+class Skipped(Printed):
     """A file that was left out, and why, in words for a person."""
 
-    path: str
+    path: Path
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Printed):
     """One indexed picture. `path` is absolute; `width` and `height` are those of the picture as shown."""
 
     id: int
@@ -46,7 +51,7 @@ class ThresholdSource(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Threshold:
+class Threshold(Printed):
     """The distance at or below which two pictures count as near-duplicates.
 
     `distance` is in [0, 2]; the expected precision and recall are fractions, or None where nobody measured them.
@@ -59,7 +64,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationRow:
+class CalibrationRow(Printed):
     """One operating point: what to expect at or below this distance."""
 
     threshold: float
@@ -68,7 +73,7 @@ class CalibrationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
+class Calibration(Tabular[CalibrationRow]):
     """How a gallery's threshold was found, when it held `images` pictures.
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
@@ -89,29 +94,30 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class Hit(Printed):
     """One answer to a query. `rank` counts from 1, `distance` is Euclidean, in [0, 2]."""
 
     rank: int
-    path: str
+    path: Path
     distance: float
     duplicate: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueryResult:
-    """The hits of one query picture, nearest first."""
+class QueryResult(Tabular[Hit]):
+    """The hits of one query picture, nearest first; `query` is what it was called, "-" for one without a name."""
 
     query: str
     hits: tuple[Hit, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchReport:
-    """What `query` found, and the threshold that decided `duplicate`."""
+class SearchReport(Tabular[QueryResult]):
+    """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read."""
 
     threshold: Threshold
     queries: tuple[QueryResult, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Relation(StrEnum):
@@ -154,8 +160,23 @@ class Rule(StrEnum):
     AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
 
 
+KEEP_RULES = (
+    Rule.CAMERA,
+    Rule.COMPANIONS,
+    Rule.NOT_DERIVED,
+    Rule.METADATA,
+    Rule.PIXELS,
+    Rule.LOSSLESS,
+    Rule.SIZE,
+    Rule.OLDEST,
+    Rule.NEWEST,
+    Rule.SHORTEST_PATH,
+)
+"""The rules that a person may ask for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Printed):
     """The first rule in which a keeper beats the best of its copies, and the two values, in words or numbers."""
 
     rule: Rule
@@ -164,7 +185,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(Printed):
     """What the gallery knows of a file: `size` in bytes, `width` and `height` in pixels as shown."""
 
     size: int
@@ -174,7 +195,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
@@ -183,7 +204,7 @@ class Copy:
     that belong to it and go where it goes.
     """
 
-    path: str
+    path: Path
     distance: float
     relation: Relation
     looks: tuple[Edit, ...] = ()
@@ -195,13 +216,13 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DuplicateGroup:
+class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
     `links` are other names of files in it: one file is no copy of itself, whatever it is called.
     """
 
-    keep: str
+    keep: Path
     copies: tuple[Copy, ...]
     reason: Reason | None = None
     facts: Facts | None = None
@@ -209,7 +230,7 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Burst:
+class Burst(Printed):
     """Pictures of one scene that a camera took one after another, in that order: no copies, so none is acted on.
 
     `sharpest` is the one with most detail, None where they cannot be read any more.
@@ -220,7 +241,7 @@ class Burst:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
+class Coverage(Printed):
     """How complete the pairs within a threshold are. `exact`: all pictures were compared with all.
 
     If not, `sampled` pictures were, and of their pairs, `known`, so many were `found`.
@@ -233,7 +254,7 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DedupeReport:
+class DedupeReport(Tabular[DuplicateGroup]):
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with."""
 
     threshold: Threshold
@@ -246,7 +267,7 @@ class DedupeReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
+class SyncReport(Printed):
     """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was told to end early.
 
     `calibrated` is the new calibration, where one was due.
@@ -266,7 +287,7 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GalleryInfo:
+class GalleryInfo(Printed):
     """What `info` tells about a gallery; `size_on_disk` in bytes.
 
     `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1 where it
@@ -279,7 +300,7 @@ class GalleryInfo:
     dim: int
     images: int
     skipped: int
-    roots: tuple[str, ...]
+    roots: tuple[Path, ...]
     threshold: Threshold
     index_kind: str
     index_recall: float
@@ -287,7 +308,7 @@ class GalleryInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
+class VerifyReport(Printed):
     """What `verify` found in a gallery of `images` pictures, in words.
 
     `problems` are still there, `mended` were repaired, `notes` need nothing done. `files` are those that are not as
@@ -304,7 +325,7 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddingPair:
+class EmbeddingPair(Printed):
     """Two item ids of a gallery, `first < second`, and the distance between them."""
 
     first: int
@@ -313,7 +334,7 @@ class EmbeddingPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewedPair:
+class ReviewedPair(Printed):
     """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
 
     The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
@@ -339,16 +360,16 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Printed):
     """A file that was left as it is, and why, in words for a person."""
 
-    path: str
+    path: Path
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActionReport:
-    """What `apply` or `undo` did, or would do: then `journal` is empty.
+class ActionReport(Printed):
+    """What `apply` or `undo` did, or would do: then `journal` is None.
 
     `done` holds the paths acted on, `already` counts those that an earlier run had done, `size` the bytes of the files
     in `done`. `places` are the folders that hold what was put away; `note` says what else a person should know.
@@ -356,10 +377,10 @@ class ActionReport:
 
     action: Action
     undo: bool
-    done: tuple[str, ...]
+    done: tuple[Path, ...]
     refused: tuple[Refused, ...]
     already: int
     size: int
-    journal: str
-    places: tuple[str, ...]
+    journal: Path | None
+    places: tuple[Path, ...]
     note: str = ""

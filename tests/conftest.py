@@ -1,17 +1,20 @@
 """What several tests share: real pictures, the encoder that ships, and the real command line."""
 
+import io
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 from PIL import Image, ImageEnhance
 
 import siamese_search
+from siamese_search.cli.app import run as run_command
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.gallery import Gallery
 from siamese_search.results import SyncReport
@@ -78,20 +81,42 @@ def photos(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run the real command line in a subprocess, in `tmp_path`."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
+@pytest.fixture(autouse=True)
+def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test, and what it starts, off the gallery of whoever runs it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "share"))
+    monkeypatch.delenv("SIMSEARCH_INDEX", raising=False)
 
-    def run_simsearch(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process, in `tmp_path`, with `indexes/default` as the gallery."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIMSEARCH_INDEX", "indexes/default")
+
+    def run_simsearch(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capfd.readouterr()
+        code = run_command([str(argument) for argument in arguments])
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return run_simsearch
+
+
+@pytest.fixture
+def run_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command line in a process of its own, as `run` does, where a process is what the test is about."""
+    monkeypatch.setenv("SIMSEARCH_INDEX", "indexes/default")
+    monkeypatch.setenv("PYTHONPATH", str(Path(siamese_search.__file__).parents[1]))
+
+    def run_simsearch(*arguments: str | Path, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
-            [sys.executable, "-m", "siamese_search.cli.app", *map(str, arguments)],
+            [sys.executable, "-m", "siamese_search", *map(str, arguments)],
             capture_output=True,
             check=False,
-            cwd=tmp_path,
-            env=environment,
             input=stdin,
             timeout=120,
+            **{"cwd": tmp_path, **options},
         )
         return subprocess.CompletedProcess(
             finished.args, finished.returncode, finished.stdout.decode(), finished.stderr.decode()

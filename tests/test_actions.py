@@ -113,7 +113,7 @@ def test_dry_run_changes_nothing(act: Act, photos: Path, plan: Path, gallery: Ga
     """Everything is checked and named, nothing is touched, no journal is written."""
     before = tree(photos)
     report = act(dry_run=True)
-    assert (len(report.done), report.journal) == (3, "")
+    assert (len(report.done), report.journal) == (3, None)
     assert tree(photos) == before
     assert not plan.with_suffix(".journal").exists()
     assert len(gallery) == 9
@@ -160,11 +160,11 @@ def test_hardlink_and_back(act: Act, photos: Path, plan: Path, gallery: Gallery)
     os.utime(copy, ns=(1_000_000_000_123, 1_000_000_000_123))
     before = tree(photos)
     report = act(Action.HARDLINK)
-    assert report.done == (str(copy),)
+    assert report.done == (copy,)
     assert {refused.reason for refused in report.refused} == {"only identical files can be made a hardlink"}
     assert copy.samefile(keep)
     assert gallery.sync([photos]).unchanged == 9
-    assert "nothing to gain" in read_refusals(act(Action.HARDLINK, dry_run=True))[str(copy)]
+    assert "nothing to gain" in read_refusals(act(Action.HARDLINK, dry_run=True))[copy]
     undo_journal(plan.with_suffix(".journal"))
     assert not copy.samefile(keep)
     assert tree(photos) == before
@@ -175,7 +175,7 @@ def test_reflink_where_the_disk_can(act: Act, photos: Path, plan: Path) -> None:
     before = tree(photos)
     report = act(Action.REFLINK)
     refused = read_refusals(report)
-    copy = str(photos / "copies" / "chelsea again.png")
+    copy = photos / "copies" / "chelsea again.png"
     assert report.done == (copy,) or refused[copy].startswith("cannot be changed")
     assert {name: entry[0] for name, entry in tree(photos).items()} == {
         name: entry[0] for name, entry in before.items()
@@ -184,7 +184,7 @@ def test_reflink_where_the_disk_can(act: Act, photos: Path, plan: Path) -> None:
     assert tree(photos) == before
 
 
-def read_refusals(report: ActionReport) -> dict[str, str]:
+def read_refusals(report: ActionReport) -> dict[Path, str]:
     """Return the reasons by path."""
     return {refused.path: refused.reason for refused in report.refused}
 
@@ -316,12 +316,12 @@ def test_an_edited_plan_harms_nothing(
     content = target.read_bytes()
     report = act()
     refused = read_refusals(report)
-    assert str(target) in refused
+    assert target in refused
     assert target.read_bytes() == content
-    (line,) = [text for path, text in refused.items() if path == str(target)]
+    (line,) = [text for path, text in refused.items() if path == target]
     assert re.search(reason, line)
     assert "\n" not in line
-    assert str(target) not in report.done
+    assert target not in report.done
 
 
 def test_protected_folders_are_never_touched(gallery: Gallery, photos: Path, plan: Path, act: Act) -> None:
@@ -335,7 +335,7 @@ def test_protected_folders_are_never_touched(gallery: Gallery, photos: Path, pla
     step = {**made["steps"][0], "copy": made["steps"][0]["keep"], "copy_hash": made["steps"][0]["keep_hash"]}
     step |= {"keep": made["steps"][0]["copy"], "keep_hash": made["steps"][0]["copy_hash"]}
     plan.write_text(json.dumps({**made, "steps": [step]}))
-    assert read_refusals(act(dry_run=True)) == {step["copy"]: "lies in a protected folder"}
+    assert read_refusals(act(dry_run=True)) == {Path(step["copy"]): "lies in a protected folder"}
     plan.write_text(before)
     late = act(protect=[photos / "copies"])
     assert sorted(read_refusals(late).values()) == ["lies in a protected folder"] * 2
@@ -394,7 +394,7 @@ def test_a_file_that_came_back_is_not_taken_again(act: Act, photos: Path, galler
     act()
     (photos / "coffee.png").write_bytes(content)
     gallery.sync([photos])
-    assert "make a new plan" in read_refusals(act())[str(photos / "coffee.png")]
+    assert "make a new plan" in read_refusals(act())[photos / "coffee.png"]
 
 
 def test_two_at_once(act: Act, plan: Path) -> None:

@@ -1,6 +1,7 @@
 """A gallery's own threshold."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from siamese_search.calibration.threshold import (
     rows,
 )
 from siamese_search.encoder import Encoder
-from siamese_search.errors import OptionError
+from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.results import ReviewedPair, ThresholdSource
 
@@ -153,6 +154,38 @@ def test_gallery_calibrates_itself_when_it_changed(photos: Path, tmp_path: Path,
         assert calibration.threshold.distance <= loose
         with pytest.raises(OptionError, match="between 0 and 1"):
             gallery.calibrate(precision=1.0)
+
+
+def test_the_same_pictures_give_the_same_threshold(photos: Path, tmp_path: Path, encoder: Encoder) -> None:
+    """In whatever order they were indexed, and whatever their folder is called."""
+    there = tmp_path / "there"
+    shutil.copytree(photos, there)
+    one, other = (Gallery(tmp_path / name, encoder=encoder) for name in ("one", "other"))
+    one.sync([photos])
+    other.sync([there / "copies"], calibrate=False)
+    other.sync([there])
+    assert other.calibration == one.calibration
+
+
+def test_a_stricter_wish_is_never_looser(photos: Path, tmp_path: Path, encoder: Encoder) -> None:
+    """The threshold moves nearer, or stays, as the precision rises, with the default in between."""
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([photos])
+        default = gallery.threshold.distance
+        found = [gallery.calibrate(precision=p).threshold.distance for p in (0.8, 0.95, 0.99, 0.999, 0.9999)]
+        assert found == sorted(found, reverse=True)
+        assert found[1] >= default >= found[2]
+
+
+def test_what_cannot_be_read_changes_no_threshold(photos: Path, tmp_path: Path, encoder: Encoder) -> None:
+    """With the drive away calibrating ends in one line, and indexing leaves the threshold alone."""
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([photos])
+        before = gallery.threshold
+        photos.rename(tmp_path / "away")
+        with pytest.raises(FolderError, match="the threshold stays as it was"):
+            gallery.calibrate()
+        assert gallery.threshold == before
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -18,9 +18,9 @@ from siamese_search.training import digits
 from siamese_search.training.batches import Batches
 from siamese_search.training.config import load_recipe
 from siamese_search.training.digits import IDX_FILES, as_idx, load_digits, load_mnist, read_idx
-from siamese_search.training.judged import PartResult
 from siamese_search.training.losses import targets_of
 from siamese_search.training.pairs import balanced_pairs
+from siamese_search.training.scores import PartResult
 from siamese_search.training.selection import of_classes, parse_classes, with_pairs, write_part_pairs
 from siamese_search.training.source import load_dataset
 
@@ -147,7 +147,7 @@ def test_three_of_four_files_are_missing_files(tmp_path: Path, as_mnist: Arrays)
         ("a-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x05abc", "its header promises"),
         ("a-idx1-ubyte", b"\0\0\x08\x01\xff\xff\xff\xffabc", "its header promises"),
         ("a-idx1-ubyte.gz", b"\0\0\x08\x01\0\0\0\x03abc", "cannot be read"),
-        ("a-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x03abc")[:-6], "cannot be read"),
+        ("a-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x03abc", mtime=0)[:-6], "cannot be read"),
     ],
 )
 def test_damaged_idx_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:

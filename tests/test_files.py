@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
     folders = (tmp_path / "a", tmp_path / "gone", tmp_path / "b")
     found = list(find_images(folders, extensions=EXTENSIONS))
     assert [type(entry) for entry in found] == [ImageFile, Skipped, ImageFile]
-    assert found[1] == Skipped(path=str(tmp_path / "gone"), reason="folder cannot be listed: No such file or directory")
+    assert found[1] == Skipped(path=tmp_path / "gone", reason="folder cannot be listed: No such file or directory")
 
 
 @pytest.mark.parametrize(("name", "reason"), [("missing", "no such folder"), ("file.jpg", "is a file")])

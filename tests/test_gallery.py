@@ -25,7 +25,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.catalogue import Catalogue
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import SkippedFile
-from siamese_search.images.decode import NO_PERMISSION
+from siamese_search.images.reasons import NO_PERMISSION
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]
@@ -130,7 +130,7 @@ def test_bad_files_are_listed_and_not_tried_again(gallery: Gallery, photos: Path
     os.utime(bad, (1000, 1000))
     report = gallery.sync([photos])
     assert counts(report) == {"unchanged": 9, "skipped": 1}
-    assert (report.skipped[0].path, report.skipped[0].reason) == (str(bad), "not an image that can be read")
+    assert (report.skipped[0].path, report.skipped[0].reason) == (bad, "not an image that can be read")
 
     def fail(_done: int, _total: int) -> None:
         pytest.fail("tried again")
@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_listed_keeps_its_pictures(
     monkeypatch.setattr(os, "scandir", scandir_unless_copies)
     report = gallery.sync([photos])
     assert counts(report) == {"unchanged": 6, "skipped": 1}
-    assert report.skipped[0].path == str(photos / "copies")
+    assert report.skipped[0].path == photos / "copies"
     assert report.images == 9
 
 
@@ -196,7 +196,7 @@ def test_names_that_are_not_utf8_survive(photos: Path, encoder: Encoder, tmp_pat
     (photos / "coffee.png").rename(name)
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([photos])
-    assert str(name) in {hit.path for hit in gallery.search(name, k=3)}
+    assert name in {hit.path for hit in gallery.search(name, k=3)}
     assert counts(gallery.sync([photos])) == {"unchanged": 9}
 
 
@@ -205,7 +205,7 @@ def test_an_empty_folder_makes_an_empty_gallery(tmp_path: Path, encoder: Encoder
     (tmp_path / "empty").mkdir()
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     assert gallery.sync([tmp_path / "empty"]).images == 0
-    assert gallery.search(photos / "coffee.png") == ()
+    assert gallery.search(photos / "coffee.png").hits == ()
     assert list(gallery.pairs(2.0)) == []
 
 
@@ -440,7 +440,7 @@ def test_a_picture_finds_itself_and_its_copies(gallery: Gallery, photos: Path) -
     """Rank 1 is the picture itself at distance 0, its copies follow, ranks count from 1, distances ascend."""
     for source in (photos / "chelsea.png", str(photos / "chelsea.png"), BytesIO((photos / "chelsea.png").read_bytes())):
         hits = gallery.search(source, k=9)
-        assert {hits[0].path, hits[1].path} == {str(photos / "chelsea.png"), str(photos / "copies/chelsea again.png")}
+        assert {hits[0].path, hits[1].path} == {photos / "chelsea.png", photos / "copies/chelsea again.png"}
         assert hits[1].distance < 1e-3
         assert hits[0].duplicate
         assert hits[1].duplicate
@@ -454,7 +454,7 @@ def test_an_edited_copy_finds_its_original(gallery: Gallery, photos: Path, sampl
         image = sample(f"{name}.jpg" if name == "rocket" else f"{name}.png")
         width, height = image.size
         image.crop((width // 12, 0, width, height * 11 // 12)).resize((180, 140)).save(tmp_path / "q.jpg", quality=60)
-        path = Path(gallery.search(tmp_path / "q.jpg", k=1)[0].path)
+        path = gallery.search(tmp_path / "q.jpg", k=1)[0].path
         assert path.is_relative_to(photos)
         assert path.stem.startswith(name)
 
@@ -498,7 +498,7 @@ def test_bad_queries_are_refused(gallery: Gallery, tmp_path: Path, photos: Path)
 def test_info_tells_what_is_there(gallery: Gallery, photos: Path, encoder: Encoder) -> None:
     """Counts, folders, encoder and bytes are those on disk."""
     about = gallery.info()
-    assert (about.images, about.skipped, about.roots) == (9, 0, (str(photos),))
+    assert (about.images, about.skipped, about.roots) == (9, 0, (photos,))
     assert (about.encoder, about.fingerprint, about.dim) == (encoder.name, encoder.fingerprint, encoder.dim)
     assert about.threshold == encoder.threshold
     assert about.size_on_disk == sum(len(data) for data in contents(Path(gallery.location)).values())

@@ -15,7 +15,8 @@ import siamese_search
 PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
-    {"errors", "version", "cores", "vectors"},
+    {"errors", "escapes", "version", "cores", "vectors"},
+    {"paths", "tables"},
     {"results", "atomic"},
     {"images"},
     {"encoder"},
@@ -76,6 +77,41 @@ def test_imports_go_down(path: Path) -> None:
     for name in imports(path):
         if name.startswith("siamese_search.") and part_of(name) != own:
             assert layer(part_of(name)) < layer(own), f"imports {name}"
+
+
+def test_the_map_of_the_house() -> None:
+    """Every room has its place; `pytest tests/test_layers.py -k map -rP` prints who imports whom, and what is long."""
+    arrows = rooms()
+    assert sorted(room for row in LAYERS for room in row) == sorted(arrows)
+    lines = [f"{room:12} {', '.join(sorted(arrows[room])) or '-'}" for row in reversed(LAYERS) for room in sorted(row)]
+    lines.append(f"{len(arrows)} rooms, {len(LAYERS)} layers, {sum(map(len, arrows.values()))} imports between rooms")
+    lines += [f"longest {kind}: {name}, {length} lines" for kind, (length, name) in longest().items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def longest() -> dict[str, tuple[int, str]]:
+    """Return the length in lines, and the name, of the longest module, class and function."""
+    found: dict[str, list[tuple[int, str]]] = {"module": [], "class": [], "function": []}
+    for path in modules():
+        text, place = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix()
+        found["module"].append((len(text.splitlines()), place))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                kind = "class" if isinstance(node, ast.ClassDef) else "function"
+                found[kind].append(((node.end_lineno or node.lineno) - node.lineno + 1, f"{place}: {node.name}"))
+    return {kind: max(entries) for kind, entries in found.items()}
+
+
+def rooms() -> dict[str, set[str]]:
+    """Return for each room, a folder or a module at the top, the rooms that it imports."""
+    arrows: dict[str, set[str]] = {}
+    for path in modules():
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room in {"__init__", "__main__"}:
+            continue
+        used = {part_of(name) for name in imports(path) if name.startswith("siamese_search.")}
+        arrows.setdefault(room, set()).update(used - {room})
+    return arrows
 
 
 @pytest.mark.parametrize("library", OWNERS)

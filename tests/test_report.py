@@ -15,11 +15,12 @@ import pytest
 from PIL import Image
 
 from siamese_search.errors import FolderError
+from siamese_search.escapes import printable
 from siamese_search.report.data import dedupe_csv, dedupe_json, json_text, search_csv, search_json, sync_json
 from siamese_search.report.html import write_dedupe_html, write_page
 from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
-from siamese_search.report.words import coverage_sentence, human_bytes, printable, threshold_sentence
+from siamese_search.report.words import coverage_sentence, human_bytes, threshold_sentence
 from siamese_search.results import (
     Burst,
     Copy,
@@ -85,12 +86,12 @@ def picture(path: Path, *, size: tuple[int, int] = (40, 30), colour: str = "teal
     """Write a small real picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
-    return str(path)
+    return path
 
 
-def near(path: str, distance: float = 0.25) -> Copy:
+def near(path: str | Path, distance: float = 0.25) -> Copy:
     """Return a near-duplicate."""
-    return Copy(path=path, distance=distance, relation=Relation.NEAR)
+    return Copy(path=Path(path), distance=distance, relation=Relation.NEAR)
 
 
 def dedupe_report(*groups: DuplicateGroup, skipped: tuple[Skipped, ...] = ()) -> DedupeReport:
@@ -112,8 +113,8 @@ def report(tmp_path: Path) -> DedupeReport:
         keep=picture(tmp_path / "c.png"), copies=(near(picture(tmp_path / "c.bmp", size=(99, 50)), 0.3125),)
     )
     skipped = (
-        Skipped(path=str(tmp_path / "broken.jpg"), reason="the file is cut short"),
-        Skipped(path=str(tmp_path / "empty.png"), reason="the file is empty"),
+        Skipped(path=tmp_path / "broken.jpg", reason="the file is cut short"),
+        Skipped(path=tmp_path / "empty.png", reason="the file is empty"),
     )
     return dedupe_report(small, large, skipped=skipped)
 
@@ -128,15 +129,15 @@ def search(tmp_path: Path) -> SearchReport:
     return SearchReport(
         threshold=THRESHOLD,
         queries=(
-            QueryResult(query=picture(tmp_path / "query.png"), hits=hits),
-            QueryResult(query=picture(tmp_path / "lonely.png"), hits=()),
+            QueryResult(query=str(picture(tmp_path / "query.png")), hits=hits),
+            QueryResult(query=str(picture(tmp_path / "lonely.png")), hits=()),
         ),
     )
 
 
 def test_sync_json_has_the_fixed_keys() -> None:
     """The object of `index` is an interface: these keys, in this order."""
-    skipped = (Skipped(path="x.jpg", reason="the file is empty"),)
+    skipped = (Skipped(path=Path("x.jpg"), reason="the file is empty"),)
     report = SyncReport(
         added=9, changed=1, moved=2, removed=3, unchanged=991, skipped=skipped, images=1000, seconds=1.91234, index="i"
     )
@@ -156,7 +157,7 @@ def test_sync_json_has_the_fixed_keys() -> None:
 
 def test_search_json_has_the_fixed_keys() -> None:
     """The object of `query` is an interface; distances keep the six digits that float32 has."""
-    hit = Hit(rank=1, path="a.png", distance=0.03120000101625919, duplicate=True)
+    hit = Hit(rank=1, path=Path("a.png"), distance=0.03120000101625919, duplicate=True)
     report = SearchReport(threshold=THRESHOLD, queries=(QueryResult(query="img.png", hits=(hit,)),))
     assert search_json(report) == {
         "threshold": 0.71,
@@ -202,7 +203,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
 
 def test_json_keeps_a_name_that_is_not_utf8_exact() -> None:
     """A script gets the very bytes of the file name back, and the text itself is plain ASCII."""
-    text = json_text(dedupe_json(dedupe_report(DuplicateGroup(keep=NOT_UTF8, copies=(near("b"),)))))
+    text = json_text(dedupe_json(dedupe_report(DuplicateGroup(keep=Path(NOT_UTF8), copies=(near("b"),)))))
     assert text.isascii()
     assert os.fsencode(json.loads(text)["groups"][0]["keep"]) == b"caf\xe9.png"
 
@@ -296,9 +297,9 @@ def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path:
     page = Page(tmp_path / "report" / "index.html")
     assert len(page.cards) == 2
     for group, card in zip(reversed(report.groups), page.cards, strict=True):
-        assert group.keep in card
+        assert str(group.keep) in card
         for copy in group.copies:
-            assert copy.path in card
+            assert str(copy.path) in card
             assert f"{copy.distance:.3f}" in card
     assert "99 \N{MULTIPLICATION SIGN} 50" in page.cards[0]
     assert human_bytes((tmp_path / "c.bmp").stat().st_size) in page.cards[0]
@@ -345,7 +346,7 @@ def test_page_allows_exactly_its_own_script(report: DedupeReport, tmp_path: Path
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     """A file name or reason made of HTML is shown letter by letter and runs nothing."""
     group = DuplicateGroup(keep=picture(tmp_path / HOSTILE), copies=(near(str(tmp_path / f'"><script>{HOSTILE}')),))
-    skipped = (Skipped(path="</td><script>x</script>", reason="<b>bold</b>"),)
+    skipped = (Skipped(path=Path("</td><script>x</script>"), reason="<b>bold</b>"),)
     write_dedupe_html(dedupe_report(group, skipped=skipped), tmp_path / "p.html")
     page = Page(tmp_path / "p.html")
     assert [image["src"].startswith("data:") for image in page.all("img")] == [True]
@@ -362,8 +363,8 @@ def test_names_that_are_not_utf8_reach_the_page(tmp_path: Path) -> None:
         keep = picture(tmp_path / NOT_UTF8)
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    skipped = (Skipped(path=NOT_UTF8, reason=NOT_UTF8),)
-    report = dedupe_report(DuplicateGroup(keep=keep, copies=(near("\ud800\0"),)), skipped=skipped)
+    skipped = (Skipped(path=Path(NOT_UTF8), reason=NOT_UTF8),)
+    report = dedupe_report(DuplicateGroup(keep=Path(keep), copies=(near("\ud800\0"),)), skipped=skipped)
     write_dedupe_html(report, tmp_path / "p.html")
     page = Page(tmp_path / "p.html")
     assert r"caf\xe9.png" in page.text
@@ -375,7 +376,7 @@ def test_pictures_that_vanished_or_broke_leave_a_placeholder(tmp_path: Path) -> 
     """The page says what became of them, and the group still stands."""
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(picture(tmp_path / "x.png")).read_bytes()[:50])
-    group = DuplicateGroup(keep=str(tmp_path / "gone.png"), copies=(near(str(broken)),))
+    group = DuplicateGroup(keep=tmp_path / "gone.png", copies=(near(str(broken)),))
     write_dedupe_html(dedupe_report(group), tmp_path / "p.html")
     page = Page(tmp_path / "p.html")
     assert "no longer there" in page.cards[0]
@@ -388,7 +389,7 @@ def test_turned_pictures_have_the_size_a_person_sees(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (60, 20)).save(tmp_path / "turned.jpg", exif=exif)
-    group = DuplicateGroup(keep=str(tmp_path / "turned.jpg"), copies=(near("gone"),))
+    group = DuplicateGroup(keep=tmp_path / "turned.jpg", copies=(near("gone"),))
     write_dedupe_html(dedupe_report(group), tmp_path / "p.html")
     assert "20 \N{MULTIPLICATION SIGN} 60" in Page(tmp_path / "p.html").cards[0]
 
@@ -464,10 +465,10 @@ def test_many_groups_are_all_there_and_stay_small(tmp_path: Path) -> None:
     """Thousands of pictures get smaller thumbnails, and every group its card."""
     keep = str(tmp_path / "large.jpg")
     Image.effect_noise((400, 300), 90).save(keep)
-    one = DuplicateGroup(keep=keep, copies=(near(keep),))
+    one = DuplicateGroup(keep=Path(keep), copies=(near(keep),))
     few, many = tmp_path / "few.html", tmp_path / "many.html"
     write_dedupe_html(dedupe_report(one), few)
-    write_dedupe_html(dedupe_report(one, *[DuplicateGroup(keep="gone", copies=(near("gone"),))] * 2000), many)
+    write_dedupe_html(dedupe_report(one, *[DuplicateGroup(keep=Path("gone"), copies=(near("gone"),))] * 2000), many)
     assert len(Page(many).cards) == 2001
     sizes = [len(Page(path).all("img")[0]["src"]) for path in (few, many)]
     assert sizes[1] < sizes[0] / 2
@@ -496,7 +497,7 @@ def test_group_sheet_bears_missing_pictures_and_long_names(tmp_path: Path) -> No
     names = ["gone.png", "long " * 60 + NOT_UTF8, "line\nbreak.png", *["x"] * 5]
     group = DuplicateGroup(keep=picture(tmp_path / "k.png"), copies=tuple(near(name) for name in names))
     write_group_sheet(group, tmp_path / "s.png")
-    write_query_sheet(QueryResult(query=group.keep, hits=()), tmp_path / "alone.png")
+    write_query_sheet(QueryResult(query=str(group.keep), hits=()), tmp_path / "alone.png")
     with Image.open(tmp_path / "s.png") as sheet, Image.open(tmp_path / "alone.png") as alone:
         assert sheet.height > 2 * 240
         assert alone.height < sheet.height

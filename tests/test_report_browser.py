@@ -36,16 +36,16 @@ def write_report(folder: Path, *, groups: int) -> str:
             if not path.exists():
                 drawing.save(path)
         copies = (
-            Copy(path=str(paths[1]), distance=0.2, relation=Relation.NEAR, looks=(Edit.MIRRORED,)),
-            Copy(path=str(paths[2]), distance=0.3 + number / 10_000, relation=Relation.NEAR, reviewed=True),
+            Copy(path=paths[1], distance=0.2, relation=Relation.NEAR, looks=(Edit.MIRRORED,)),
+            Copy(path=paths[2], distance=0.3 + number / 10_000, relation=Relation.NEAR, reviewed=True),
         )
         reason = Reason(rule=Rule.PIXELS, keeper="24 x 20", runner_up="20 x 20")
-        made.append(DuplicateGroup(keep=str(paths[0]), copies=copies[: 1 + number % 2], reason=reason))
+        made.append(DuplicateGroup(keep=paths[0], copies=copies[: 1 + number % 2], reason=reason))
     report = DedupeReport(
         threshold=Threshold(distance=0.7, source=ThresholdSource.GALLERY, expected_precision=0.99),
         images=3 * groups,
         groups=tuple(made),
-        skipped=(Skipped(path="broken.jpg", reason="the file is cut short"),),
+        skipped=(Skipped(path=Path("broken.jpg"), reason="the file is cut short"),),
     )
     write_dedupe_html(report, folder / "index.html")
     return (folder / "index.html").as_uri()

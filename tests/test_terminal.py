@@ -38,7 +38,7 @@ def test_a_row_of_pictures_arrives_whole(protocol: str, tmp_path: Path) -> None:
     """The parts together are one PNG with every picture in its place; a missing one leaves a gap."""
     Image.effect_noise((90, 90), 80).convert("RGB").save(tmp_path / "a.png")
     Image.new("RGB", (10, 10), "red").save(tmp_path / "b.png")
-    text = picture_row([str(tmp_path / name) for name in ("a.png", "gone.png", "b.png")], protocol)
+    text = picture_row([tmp_path / name for name in ("a.png", "gone.png", "b.png")], protocol)
     if protocol == "kitty":
         parts = re.findall("\x1b_G([^;]*);([^\x1b]*)\x1b\\\\", text)
         assert parts[0][0] == "a=T,f=100,m=1"

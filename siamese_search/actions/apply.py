@@ -16,11 +16,6 @@ from siamese_search.results import Action, ActionReport, Refused
 Progress = Callable[[int, int], None]
 
 
-def journal_of(plan: Path) -> Path:
-    """Return where the journal of a plan file lies: beside it."""
-    return plan.with_suffix(".journal")
-
-
 def apply_plan(
     plan: Plan,
     *,
@@ -60,10 +55,10 @@ def apply_plan(
 def _work(
     plan: Plan, checks: Checks, journal: Journal, roots: Sequence[Path], progress: Progress | None
 ) -> ActionReport:
-    done: list[str] = []
+    done: list[Path] = []
     refused: list[Refused] = []
     already = size = 0
-    places: dict[str, None] = {}
+    places: dict[Path, None] = {}
     for count, step in enumerate(plan.steps, start=1):
         if _still_done(journal, step):
             already += 1
@@ -72,9 +67,9 @@ def _work(
             if trouble is None:
                 record, trouble = _act(journal, step, roots)
             if trouble is not None:
-                refused.append(Refused(path=str(step.copy), reason=trouble))
+                refused.append(Refused(path=step.copy, reason=trouble))
             else:
-                done.append(record.copy)
+                done.append(Path(record.copy))
                 size += record.size
         if progress:
             progress(count, len(plan.steps))
@@ -88,7 +83,7 @@ def _work(
         refused=tuple(refused),
         already=already,
         size=size,
-        journal=str(journal.path),
+        journal=journal.path,
         places=tuple(places),
     )
 
@@ -161,10 +156,10 @@ def _target(journal: Journal, copy: Path, roots: Sequence[Path]) -> Path | None:
             return None
 
 
-def _place(journal: Journal, target: Path) -> str:
+def _place(journal: Journal, target: Path) -> Path:
     """Return the folder that holds what this run has put away."""
     run = target.parts.index(journal.head.run)
-    return str(Path(*target.parts[: run + 1]))
+    return Path(*target.parts[: run + 1])
 
 
 def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
@@ -186,15 +181,15 @@ def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
 
 
 def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
-    done: list[str] = []
+    done: list[Path] = []
     refused: list[Refused] = []
     size = 0
     for step in plan.steps:
         trouble = checks.objection(step)
         if trouble:
-            refused.append(Refused(path=str(step.copy), reason=trouble))
+            refused.append(Refused(path=step.copy, reason=trouble))
         else:
-            done.append(str(step.copy))
+            done.append(step.copy)
             size += step.copy.lstat().st_size
     return ActionReport(
         action=action,
@@ -203,6 +198,6 @@ def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
         refused=tuple(refused),
         already=0,
         size=size,
-        journal="",
+        journal=None,
         places=(),
     )

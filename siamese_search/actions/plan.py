@@ -17,6 +17,7 @@ from typing import Any
 
 import xxhash
 
+from siamese_search.atomic import whole_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
@@ -51,8 +52,8 @@ def plan_json(
     report: DedupeReport, gallery: Gallery, *, against: Gallery | None = None, protected: Sequence[Path] = ()
 ) -> dict[str, Any]:
     """Return the plan of a report as plain data: one step a copy, protected copies left out."""
-    hashes = {str(item.path): item.content_hash for item in gallery.items()}
-    kept = hashes if against is None else {str(item.path): item.content_hash for item in against.items()}
+    hashes = {item.path: item.content_hash for item in gallery.items()}
+    kept = hashes if against is None else {item.path: item.content_hash for item in against.items()}
     head = {
         "simsearch": "plan",
         "format": FORMAT,
@@ -63,9 +64,9 @@ def plan_json(
     }
     steps = [
         {
-            "copy": copy.path,
+            "copy": str(copy.path),
             "copy_hash": hashes[copy.path],
-            "keep": group.keep,
+            "keep": str(group.keep),
             "keep_hash": kept[group.keep],
             "size": copy.facts.size if copy.facts else None,
             "distance": round(copy.distance, 6),
@@ -78,6 +79,27 @@ def plan_json(
         if not copy.protected
     ]
     return {**head, "seal": _seal(head), "steps": steps}
+
+
+def write_plan(
+    path: Path,
+    report: DedupeReport,
+    gallery: Gallery,
+    *,
+    against: Gallery | None = None,
+    protected: Sequence[Path] = (),
+) -> None:
+    """Write the plan of a report as a file, for `apply_plan`; raises PlanError where one was applied already."""
+    if journal_of(path).exists():
+        raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
+    text = json.dumps(plan_json(report, gallery, against=against, protected=protected), indent=2)
+    with whole_file(path) as half:
+        half.write_text(f"{text}\n", encoding="utf-8")
+
+
+def journal_of(plan: Path) -> Path:
+    """Return where the journal of a plan file lies: beside it."""
+    return plan.with_suffix(".journal")
 
 
 def read_plan(path: Path) -> Plan:

@@ -20,7 +20,7 @@ def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionRepor
     A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
     cannot be loaded, the files are restored all the same. Raises PlanError.
     """
-    done: list[str] = []
+    done: list[Path] = []
     refused: list[Refused] = []
     size = 0
     with open_journal(path) as journal:
@@ -36,9 +36,9 @@ def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionRepor
                 continue
             trouble = _restore(journal, record)
             if trouble:
-                refused.append(Refused(path=record.copy, reason=trouble))
+                refused.append(Refused(path=Path(record.copy), reason=trouble))
             else:
-                done.append(record.copy)
+                done.append(Path(record.copy))
                 size += record.size
             if progress:
                 progress(count, len(waiting))
@@ -52,7 +52,7 @@ def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionRepor
         refused=tuple(refused),
         already=already,
         size=size,
-        journal=str(path),
+        journal=path,
         places=(),
         note=note,
     )

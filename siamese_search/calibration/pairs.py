@@ -32,9 +32,10 @@ class Pairs:
 def read_pairs(path: Path) -> tuple[list[str], Pairs]:
     """Read a CSV with the columns first, second, label; return the names, sorted, and the pairs of their positions."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        # A name that is not UTF-8 keeps its bytes.
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as a CSV of pairs ({error})") from error
     if not rows or not set(COLUMNS) <= rows[0].keys():
         raise DataError(f"{path}: expected a CSV with the columns {', '.join(COLUMNS)} and at least one pair")
@@ -54,7 +55,7 @@ def read_pairs(path: Path) -> tuple[list[str], Pairs]:
 
 def write_pairs(path: Path, pairs: Pairs, names: list[str]) -> None:
     """Write the CSV that `read_pairs` reads."""
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):

@@ -17,6 +17,7 @@ over the number that was expected: a Gamma distribution, whose prior is worth ha
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -24,9 +25,9 @@ from numpy.typing import NDArray
 
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
-from siamese_search.errors import ImageError, OptionError
-from siamese_search.images.decode import load_picture, load_thumbnail
+from siamese_search.errors import FolderError, ImageError, OptionError
 from siamese_search.images.edits import views_of_one
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -46,6 +47,7 @@ PRIOR_FALSE = 0.5  # false pairs that the uncorrected estimate is worth, against
 FEW_KEPT = 0.25  # of the pictures; when leaving out copies leaves fewer, they are look-alikes rather than copies
 NEARLY_ALL = 0.99  # of the copies that the precision would let it find
 EDITED = 40  # pictures whose edited copies tell the recall
+TRIED = 5  # times as many are tried, when some cannot be read
 EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
 DUE = 0.1  # a gallery that changed by this share is calibrated again
 
@@ -91,37 +93,35 @@ def calibrate(
     `precision`; without one, the nearest that finds nearly all that 0.99 would. Where look-alikes are so near that no
     threshold keeps the precision, the one of the highest precision is returned, with that as what to expect. Takes some
     seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError when the
-    encoder does not bring what it takes.
+    encoder does not bring what it takes, FolderError when next to none of the pictures can be read.
     """
     if precision is not None and not 0 < precision < 1:
         raise OptionError(f"precision {precision}: expected a share between 0 and 1")
     if len(encoder.spec.distinct) < 2:  # noqa: PLR2004  no line goes through fewer points
         raise OptionError(f"encoder {encoder.name} was trained on too few pictures to calibrate a gallery by")
     known = DistinctPairs(*np.array(encoder.spec.distinct, np.float64).T)
-    rng = np.random.default_rng(seed)
-    some = (
-        items
-        if len(items) <= MOST_READ
-        else [items[place] for place in np.sort(rng.permutation(len(items))[:MOST_READ])]
-    )
-    vectors = vectors_of([item.id for item in some])
+    # In an order that no indexing and no renaming changes: the same pictures give the same threshold.
+    items = sorted(items, key=lambda item: (item.content_hash, item.path))
     distances = np.arange(STEP, WIDEST, STEP)
+    recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
+    rng = np.random.default_rng(seed)
+    some = [items[place] for place in np.sort(rng.permutation(len(items))[:MOST_READ])]
+    vectors = vectors_of([item.id for item in some])
     reported = pairs_within(vectors, distances, rng) * (len(items) / max(len(some), 1)) ** 2
     likeness = likeness_of(vectors, known, encoder.threshold.distance, rng)
     share = known.within(distances, likeness)
     false = len(items) * (len(items) - 1) / 2 * share
     answers = [answer for answer in answers if answer.distance is not None]
-    correction = corrected(answers, distances, reported, false)
+    low, correction, high = corrected(answers, distances, reported, false)
     # With hardly any copies in the gallery the ratio says nothing; a twentieth of the pictures having one is ordinary.
     expected = np.maximum(reported, max(1.0, len(items) / 20))
-    precisions = 1 - np.minimum(correction[1] * false / expected, 1)
+    precisions = 1 - np.minimum(correction * false / expected, 1)
     precisions[share > FARTHEST_SHARE] = 0
-    recall = recalls(encoder, items, distances, Random(seed))  # noqa: S311  (edits, not secrets)
-    table = rows(distances, precisions, recall)
-    if precision is None:
-        row = nearest_as_good(distances, precisions, recall)
-    else:
-        row = loosest(distances, precisions, recall, precision)
+    row = nearest_as_good(distances, precisions, recall)
+    if precision is not None:
+        wanted = loosest(distances, precisions, recall, precision)
+        # A stricter wish than the default's never ends farther out than the default does.
+        row = wanted if precision < PROMISED or wanted.threshold < row.threshold else row
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -129,14 +129,14 @@ def calibrate(
             expected_precision=row.precision,
             expected_recall=row.recall,
         ),
-        table=table,
+        table=rows(distances, precisions, recall),
         images=len(items),
         likeness=likeness,
-        false_pairs=float(np.interp(row.threshold, distances, correction[1] * false)),
+        false_pairs=float(np.interp(row.threshold, distances, correction * false)),
         answers=len(answers),
-        correction=correction[1],
-        correction_low=correction[0],
-        correction_high=correction[2],
+        correction=correction,
+        correction_low=low,
+        correction_high=high,
     )
 
 
@@ -208,18 +208,38 @@ def corrected(
 
 
 def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Random) -> Floats:
-    """Return the share of everyday edits of the gallery's own pictures that each distance finds."""
+    """Return the share of everyday edits of the gallery's own pictures that each distance finds.
+
+    Pictures that cannot be read are passed over for others; raises FolderError when next to none can.
+    """
+    wanted = min(EDITED, len(items))
     apart: list[float] = []
-    for item in rng.sample(list(items), min(EDITED, len(items))):
-        try:
-            picture = load_thumbnail(item.path, longest=2 * encoder.input_size)
-        except ImageError:  # moved or damaged since it was indexed
-            continue
-        original = load_picture(item.path, size=encoder.input_size, channels=encoder.channels).pixels
-        views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
-        embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
-        apart.extend(np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist())
-    return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0)) if apart else np.zeros(len(distances))
+    read, unread = 0, ""
+    with Decoder() as decoder:
+        for tried, item in enumerate(rng.sample(items, len(items))):
+            if read == wanted or tried == TRIED * wanted:
+                break
+            try:
+                apart.extend(_edits_apart(encoder, item.path, rng, decoder))
+                read += 1
+            except ImageError as error:
+                unread = str(error)
+    if 2 * read < wanted:
+        raise FolderError(
+            f"{unread}; only {read} of the pictures tried can be read, so the threshold stays as it was: is a drive not"
+            " connected? Connect it, or index again"
+        )
+    return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0))
+
+
+def _edits_apart(encoder: Encoder, path: Path, rng: Random, decoder: Decoder) -> list[float]:
+    """Return how far edited copies of a picture lie from it; raises ImageError."""
+    picture = decoder.thumbnail(path, longest=2 * encoder.input_size).image
+    original = decoder.square(path, size=encoder.input_size, channels=encoder.channels).pixels
+    views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
+    embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
+    apart: list[float] = np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist()
+    return apart
 
 
 def in_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:

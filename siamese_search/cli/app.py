@@ -1,21 +1,30 @@
 """The command line: every command file is added here, and errors become one line and an exit code here."""
 
 import atexit
+import errno
 import gc
+import io
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train, upkeep
+from siamese_search.cli.output import flush, print_error
+from siamese_search.cli.streams import prepare_streams, release_streams
 from siamese_search.errors import SimsearchError
+from siamese_search.escapes import printable
 from siamese_search.version import __version__
+
+INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C, as in shells
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Find the same and the similar picture in your own folders.",
     epilog="Example: simsearch index ~/Pictures && simsearch dedupe --report duplicates",
 )
@@ -29,6 +38,9 @@ app.add_typer(review.app)
 app.add_typer(calibrate.app)
 app.add_typer(train.app)
 app.add_typer(evaluate.app)
+
+# Typer exports only this one of the errors of the command line; its bases are those for all others.
+_UsageError, _ClickError = typer.BadParameter.__mro__[1:3]
 
 
 def _print_version(wanted: bool) -> None:
@@ -47,24 +59,64 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit code 0 when done, 1 after an error that a user can mend, 2 for wrong usage."""
+    """Run the command line of this process."""
     # A fifth of a short command went by in looking for garbage: while modules are loaded, which make hardly any, and
     # once more in all of them when the process ends anyway.
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
+    prepare_streams()
+    code = run(sys.argv[1:])
+    release_streams()
+    raise SystemExit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; return 0 when done, 1 after an error that a user can mend, 2 for wrong usage."""
     try:
-        app()
-    except SimsearchError as error:
-        sys.stderr.write(f"simsearch: {_one_line(error)}\n")
-        raise SystemExit(1) from None
+        code = app(args=list(arguments), prog_name="simsearch", standalone_mode=False)
+        flush()
     except BrokenPipeError:  # `simsearch query ... | head`
-        sys.stderr.close()
-        raise SystemExit(1) from None
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        print_error("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        if isinstance(error, _ClickError):
+            _print_usage(error)
+            return 2
+        words = _words(error)
+        if words is None:  # a mistake of ours: the traceback says where
+            raise
+        print_error(words)
+        return 1
+    return code if isinstance(code, int) else 0
 
 
-def _one_line(error: SimsearchError) -> str:
-    text = " ".join(str(error).split())
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _words(error: Exception) -> str | None:  # noqa: PLR0911  a table of cases
+    """Say what went wrong, and what to do where that is known; None for what must not happen."""
+    match error:
+        case SimsearchError():
+            return str(error)
+        case FileNotFoundError(filename=None):
+            return "the working directory is gone; change to another one"
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return f"{error.strerror}; allow more, as with: ulimit -n 1024"
+        case OSError():
+            words = error.strerror or str(error)
+            return f"{error.filename}: {words}" if error.filename else words
+        case MemoryError():
+            return "not enough memory; close other programs and run it again"
+        case ImportError():
+            return f"{error.name or 'a library'} cannot be loaded ({error}); install siamese-search again"
+        case _:
+            return None
+
+
+def _print_usage(error: Exception) -> None:
+    """Show what is wrong with a command line; an argument may hold anything."""
+    text = io.StringIO()
+    error.show(text)  # type: ignore[attr-defined]  # a method of all of Click's errors
+    sys.stderr.writelines(f"{printable(line)}\n" for line in text.getvalue().split("\n")[:-1])
 
 
 if __name__ == "__main__":

@@ -2,12 +2,11 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from siamese_search.cli.options import (
-    DEFAULT_INDEX,
     CsvOption,
     IndexOption,
     JsonOption,
@@ -15,21 +14,13 @@ from siamese_search.cli.options import (
     ThresholdOption,
     one_format,
 )
-from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
-from siamese_search.errors import OptionError, PlanError
-from siamese_search.results import DedupeReport, DuplicateGroup, Facts, Rule
-
-if TYPE_CHECKING:
-    from siamese_search.duplicates.keeper import KeeperRules
-    from siamese_search.gallery import Gallery
+from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.errors import OptionError
+from siamese_search.results import KEEP_RULES, DedupeReport, DuplicateGroup, Facts
 
 app = typer.Typer()
 
 _SHOWN = 10  # groups with their pictures in a terminal
-_RULES = (
-    *(Rule.CAMERA, Rule.COMPANIONS, Rule.NOT_DERIVED, Rule.METADATA, Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE),
-    *(Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH),
-)
 
 
 @app.command(epilog="Example: simsearch dedupe --keep oldest --protect ~/Pictures/Originals --report duplicates")
@@ -44,14 +35,14 @@ def dedupe(
         typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
     ] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Compare with the pictures of this gallery alone, and keep those."),
+        str | None,
+        typer.Option(metavar="DIR|URL", help="Compare with the pictures of this gallery alone, and keep those."),
     ] = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(
             metavar="RULE",
-            help=f"What to keep, in order: {', '.join(_RULES)}.  [default: all in this order, but newest]",
+            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: all in this order, but newest]",
         ),
     ] = None,
     prefer: Annotated[
@@ -72,7 +63,7 @@ def dedupe(
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
     ] = None,
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
     quiet: QuietOption = False,
@@ -85,10 +76,11 @@ def dedupe(
     if threshold is not None and precision is not None:
         raise OptionError("--threshold and --precision both choose the distance; give one of them")
     from siamese_search.duplicates.find import find_duplicates  # noqa: PLC0415
+    from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
     from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
-    rules = _keeper_rules(keep, prefer, protect)
+    rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
     with ExitStack() as stack, silent_decoders():
         with progress_bar("Embedding", quiet=quiet) as progress:
             gallery, other = stack.enter_context(
@@ -108,7 +100,9 @@ def dedupe(
                 progress=progress,
             )
         if plan:
-            _write_plan(plan, found, gallery, other, rules)
+            from siamese_search.actions import write_plan  # noqa: PLC0415
+
+            write_plan(plan, found, gallery, against=other, protected=rules.protect)
         if report:
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
@@ -121,39 +115,9 @@ def dedupe(
     if json:
         print_json(dedupe_json(found))
     elif csv:
-        print_text(dedupe_csv(found))
+        print_csv(dedupe_csv(found))
     else:
         _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
-
-
-def _keeper_rules(keep: list[str] | None, prefer: list[Path] | None, protect: list[Path] | None) -> "KeeperRules":
-    from siamese_search.duplicates.keeper import KeeperRules  # noqa: PLC0415
-    from siamese_search.images.files import resolve_folders  # noqa: PLC0415
-
-    names = [name for value in keep or () for name in value.split(",")]
-    unknown = [name for name in names if name not in _RULES]
-    if unknown:
-        raise OptionError(f"--keep {unknown[0]}: no such rule; there are {', '.join(_RULES)}")
-    return KeeperRules(
-        rules=tuple(Rule(name) for name in names),
-        prefer=tuple(folder for given in prefer or () for folder in resolve_folders([given])),
-        protect=resolve_folders(protect or ()),
-    )
-
-
-def _write_plan(
-    path: Path, found: DedupeReport, gallery: "Gallery", other: "Gallery | None", rules: "KeeperRules"
-) -> None:
-    from siamese_search.actions import journal_of  # noqa: PLC0415
-    from siamese_search.actions.plan import plan_json  # noqa: PLC0415
-    from siamese_search.atomic import whole_file  # noqa: PLC0415
-    from siamese_search.report.data import json_text  # noqa: PLC0415
-
-    if journal_of(path).exists():
-        raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
-    text = json_text(plan_json(found, gallery, against=other, protected=rules.protect))
-    with whole_file(path) as half:
-        half.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _most_freeing(report: DedupeReport) -> DuplicateGroup:
@@ -193,9 +157,9 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
 
     rows = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), group.keep))
+        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), str(group.keep)))
         rows.extend(
-            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), copy.path)
+            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), str(copy.path))
             for copy in group.copies
         )
     if rows:

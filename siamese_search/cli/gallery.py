@@ -1,7 +1,7 @@
 """The commands around a gallery: index, query, info."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_search.cli.options import (
-    DEFAULT_INDEX,
     CsvOption,
     DeviceOption,
     IndexOption,
@@ -18,8 +17,11 @@ from siamese_search.cli.options import (
     QuietOption,
     ThresholdOption,
     one_format,
+    open_gallery,
 )
 from siamese_search.cli.output import (
+    flush,
+    print_csv,
     print_json,
     print_notice,
     print_table,
@@ -29,13 +31,9 @@ from siamese_search.cli.output import (
     until_interrupted,
 )
 from siamese_search.errors import OptionError
-from siamese_search.results import QueryResult, SearchReport, Skipped, SyncReport
+from siamese_search.results import SearchReport, Skipped, SyncReport
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from siamese_search.encoder import Encoder
     from siamese_search.gallery import Gallery
 
 app = typer.Typer()
@@ -58,7 +56,7 @@ def index(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -68,16 +66,16 @@ def index(
     that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
     kept, and the same command goes on from there.
     """
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
 
-    if not (folders or (index / "gallery.db").exists()):
-        raise typer.BadParameter(f"there is no gallery in {index} yet; name the FOLDER to index")
+    if not (folders or (gallery := open_gallery(index)).exists()):
+        raise typer.BadParameter(f"there is no gallery in {gallery.location} yet; name the FOLDER to index")
     if watch and json:
         raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
     with (
-        Gallery(index, encoder=_chosen_encoder(encoder, device, index), notice=print_notice) as gallery,
+        open_gallery(index, encoder=encoder_for(index, encoder, device=device)) as gallery,
         until_interrupted() as stop,
         silent_decoders(),
     ):
@@ -101,7 +99,7 @@ def query(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files; - reads one from stdin.")],
     k: Annotated[int, typer.Option("-k", min=1, help="How many pictures to find for each.")] = 5,
     threshold: ThresholdOption = None,
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
     sheet: Annotated[
@@ -119,24 +117,14 @@ def query(
         raise OptionError("--sheet draws one image file; name just one")
     if images.count("-") > 1:
         raise OptionError("stdin holds one image; give - once")
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
     from siamese_search.report.data import search_csv, search_json  # noqa: PLC0415
 
-    with (
-        Gallery(index, notice=print_notice) as gallery,
-        silent_decoders(),
-        progress_bar("Searching", quiet=quiet) as progress,
-    ):
-        vectors, unread = _embedded(images, gallery.encoder, progress)
-        readable = [image for number, image in enumerate(images) if number not in unread]
-        found = gallery.search_vectors(vectors, k=k, threshold=threshold) if readable else ()
-        report = SearchReport(
-            threshold=gallery.threshold_or(threshold),
-            queries=tuple(QueryResult(query=image, hits=hits) for image, hits in zip(readable, found, strict=True)),
-        )
-    for entry in unread.values():
+    sources = [sys.stdin.buffer if image == "-" else image for image in images]
+    with open_gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
+        report = gallery.search(sources, k=k, threshold=threshold, progress=progress)
+    for entry in report.skipped:
         print_notice(f"{entry.path}: {entry.reason}")
-    if not readable:
+    if not report:
         raise typer.Exit(1)
     if sheet:
         from siamese_search.report.sheet import write_query_sheet  # noqa: PLC0415
@@ -145,25 +133,23 @@ def query(
     if json:
         print_json(search_json(report))
     elif csv:
-        print_text(search_csv(report))
+        print_csv(search_csv(report))
     else:
         _print_search(report, named=len(images) > 1)
-    if unread:
+    if report.skipped:
         raise typer.Exit(1)
 
 
 @app.command(epilog="Example: simsearch info --index indexes/holiday")
-def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
     """Describe a gallery: images, folders, encoder, threshold."""
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
+    from siamese_search.report.data import info_json  # noqa: PLC0415
     from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
 
-    with Gallery(index, notice=print_notice) as gallery:
+    with open_gallery(index) as gallery:
         about = gallery.info()
     if json:
-        print_json(asdict(about))
+        print_json(info_json(about))
         return
     limit = about.threshold
     expected = "" if limit.expected_precision is None else f", expected precision {limit.expected_precision:.3g}"
@@ -171,7 +157,7 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
         ("skipped", f"{about.skipped:,}"),
-        *(("folder", root) for root in about.roots),
+        *(("folder", str(root)) for root in about.roots),
         ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
         ("fingerprint", about.fingerprint),
         ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
@@ -183,41 +169,6 @@ def info(index: IndexOption = DEFAULT_INDEX, json: JsonOption = False, quiet: Qu
         print_text(f"{name:{width}}  {value}")
 
 
-def _chosen_encoder(name: str | None, device: str, index: Path) -> "Encoder | None":
-    """Load the encoder to index with; None leaves it to the gallery, which loads its own for the CPU when needed."""
-    from siamese_search.encoder import device_for, load_encoder  # noqa: PLC0415
-
-    where = device_for(device)
-    if where == "cpu":
-        return load_encoder(name) if name else None
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    if name is None and (index / "gallery.db").exists():
-        with Gallery(index, notice=print_notice) as gallery:
-            return load_encoder(gallery.encoder.folder, device=where)
-    return load_encoder(name or "photo", device=where)
-
-
-def _embedded(
-    images: Sequence[str], encoder: "Encoder", progress: Callable[[int, int], None]
-) -> "tuple[NDArray[np.float32], dict[int, Skipped]]":
-    """Embed image files, and the one on stdin; return the embeddings (n, dim), and by place the images without one."""
-    import numpy as np  # noqa: PLC0415
-
-    from siamese_search.encoder.embed import embed_files, embed_stream  # noqa: PLC0415
-
-    files = embed_files((Path(image) for image in images if image != "-"), encoder)
-    vectors, unread = [], {}
-    for place, image in enumerate(images):
-        result = embed_stream(sys.stdin.buffer, encoder) if image == "-" else next(files)
-        if isinstance(result, Skipped):
-            unread[place] = result
-        else:
-            vectors.append(result.vector)
-        progress(place + 1, len(images))
-    return np.array(vectors, np.float32).reshape(-1, encoder.dim), unread
-
-
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
     """Sync, and go on syncing what changes; print a line about each batch of changes."""
     first = True
@@ -225,7 +176,7 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
     for report in gallery.watch(folders, stop=stop):
         if not quiet and (first or report.added or report.changed or report.moved or report.removed):
             _print_sync(replace(report, skipped=tuple(entry for entry in report.skipped if entry not in told)))
-            sys.stdout.flush()
+            flush()
         told = (*told, *report.skipped)
         first = False
 
@@ -254,7 +205,7 @@ def _print_search(report: SearchReport, *, named: bool) -> None:
             str(hit.rank),
             f"{hit.distance:.4f}",
             _mark(hit.duplicate),
-            hit.path,
+            str(hit.path),
         )
         for result in report.queries
         for hit in result.hits

@@ -1,13 +1,23 @@
 """The flags that commands share, with one wording everywhere."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-DEFAULT_INDEX = Path("indexes/default")
+from siamese_search.cli.output import print_notice
 
-IndexOption = Annotated[Path, typer.Option("--index", metavar="DIR", help="Folder of the gallery.")]
+if TYPE_CHECKING:
+    from siamese_search.encoder import Encoder
+    from siamese_search.gallery import Gallery
+
+IndexOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="DIR|URL",
+        help="The gallery.  [default: SIMSEARCH_INDEX, else indexes/default where it exists, else yours at home]",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print a CSV table.")]
 DataArgument = Annotated[str, typer.Argument(help="A folder of pictures, or mnist, or digits.")]
@@ -40,3 +50,10 @@ def one_format(*, json: bool, csv: bool) -> None:
     """Refuse to print two formats at once."""
     if json and csv:
         raise typer.BadParameter("choose one of --json and --csv")
+
+
+def open_gallery(index: str | None, *, encoder: "Encoder | None" = None) -> "Gallery":
+    """Return the gallery that `--index` names, or the default one."""
+    from siamese_search.gallery import Gallery  # noqa: PLC0415
+
+    return Gallery(index, encoder=encoder, notice=print_notice)

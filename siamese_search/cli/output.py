@@ -1,53 +1,91 @@
 """What commands print: results on stdout, progress on stderr, nothing else on either."""
 
+import csv
+import io
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
 from typing import Any
+
+from siamese_search.errors import SimsearchError
+from siamese_search.escapes import printable, table_cell
 
 
 def print_json(data: dict[str, Any]) -> None:
     """Print one JSON object; names that are not UTF-8 survive as escapes."""
-    sys.stdout.write(json.dumps(data, indent=2) + "\n")
+    _write(json.dumps(data, indent=2))
 
 
-def print_text(text: str) -> None:
-    """Print text that ends with its own newline or gets one."""
-    from siamese_search.report.words import printable  # noqa: PLC0415
+def print_text(*lines: str) -> None:
+    """Print lines for people; whatever a terminal would obey or not show is escaped."""
+    for line in lines:
+        _write(printable(line))
 
-    text = printable(text)
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+def print_csv(text: str) -> None:
+    """Print a CSV table: to a program in UTF-8, names with the bytes that they have; to a terminal with escapes."""
+    if sys.stdout.isatty():
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        with _output_errors():
+            table.writerows(map(table_cell, row) for row in csv.reader(io.StringIO(text, newline="")))
+        return
+    flush()
+    with _output_errors():
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
 
 
 def print_notice(text: str) -> None:
-    """Print one line on stderr about something that was mended on the way."""
-    from siamese_search.report.words import printable  # noqa: PLC0415
+    """Print one line on stderr about something that was mended on the way, or left out."""
+    with suppress(OSError):  # a full disk at the other end is no reason to stop
+        sys.stderr.write(f"simsearch: {printable(text)}\n")
+        sys.stderr.flush()
 
-    sys.stderr.write(f"simsearch: {printable(text)}\n")
+
+print_error = print_notice
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table: aligned for a terminal, plain tab-separated lines when piped; `right` names numeric columns."""
+    cells = [[table_cell(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in rows:
-            print_text("\t".join(row))
+        for row in cells:
+            _write("\t".join(row))
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    from siamese_search.report.words import printable  # noqa: PLC0415
-
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+    for row in cells:
+        table.add_row(*map(Text, row))
     Console().print(table)
+
+
+def flush() -> None:
+    """Send out what was printed; raises SimsearchError where it cannot be written."""
+    with _output_errors():
+        sys.stdout.flush()
+
+
+def _write(line: str) -> None:
+    with _output_errors():
+        sys.stdout.write(f"{line}\n")
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SimsearchError(f"standard output: cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -92,13 +130,16 @@ def silent_decoders() -> Iterator[None]:
     import warnings  # noqa: PLC0415
 
     try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
         terminal = os.dup(2)
-    except OSError:  # no stderr at all
+    except OSError:  # no stderr at all, or too few files may be open
         yield
         return
     before = sys.stderr
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    with warnings.catch_warnings(), os.fdopen(terminal, "w", buffering=1, errors="backslashreplace") as replacement:
+    with (
+        warnings.catch_warnings(),
+        os.fdopen(terminal, "w", buffering=1, encoding=before.encoding, errors=before.errors) as replacement,
+    ):
         warnings.filterwarnings("ignore", module=r"PIL\.")
         before.flush()
         sys.stderr = replacement

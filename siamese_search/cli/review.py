@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_search.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption, ThresholdOption
+from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, ThresholdOption, open_gallery
 from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def review(
     export: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write all answers as pairs (first,second,label), ask nothing.")
     ] = None,
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -32,11 +32,9 @@ def review(
     different, space skips, z goes back. The gallery keeps the answers: dedupe respects them, calibrate learns from
     them. End with Ctrl-C.
     """
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    with Gallery(index) as gallery, silent_decoders():
+    with open_gallery(index) as gallery, silent_decoders():
         if export:
-            _export(gallery, export)
+            gallery.answers.write(export)
         else:
             _ask(gallery, threshold, port=port, browser=browser, quiet=quiet)
         labels = [pair.label for pair in gallery.answers.all()]
@@ -44,17 +42,9 @@ def review(
         print_json({"same": labels.count(0), "different": labels.count(1), "export": str(export) if export else None})
     else:
         answers = "1 answer" if len(labels) == 1 else f"{len(labels):,} answers"
-        print_text(f"{answers}: {labels.count(0):,} same, {labels.count(1):,} different.")
+        print_text(f"{gallery.location}: {answers}, {labels.count(0):,} same, {labels.count(1):,} different.")
         if not export and labels:
             print_text("To set the threshold by them: simsearch calibrate")
-
-
-def _export(gallery: "Gallery", path: Path) -> None:
-    from siamese_search.atomic import whole_file  # noqa: PLC0415
-    from siamese_search.report.data import pairs_csv  # noqa: PLC0415
-
-    with whole_file(path) as half:
-        half.write_text(pairs_csv(gallery.answers.all()), encoding="utf-8")
 
 
 def _ask(gallery: "Gallery", threshold: float | None, *, port: int, browser: bool, quiet: bool) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from siamese_search.cli.options import DEFAULT_INDEX, IndexOption, JsonOption, QuietOption
-from siamese_search.cli.output import print_json, print_notice, print_text, progress_bar
+from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery
+from siamese_search.cli.output import print_json, print_text, progress_bar
 from siamese_search.results import VerifyReport
 
 app = typer.Typer()
@@ -18,7 +18,7 @@ _FILES_SHOWN = 20
 def verify(
     files: Annotated[bool, typer.Option("--files", help="Also read every picture, against its hash.")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -26,14 +26,12 @@ def verify(
 
     Exits with 1 when something is not, and was not mended. A repair keeps the damaged file beside the new one.
     """
-    from dataclasses import asdict  # noqa: PLC0415
+    from siamese_search.report.data import verify_json  # noqa: PLC0415
 
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    with Gallery(index, notice=print_notice) as gallery, progress_bar("Reading", quiet=quiet) as progress:
+    with open_gallery(index) as gallery, progress_bar("Reading", quiet=quiet) as progress:
         report = gallery.verify(files=files, repair=repair, progress=progress)
     if json:
-        print_json(asdict(report))
+        print_json(verify_json(report))
     elif not quiet:
         _print_verify(report)
     if report.problems:
@@ -43,7 +41,7 @@ def verify(
 @app.command(epilog="Example: simsearch remove ~/Pictures/screenshots")
 def remove(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Indexed folders, or single pictures.")],
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -51,47 +49,41 @@ def remove(
 
     What still lies in an indexed folder is found again when that folder is indexed.
     """
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    with Gallery(index, notice=print_notice) as gallery:
+    with open_gallery(index) as gallery:
         removed = gallery.remove(paths)
         left = len(gallery)
     if json:
-        print_json({"removed": removed, "images": left, "index": str(index)})
+        print_json({"removed": removed, "images": left, "index": gallery.location})
     elif not quiet:
-        print_text(f"{index}: {removed:,} pictures forgotten, {left:,} left")
+        print_text(f"{gallery.location}: {removed:,} pictures forgotten, {left:,} left")
 
 
 @app.command(epilog="Example: simsearch relocate /media/old-drive/Pictures ~/Pictures")
 def relocate(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="An indexed folder, as `simsearch info` names it.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Where its pictures are now.")],
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Tell a gallery that an indexed folder was moved or renamed; nothing is embedded again."""
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    with Gallery(index, notice=print_notice) as gallery:
+    with open_gallery(index) as gallery:
         moved = gallery.relocate(old, new)
     if json:
-        print_json({"moved": moved, "folder": str(new.resolve()), "index": str(index)})
+        print_json({"moved": moved, "folder": str(new.resolve()), "index": gallery.location})
     elif not quiet:
-        print_text(f"{index}: {moved:,} pictures are now in {new.resolve()}")
+        print_text(f"{gallery.location}: {moved:,} pictures are now in {new.resolve()}")
 
 
 @app.command(epilog="Example: simsearch export holiday-embeddings --index indexes/holiday")
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write items.csv and embeddings.npy.")],
-    index: IndexOption = DEFAULT_INDEX,
+    index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a gallery's table and embeddings for other programs, row by row the same pictures."""
-    from siamese_search.gallery import Gallery  # noqa: PLC0415
-
-    with Gallery(index, notice=print_notice) as gallery:
+    with open_gallery(index) as gallery:
         rows = gallery.export(folder)
     if json:
         print_json({"images": rows, "folder": str(folder)})

@@ -35,23 +35,23 @@ def find_bursts(
     return [tuple(burst[moment] for moment in sorted(burst)) for burst in frames.values() if len(burst) > 1]
 
 
-def describe_bursts(bursts: Sequence[Sequence[int]], items: Mapping[int, Item]) -> Iterator[Burst]:
+def describe_bursts(bursts: Sequence[Sequence[int]], items: Mapping[int, Item], decoder: Decoder) -> Iterator[Burst]:
     """Yield the bursts with the sharpest of each, in order; pictures are looked at by a few threads."""
-    with Decoder(size=_SIDE, channels=1) as decoder, ThreadPoolExecutor(usable_cores()) as pool:
 
-        def describe(burst: Sequence[int]) -> Burst:
-            pictures = tuple(items[position].path for position in burst)
-            sharpness = [_sharpness(path, decoder) for path in pictures]
-            best = max(sharpness)
-            return Burst(pictures=pictures, sharpest=pictures[sharpness.index(best)] if best >= 0 else None)
+    def describe(burst: Sequence[int]) -> Burst:
+        pictures = tuple(items[position].path for position in burst)
+        sharpness = [_sharpness(path, decoder) for path in pictures]
+        best = max(sharpness)
+        return Burst(pictures=pictures, sharpest=pictures[sharpness.index(best)] if best >= 0 else None)
 
+    with ThreadPoolExecutor(usable_cores()) as pool:
         yield from pool.map(describe, bursts)
 
 
 def _sharpness(path: Path, decoder: Decoder) -> float:
     """Return the variance of the Laplacian of a picture, which blur takes away; -1 when it cannot be read."""
     try:
-        grey = decoder.load(path).pixels[:, :, 0].astype(np.float32)
+        grey = decoder.square(path, size=_SIDE, channels=1).pixels[:, :, 0].astype(np.float32)
     except ImageError:
         return -1.0
     sides = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]

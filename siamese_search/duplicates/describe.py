@@ -10,6 +10,7 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Copy, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
 
@@ -22,6 +23,7 @@ class Describer:
     rules: KeeperRules
     origins: Origins
     against: bool
+    decoder: Decoder
 
     def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
@@ -31,7 +33,7 @@ class Describer:
     def _group(self, files: FileGroup) -> DuplicateGroup:
         keeper = self.items[files.group.keeper]
         return DuplicateGroup(
-            keep=str(keeper.path),
+            keep=keeper.path,
             copies=self._copies(keeper, files),
             reason=self._reason(keeper, [self.items[copy] for copy, _ in files.group.copies]),
             facts=_facts(keeper),
@@ -45,14 +47,14 @@ class Describer:
 
     def _copies(self, keeper: Item, files: FileGroup) -> tuple[Copy, ...]:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
-        kinds = [relation(keeper, copy, distance) for copy, distance in copies]
-        first = glimpse(keeper.path) if Relation.NEAR in kinds else None
+        kinds = [relation(keeper, copy, distance, self.decoder) for copy, distance in copies]
+        first = glimpse(keeper.path, self.decoder) if Relation.NEAR in kinds else None
         return tuple(
             Copy(
-                path=str(copy.path),
+                path=copy.path,
                 distance=distance,
                 relation=kind,
-                looks=looks(keeper, copy, first, glimpse(copy.path)) if kind is Relation.NEAR else (),
+                looks=looks(keeper, copy, first, glimpse(copy.path, self.decoder)) if kind is Relation.NEAR else (),
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
                 protected=self.rules.protects(copy.path),

@@ -1,8 +1,9 @@
 """Duplicate groups: what is compared, the pairs within the threshold, groups of them, and what is known of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.scope import Named, Scope, read_items, read_named, read_scope
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DedupeReport, Item, Skipped, Threshold
 
 Progress = Callable[[int, int], None]
@@ -67,19 +69,27 @@ def find_duplicates(
         read = _read(gallery, against, limit, read_named(gallery, folders), exact=exact, progress=progress)
     origins = Origins(read.items.values())
     groups, bursts = _arranged(read, rules, origins)
-    describer = Describer(
-        items=read.items, answers=read.scope.answers, rules=rules, origins=origins, against=against is not None
-    )
-    total = len(groups) + len(bursts)
+    with Decoder() as decoder:
+        describer = Describer(
+            items=read.items,
+            answers=read.scope.answers,
+            rules=rules,
+            origins=origins,
+            against=against is not None,
+            decoder=decoder,
+        )
+        tell = _teller(len(groups) + len(bursts), progress)
+        described = tuple(map(tell, describer.describe(groups)))
+        described_bursts = tuple(map(tell, describe_bursts(bursts, read.items, decoder)))
     places = read.named.places
     return DedupeReport(
         threshold=limit,
         images=len(read.named.singles) or read.scope.images,
-        groups=tuple(_counted(describer.describe(groups), 0, total, progress)),
-        skipped=tuple(entry for entry in read.skipped if places is None or lies_in(Path(entry.path), places)),
+        groups=described,
+        skipped=tuple(entry for entry in read.skipped if places is None or lies_in(entry.path, places)),
         against=None if against is None else against.location,
         coverage=read.candidates.coverage,
-        bursts=tuple(_counted(describe_bursts(bursts, read.items), len(groups), total, progress)),
+        bursts=described_bursts,
     )
 
 
@@ -126,9 +136,13 @@ def _arranged(read: _Read, rules: KeeperRules, origins: Origins) -> tuple[list[F
     )
 
 
-def _counted(results: Iterator[_Result], done: int, total: int, progress: Progress | None) -> Iterator[_Result]:
-    """Yield results, and tell of each."""
-    for count, result in enumerate(results, start=done + 1):
-        yield result
+def _teller(total: int, progress: Progress | None) -> Callable[[_Result], _Result]:
+    """Return a function that passes on a result, and tells how many it has of all."""
+    numbers = count(1)
+
+    def passed_on(result: _Result) -> _Result:
         if progress:
-            progress(count, total)
+            progress(next(numbers), total)
+        return result
+
+    return passed_on

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from siamese_search.duplicates.origin import Origin, Origins
-from siamese_search.images.files import lies_in
-from siamese_search.results import Item, Reason, Rule
+from siamese_search.errors import OptionError
+from siamese_search.images.files import lies_in, resolve_folders
+from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 
 # What decides after the rules that were asked for, so that every order is total. Originals come first, and of equals.
 DEFAULT_RULES = (
@@ -48,6 +49,28 @@ class KeeperRules:
     rules: tuple[Rule, ...] = ()
     prefer: tuple[Path, ...] = ()
     protect: tuple[Path, ...] = ()
+
+    @classmethod
+    def named(
+        cls,
+        keep: Iterable[str] = (),
+        *,
+        prefer: Sequence[str | Path] = (),
+        protect: Sequence[str | Path] = (),
+    ) -> "KeeperRules":
+        """Return rules as people name them: "pixels" or "oldest,size", and folders as they are called.
+
+        Raises OptionError for a rule that there is not, FolderError for a folder that is not there.
+        """
+        names = [name for value in keep for name in value.split(",")]
+        unknown = [name for name in names if name not in KEEP_RULES]
+        if unknown:
+            raise OptionError(f"{unknown[0]}: no such rule for what to keep; there are {', '.join(KEEP_RULES)}")
+        return cls(
+            rules=tuple(Rule(name) for name in names),
+            prefer=tuple(folder for given in prefer for folder in resolve_folders([given])),
+            protect=resolve_folders(protect),
+        )
 
     def protects(self, path: Path) -> bool:
         """Tell whether a file must never be acted on."""

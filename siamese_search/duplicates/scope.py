@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from siamese_search.errors import FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.join import Embeddings, Ids
+from siamese_search.gallery.locations import Location
 from siamese_search.images.files import lies_in
+from siamese_search.paths import expanded
 from siamese_search.results import Item
 
 Positions = NDArray[np.int64]
@@ -103,14 +105,14 @@ def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
     """
     if folders is None:
         return Named(None, frozenset())
-    singles = {path: Path(path).expanduser().resolve() for path in folders if Path(path).expanduser().is_file()}
+    singles = {path: expanded(path).resolve() for path in folders if expanded(path).is_file()}
     known = {item.path for item in gallery.items()} if singles else set()
     for given, path in singles.items():
         if path not in known:
             raise FolderError(
                 f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.location}"
             )
-    places = tuple(Path(folder).expanduser().resolve() for folder in folders if folder not in singles)
+    places = tuple(expanded(folder).resolve() for folder in folders if folder not in singles)
     return Named(places or None, frozenset(singles.values()))
 
 
@@ -169,9 +171,9 @@ def read_items(
 
 @contextmanager
 def opened_galleries(
-    index: str | Path,
+    index: Location | None,
     *,
-    against: str | Path | None = None,
+    against: Location | None = None,
     folders: Sequence[str | Path] = (),
     to_act: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -187,7 +189,7 @@ def opened_galleries(
             yield gallery, None
             return
         other = stack.enter_context(Gallery(against))
-        places = [Path(folder).expanduser().resolve() for folder in folders]
+        places = [expanded(folder).resolve() for folder in folders]
         if not _are_indexed(places, gallery):
             if to_act:
                 raise OptionError(f"a plan needs its pictures indexed; first: simsearch index {places[0]}")

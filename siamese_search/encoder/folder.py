@@ -11,6 +11,7 @@ import xxhash
 from siamese_search.atomic import whole_file
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError
+from siamese_search.paths import expanded
 
 SPEC, WEIGHTS, GRAPH = "encoder.json", "weights.safetensors", "model.onnx"
 SHIPPED = Path(__file__).parent
@@ -24,7 +25,7 @@ def encoder_folder(name_or_folder: str | Path) -> Path:
     shipped = SHIPPED / text
     if text.isidentifier() and (shipped / SPEC).is_file():
         return shipped
-    folder = Path(name_or_folder).expanduser()
+    folder = expanded(name_or_folder)
     if (folder / SPEC).is_file():
         return folder
     known = ", ".join(sorted(p.parent.name for p in SHIPPED.glob(f"*/{SPEC}")))

@@ -1,10 +1,15 @@
 """What people said about pairs of a gallery's pictures: the same picture, or different ones."""
 
+import csv
+from io import StringIO
+from pathlib import Path
 from time import time
 
 import numpy as np
 
-from siamese_search.errors import OptionError
+from siamese_search.atomic import whole_file
+from siamese_search.calibration.pairs import COLUMNS, read_pairs
+from siamese_search.errors import DataError, OptionError
 from siamese_search.gallery.store import AnswerRow, Store
 from siamese_search.results import Item, ReviewedPair
 from siamese_search.vectors import distances
@@ -55,6 +60,37 @@ class Answers:
     def forget(self, first: int, second: int) -> None:
         """Take back what was said about two pictures, if anything was."""
         self._store.remove_answer(*self._contents(first, second))
+
+    def read(self, path: Path) -> int:
+        """Take the answers in a CSV file (first, second, label: 0 the same, 1 different); return their number.
+
+        Paths in it are relative to its folder. Raises DataError, and takes none, for a picture that is not indexed.
+        """
+        names, pairs = read_pairs(path)
+        by_path = {item.path: item.id for item in self._store.items()}
+        ids = []
+        for name in names:
+            place = (path.parent / name).resolve()
+            if place not in by_path:
+                raise DataError(f"{path}: {place} is not in the gallery {self._store.location}; index its folder first")
+            ids.append(by_path[place])
+        for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):
+            self.set(ids[first], ids[second], int(label))
+        return len(pairs)
+
+    def write(self, path: Path) -> int:
+        """Write the CSV file that `read` takes, of all pictures that are still there; return the number of answers."""
+        with whole_file(path) as half:
+            half.write_bytes(self.csv())
+        return sum(pair.paths is not None for pair in self.all())
+
+    def csv(self) -> bytes:
+        """Return what `write` writes: absolute paths, with the bytes that they have on disk."""
+        text = StringIO()
+        table = csv.writer(text)
+        table.writerow(COLUMNS)
+        table.writerows((*pair.paths, pair.label) for pair in self.all() if pair.paths)
+        return text.getvalue().encode("utf-8", "surrogateescape")
 
     def _contents(self, first: int, second: int) -> tuple[str, str]:
         items = self._store.items_by_id([first, second])

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event
 from time import perf_counter
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from siamese_search.calibration.table import promised_row
 from siamese_search.calibration.threshold import calibrate as find_threshold
 from siamese_search.calibration.threshold import is_due
 from siamese_search.encoder import Encoder, load_encoder
-from siamese_search.errors import FingerprintError, FolderError, OptionError
+from siamese_search.encoder.embed import embed_pictures
+from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
 from siamese_search.gallery.answers import Answers
 from siamese_search.gallery.export import export
 from siamese_search.gallery.join import Embeddings, Join
-from siamese_search.gallery.locations import folder_at, store_at
+from siamese_search.gallery.locations import Location, folder_at, gallery_location, store_at
 from siamese_search.gallery.settings import (
+    DEFAULT_ENCODER,
     EncoderIdentity,
     calibration_in,
     first_settings,
@@ -33,13 +35,16 @@ from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, r
 from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
 from siamese_search.images.files import lies_in
-from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source, is_source, name_of
+from siamese_search.paths import expanded
 from siamese_search.results import (
     Calibration,
     EmbeddingPair,
     GalleryInfo,
     Hit,
     Item,
+    QueryResult,
+    SearchReport,
     Skipped,
     SyncReport,
     Threshold,
@@ -48,12 +53,11 @@ from siamese_search.results import (
 )
 from siamese_search.vectors import distances
 
-DEFAULT_ENCODER = "photo"
 _MAX_DISTANCE = 2.0
 
 
 class Gallery:
-    """The gallery at a location: a folder, or whatever else keeps one (a `Store`).
+    """The gallery at a location: a folder, or whatever else keeps one (a `Store`); by default that of the commands.
 
     Nothing is read or written before the first use; `sync` creates it when missing. Without an `encoder` the one that
     the gallery was made with is loaded when needed, for a new gallery "photo". An encoder whose fingerprint differs
@@ -63,12 +67,16 @@ class Gallery:
 
     def __init__(
         self,
-        location: str | Path | Store,
+        location: Location | Store | None = None,
         *,
         encoder: Encoder | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
-        self._store = store_at(location, notice=notice) if isinstance(location, str | Path) else location
+        self._store = (
+            store_at(gallery_location(location), notice=notice)
+            if location is None or isinstance(location, str | Path)
+            else location
+        )
         self._encoder = encoder
 
     def __enter__(self) -> Self:
@@ -151,7 +159,7 @@ class Gallery:
         """
         if folders is None:
             return self._store.items()
-        resolved = [Path(folder).expanduser().resolve() for folder in folders]
+        resolved = [expanded(folder).resolve() for folder in folders]
         items = self._store.items(resolved)
         for given, folder in zip(folders, resolved, strict=True):
             if not any(lies_in(item.path, [folder]) for item in items):
@@ -188,7 +196,7 @@ class Gallery:
                 dim=identity.dim,
                 images=len(self),
                 skipped=len(self._store.skipped()),
-                roots=tuple(str(root) for root in self.roots),
+                roots=self.roots,
                 threshold=self.threshold,
                 index_kind=store.index_kind,
                 index_recall=store.index_recall,
@@ -197,18 +205,50 @@ class Gallery:
 
     # -- searching
 
-    def search(self, image: str | Path | BinaryIO, *, k: int = 5, threshold: float | None = None) -> tuple[Hit, ...]:
-        """Return the `k` pictures nearest to an image file or an open binary stream, nearest first.
+    @overload
+    def search(  # type: ignore[overload-overlap]  # a str is a sequence too, and one picture
+        self, images: Source, *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+    ) -> QueryResult: ...
+    @overload
+    def search(
+        self, images: Iterable[Source], *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+    ) -> SearchReport: ...
+    def search(
+        self,
+        images: Source | Iterable[Source],
+        *,
+        k: int = 5,
+        threshold: float | None = None,
+        progress: Progress | None = None,
+    ) -> QueryResult | SearchReport:
+        """Return the `k` pictures nearest to a picture, nearest first, or to each of several.
 
-        A picture that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides
-        which hits are duplicates. Raises ImageError.
+        A picture is a path, the bytes of an image file, an open one, a PIL image, or an array of pixels; see `Source`.
+        One that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides which
+        hits are duplicates. A single picture that cannot be read raises ImageError; of several it is among `skipped`.
+        `progress` is called with the number of pictures embedded so far and their total.
         """
         _check_options(k, threshold)
-        encoder = self.encoder
-        source = Path(image) if isinstance(image, str) else image
-        with Decoder(size=encoder.input_size, channels=encoder.channels) as decoder:
-            picture = decoder.load(source)
-        return self.search_vectors(encoder.embed_pixels(picture.pixels[None]), k=k, threshold=threshold)[0]
+        sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
+        vectors, skipped = [], {}
+        for place, result in enumerate(embed_pictures(sources, self.encoder)):
+            if not isinstance(result, Skipped):
+                vectors.append(result)
+            elif is_source(images):
+                raise ImageError(result.path, result.reason)
+            else:
+                skipped[place] = result
+            if progress:
+                progress(place + 1, len(sources))
+        found = iter(self.search_vectors(np.stack(vectors), k=k, threshold=threshold) if vectors else ())
+        queries = tuple(
+            QueryResult(query=name_of(source), hits=next(found))
+            for place, source in enumerate(sources)
+            if place not in skipped
+        )
+        if is_source(images):
+            return queries[0]
+        return SearchReport(threshold=self.threshold_or(threshold), queries=queries, skipped=tuple(skipped.values()))
 
     def search_vectors(
         self, vectors: NDArray[np.float32], *, k: int = 5, threshold: float | None = None
@@ -229,7 +269,7 @@ class Gallery:
             raise DamagedError(self.location, self.location, "its index names pictures that are not there")
         return tuple(
             tuple(
-                Hit(rank=rank, path=str(items[item].path), distance=distance, duplicate=distance <= limit)
+                Hit(rank=rank, path=items[item].path, distance=distance, duplicate=distance <= limit)
                 for rank, (item, distance) in enumerate(hits, start=1)
             )
             for hits in found
@@ -299,7 +339,8 @@ class Gallery:
         """Find the threshold by the gallery's own pictures and what people said of them, and put it in force.
 
         It is the loosest that keeps a `precision`; without one, the nearest that finds nearly all that 0.99 would.
-        Raises OptionError when the encoder does not bring what it takes.
+        Raises OptionError when the encoder does not bring what it takes, FolderError, and changes nothing, when next to
+        none of the pictures can be read.
         """
         with self.snapshot():
             items, answers = self.items(), self.answers.all()
@@ -384,7 +425,7 @@ class Gallery:
         """
         stop = stop or Event()
         scope = scope_of(folders, self._store if self.exists() else None)
-        roots = [*scope.present, *(Path(entry.path) for entry in scope.absent)]
+        roots = [*scope.present, *(entry.path for entry in scope.absent)]
         for changed in changes(roots, apart_from=folder_at(self.location), stop=stop):
             try:
                 report = self.sync(changed, progress=progress, stop=stop.is_set)
@@ -436,12 +477,12 @@ class Gallery:
             yield
 
     def _calibrated_when_due(self) -> Calibration | None:
-        """Calibrate a gallery that changed much; an encoder that brings too little for it keeps its own threshold."""
+        """Calibrate a gallery that changed much; where that cannot be done, the threshold stays as it was."""
         if not is_due(self.calibration, len(self)):
             return None
         try:
             return self.calibrate()
-        except OptionError:
+        except (OptionError, FolderError):  # the encoder brings too little for it, or a drive is away
             return None
 
 

@@ -36,7 +36,7 @@ class SkippedFile:
     @property
     def skipped(self) -> Skipped:
         """The same as a result for people."""
-        return Skipped(path=str(self.file.path), reason=self.reason)
+        return Skipped(path=self.file.path, reason=self.reason)
 
 
 class AnswerRow(NamedTuple):

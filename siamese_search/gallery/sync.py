@@ -19,7 +19,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files
 from siamese_search.errors import FolderError
 from siamese_search.gallery.store import SkippedFile, Store
-from siamese_search.images.decode import is_passing, picture_extensions
+from siamese_search.images.decode import picture_extensions
 from siamese_search.images.files import (
     Changes,
     compare,
@@ -29,6 +29,8 @@ from siamese_search.images.files import (
     lies_in,
     resolve_folders,
 )
+from siamese_search.images.reasons import is_passing
+from siamese_search.paths import expanded
 from siamese_search.results import Calibration, ImageFile, Item, Skipped, SyncReport
 
 BATCH = 64  # pictures a transaction: what a kill can lose
@@ -96,13 +98,13 @@ def scope_of(folders: Sequence[str | Path], store: Store | None) -> Scope:
     absent = []
     present = []
     for folder in folders or roots:
-        path = Path(folder).expanduser().resolve()
+        path = expanded(folder).resolve()
         root = next((root for root in roots if lies_in(path, [root])), None)
         trouble = folder_trouble(root) if root else ""
         kept = sum(lies_in(item.path, [root]) for item in store.items()) if store and root and trouble else 0
         if root and kept:
             reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
-            absent.append(Skipped(path=str(root), reason=reason))
+            absent.append(Skipped(path=root, reason=reason))
         else:
             present.append(folder)
     return Scope(resolve_folders(present), tuple(dict.fromkeys(absent)))
@@ -136,7 +138,7 @@ def bring_in_step(
     outcome.unseen = (*scope.absent, *unseen)
 
     # A root that lies deeper than a folder named here, and is a drive that is not connected, is out of sight as well.
-    out_of_sight = [Path(entry.path) for entry in outcome.unseen]
+    out_of_sight = [entry.path for entry in outcome.unseen]
     before = {
         entry.file.path: entry
         for entry in store.skipped()
@@ -323,9 +325,9 @@ def forget(store: Store, paths: Sequence[str | Path]) -> int:
 
     Raises FolderError, and forgets nothing, when one of the paths holds none.
     """
-    wanted = [Path(path).expanduser().resolve() for path in paths]
+    wanted = [expanded(path).resolve() for path in paths]
     # A picture itself may be named through a link that leads elsewhere: its path then is the one it was found by.
-    wanted += [path.parent.resolve() / path.name for path in (Path(path).expanduser() for path in paths)]
+    wanted += [path.parent.resolve() / path.name for path in (expanded(path) for path in paths)]
     items = [item for item in store.items() if lies_in(item.path, wanted)]
     skipped = [entry.file.path for entry in store.skipped() if lies_in(entry.file.path, wanted)]
     roots = [root for root in store.roots() if lies_in(root, wanted)]
@@ -345,7 +347,7 @@ def relocate(store: Store, old: str | Path, new: str | Path) -> int:
     Raises FolderError, and changes nothing, unless `old` is a root and `new` a folder outside all others that holds
     at least one of its pictures.
     """
-    source = Path(old).expanduser().resolve()
+    source = expanded(old).resolve()
     (target,) = resolve_folders([new])
     roots = store.roots()
     if source not in roots:

@@ -30,13 +30,13 @@ def differing_files(store: Store, *, progress: Progress | None = None) -> Iterat
     for root, trouble in absent.items():
         count = sum(lies_in(item.path, [root]) for item in items)
         if count:
-            yield Skipped(path=str(root), reason=f"{trouble}; its {count:,} pictures were not looked at")
+            yield Skipped(path=root, reason=f"{trouble}; its {count:,} pictures were not looked at")
     for done, item in enumerate(items, start=1):
         if progress:
             progress(done, len(items))
         difference = None if lies_in(item.path, absent) else _difference(item)
         if difference:
-            yield Skipped(path=str(item.path), reason=difference)
+            yield Skipped(path=item.path, reason=difference)
 
 
 def _difference(item: Item) -> str | None:

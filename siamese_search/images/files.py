@@ -12,6 +12,7 @@ from typing import BinaryIO
 import xxhash
 
 from siamese_search.errors import FolderError
+from siamese_search.paths import expanded
 from siamese_search.results import ImageFile, Item, Skipped
 
 _CHUNK = 1 << 20
@@ -26,7 +27,7 @@ def resolve_folders(folders: Sequence[str | Path]) -> tuple[Path, ...]:
     """
     resolved = []
     for folder in folders:
-        path = Path(folder).expanduser()
+        path = expanded(folder)
         try:
             with os.scandir(path):
                 resolved.append(path.resolve())
@@ -85,7 +86,7 @@ def _walk(
             with os.scandir(current) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            yield Skipped(path=str(current), reason=f"folder cannot be listed: {error.strerror}")
+            yield Skipped(path=current, reason=f"folder cannot be listed: {error.strerror}")
             continue
         subfolders = []
         for entry in entries:
@@ -99,7 +100,7 @@ def _walk(
             except OSError as error:
                 # A link to nowhere and a file that vanished meanwhile are nothing; all else is there and out of sight.
                 if error.errno not in {errno.ENOENT, errno.ELOOP}:
-                    yield Skipped(path=entry.path, reason=f"cannot be read: {error.strerror}")
+                    yield Skipped(path=Path(entry.path), reason=f"cannot be read: {error.strerror}")
                 continue
             if stat.S_ISREG(status.st_mode) and _looks_like_image(entry, extensions):
                 yield ImageFile(path=Path(entry.path), size=status.st_size, mtime_ns=status.st_mtime_ns)

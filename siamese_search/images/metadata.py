@@ -13,7 +13,8 @@ from typing import Any
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import image_errors
+from siamese_search.images.decode import open_image
+from siamese_search.images.reasons import image_errors
 
 # Exif 2.32, CIPA DC-008: the tags of its tables 4 to 8
 _MAKE, _MODEL, _SOFTWARE, _CHANGED = 0x010F, 0x0110, 0x0131, 0x0132
@@ -61,7 +62,7 @@ class Metadata:
 def read_metadata(path: Path) -> Metadata:
     """Return what a file says of itself; nothing for a file that has no such data, or cannot be read."""
     try:
-        with image_errors(path), Image.open(path) as image:
+        with image_errors(str(path)), path.open("rb") as file, open_image(file) as image:
             return _metadata(_exif(image))
     except ImageError:
         return Metadata()

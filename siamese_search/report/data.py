@@ -1,29 +1,32 @@
 """Results as plain data for scripts: dicts with the stable JSON keys, and CSV tables.
 
-The keys and column names are an interface: they are added to, never renamed.
+The keys and column names are an interface: they are added to, never renamed. A cell of CSV holds a name as
+it is, bytes that are no UTF-8 as Python's surrogates; but see `csv_cell`.
 """
 
 import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from siamese_search.report.words import printable, reason_words
+from siamese_search.escapes import csv_cell
+from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
     DedupeReport,
     DuplicateGroup,
     Facts,
-    ReviewedPair,
+    GalleryInfo,
     SearchReport,
     Skipped,
     SyncReport,
+    VerifyReport,
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
 DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
-PAIRS_COLUMNS = ("first", "second", "label")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -54,7 +57,7 @@ def search_json(report: SearchReport) -> dict[str, Any]:
                 "hits": [
                     {
                         "rank": hit.rank,
-                        "path": hit.path,
+                        "path": str(hit.path),
                         "distance": round(hit.distance, _DIGITS),
                         "duplicate": hit.duplicate,
                     }
@@ -64,6 +67,16 @@ def search_json(report: SearchReport) -> dict[str, Any]:
             for result in report.queries
         ],
     }
+
+
+def info_json(info: GalleryInfo) -> dict[str, Any]:
+    """Return the description of a gallery."""
+    return {**asdict(info), "roots": list(map(str, info.roots))}
+
+
+def verify_json(report: VerifyReport) -> dict[str, Any]:
+    """Return what `verify` found; `files` is null where they were not looked at."""
+    return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
 def dedupe_json(report: DedupeReport) -> dict[str, Any]:
@@ -98,10 +111,10 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
 
 def _group(group: DuplicateGroup) -> dict[str, Any]:
     return {
-        "keep": group.keep,
+        "keep": str(group.keep),
         "copies": [
             {
-                "path": copy.path,
+                "path": str(copy.path),
                 "distance": round(copy.distance, _DIGITS),
                 "relation": copy.relation.value,
                 "looks": [edit.value for edit in copy.looks],
@@ -125,12 +138,12 @@ def action_json(report: ActionReport) -> dict[str, Any]:
     return {
         "action": report.action,
         "undo": report.undo,
-        "done": list(report.done),
-        "refused": [{"path": refused.path, "reason": refused.reason} for refused in report.refused],
+        "done": list(map(str, report.done)),
+        "refused": [{"path": str(refused.path), "reason": refused.reason} for refused in report.refused],
         "already": report.already,
         "bytes": report.size,
-        "journal": report.journal or None,
-        "places": list(report.places),
+        "journal": str(report.journal) if report.journal else None,
+        "places": list(map(str, report.places)),
         "note": report.note or None,
     }
 
@@ -180,22 +193,21 @@ def dedupe_csv(report: DedupeReport) -> str:
     return _csv(DEDUPE_COLUMNS, rows)
 
 
-def pairs_csv(pairs: Iterable[ReviewedPair]) -> str:
-    """Return the answers about pictures that are still there: first, second (absolute paths), label (0 same)."""
-    return _csv(PAIRS_COLUMNS, ((*pair.paths, pair.label) for pair in pairs if pair.paths))
-
-
 def _file_size(facts: Facts | None) -> object:
     return facts.size if facts else ""
 
 
 def _skipped(skipped: Iterable[Skipped]) -> list[dict[str, str]]:
-    return [{"path": item.path, "reason": item.reason} for item in skipped]
+    return [{"path": str(item.path), "reason": item.reason} for item in skipped]
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
-    writer.writerows([printable(str(value)) for value in row] for row in rows)
+    for row in rows:
+        cells = [csv_cell(str(value)) for value in row]
+        # Python's writer does not see a carriage return for the end of a line, which readers do.
+        (quoted if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return text.getvalue()

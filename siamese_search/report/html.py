@@ -10,8 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from siamese_search.atomic import whole_file
+from siamese_search.escapes import printable
 from siamese_search.report.views import Progress, Viewer, group_paths, query_paths
-from siamese_search.report.words import human_bytes, printable
+from siamese_search.report.words import human_bytes
 from siamese_search.results import DedupeReport, SearchReport
 from siamese_search.version import __version__
 
@@ -37,9 +38,9 @@ def write_page(
     written.
     """
     shown = list(pictures)
-    if search:
+    if search is not None:
         shown += [shown_path for result in search.queries for shown_path in query_paths(result)]
-    if dedupe:
+    if dedupe is not None:
         shown += [shown_path for group in dedupe.groups for shown_path in group_paths(group)]
     viewer = Viewer(shown, progress=progress)
     script = _source("page.js")
@@ -52,9 +53,9 @@ def write_page(
         style=_trusted(_source("page.css")),
         script=_trusted(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        search=viewer.search(search) if search else None,
-        dedupe=viewer.dedupe(dedupe) if dedupe else None,
-        skipped=dedupe.skipped if dedupe else (),
+        search=viewer.search(search) if search is not None else None,
+        dedupe=viewer.dedupe(dedupe) if dedupe is not None else None,
+        skipped=dedupe.skipped if dedupe is not None else (),
         pictures=viewer.pictures(pictures) if pictures else None,
         picture_count=len(pictures),
     )
@@ -70,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         # A file name need not be UTF-8. Exactly str: Markup is a str too, and must stay Markup.
-        finalize=lambda value: printable(value) if type(value) is str else value,
+        finalize=lambda value: printable(str(value)) if type(value) is str or isinstance(value, Path) else value,
     )
     environment.filters |= {"amount": human_bytes, "count": "{:,}".format, "breakable": _breakable}
     return environment

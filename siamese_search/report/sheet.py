@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from siamese_search.atomic import whole_file
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import load_thumbnail
-from siamese_search.report.words import printable
+from siamese_search.escapes import printable
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DuplicateGroup, QueryResult
 
 _TILE = 240  # pixels, the side of the square a picture is fitted into
@@ -25,7 +25,7 @@ _PAPER, _WELL, _INK, _SOFT, _ACCENT, _LINE = "#fafaf8", "#f1f0ed", "#1d1d1f", "#
 class _Tile:
     """One picture of a sheet, the first line under it, and whether it counts as a near-duplicate."""
 
-    path: str
+    path: Path
     title: str
     marked: bool
 
@@ -44,7 +44,7 @@ def write_query_sheet(result: QueryResult, path: Path) -> None:
         for hit in result.hits
     ]
     with whole_file(path) as half:
-        _draw(_Tile(path=result.query, title="query", marked=False), hits).save(half, "PNG")
+        _draw(_Tile(path=Path(result.query), title="query", marked=False), hits).save(half, "PNG")
 
 
 def write_group_sheet(group: DuplicateGroup, path: Path) -> None:
@@ -67,18 +67,21 @@ def _draw(first: _Tile, others: Sequence[_Tile]) -> Image.Image:
     sheet = Image.new("RGB", (left + columns * step, _GAP + rows * drop), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.line((_GAP + step, _GAP, _GAP + step, sheet.height - _GAP), fill=_LINE)
-    _draw_tile(sheet, draw, first, (_GAP, _GAP))
-    for at, tile in enumerate(others):
-        row, column = divmod(at, columns)
-        _draw_tile(sheet, draw, tile, (left + column * step, _GAP + row * drop))
+    with Decoder() as decoder:
+        _draw_tile(sheet, draw, first, (_GAP, _GAP), decoder)
+        for at, tile in enumerate(others):
+            row, column = divmod(at, columns)
+            _draw_tile(sheet, draw, tile, (left + column * step, _GAP + row * drop), decoder)
     return sheet
 
 
-def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, corner: tuple[int, int]) -> None:
+def _draw_tile(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, corner: tuple[int, int], decoder: Decoder
+) -> None:
     x, y = corner
     draw.rounded_rectangle((x, y, x + _TILE - 1, y + _TILE - 1), radius=8, fill=_WELL)
     try:
-        picture = load_thumbnail(Path(tile.path), longest=_TILE)
+        picture = decoder.thumbnail(tile.path, longest=_TILE).image
         sheet.paste(picture, (x + (_TILE - picture.width) // 2, y + (_TILE - picture.height) // 2))
     except ImageError as error:
         middle = (x + _TILE / 2, y + _TILE / 2)
@@ -86,7 +89,7 @@ def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, corne
     if tile.marked:
         draw.rounded_rectangle((x - 4, y - 4, x + _TILE + 3, y + _TILE + 3), radius=10, outline=_ACCENT, width=3)
     draw.text((x, y + _TILE + 9), tile.title, fill=_ACCENT if tile.marked else _INK, font=_font(_LARGE))
-    name = _fitting(draw, printable(Path(tile.path).name), _SMALL)
+    name = _fitting(draw, printable(tile.path.name), _SMALL)
     draw.text((x, y + _TILE + 29), name, fill=_SOFT, font=_font(_SMALL))
 
 

@@ -1,6 +1,5 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
-import re
 from datetime import datetime
 
 from siamese_search.results import ActionReport, Copy, Coverage, Reason, Relation, Rule, Threshold, ThresholdSource
@@ -30,20 +29,6 @@ _REASONS = {
 }
 _PAST = {"trash": "put in the trash", "move": "moved", "hardlink": "made hard links", "reflink": "made to share blocks"}
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    r"""Return a path or message that any UTF-8 output can carry: bytes that are not UTF-8 become `\xff`.
-
-    Python keeps such bytes of a file name as lone surrogates (PEP 383), which no encoder accepts.
-    """
-    return _SURROGATE.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"  # noqa: PLR2004 - PEP 383's range
 
 
 def human_bytes(count: int) -> str:

@@ -1,10 +1,12 @@
 """How to train: one frozen set of options, readable from a TOML recipe."""
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from siamese_search.encoder.folder import encoder_folder, read_spec
 from siamese_search.errors import OptionError
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -124,3 +126,30 @@ def with_options(config: TrainConfig, values: dict[str, Any], *, source: str) ->
         elif kind in (int, float, str) and type(value) is not kind:
             raise OptionError(f"{source}: {name} is {value!r}, expected {kind.__name__}")
     return replace(config, **converted)
+
+
+def choose_config(recipe: str, given: Mapping[str, Any], settings: Sequence[str] = ()) -> TrainConfig:
+    """Read a recipe, then `settings` such as "batch=8", then options by name that are not None.
+
+    An encoder to start from decides the shape. Raises OptionError.
+    """
+    config = load_recipe(recipe)
+    for setting in settings:
+        try:
+            values = tomllib.loads(setting if setting.count('"') else _quoted(setting))
+        except tomllib.TOMLDecodeError as error:
+            raise OptionError(f"--set {setting}: expected OPTION=VALUE ({error})") from error
+        config = with_options(config, values, source="--set")
+    config = with_options(config, {name: value for name, value in given.items() if value is not None}, source="options")
+    if config.start in ("imagenet", "scratch"):
+        return config
+    spec = read_spec(encoder_folder(config.start))
+    shape = {"architecture": spec.architecture, "dim": spec.dim, "input_size": spec.input_size}
+    return with_options(config, shape, source=config.start)
+
+
+def _quoted(setting: str) -> str:
+    """Make `edits=none` the TOML that it stands for, and leave numbers and lists alone."""
+    key, _, value = setting.partition("=")
+    plain = value.strip().replace("-", "").replace("_", "").isalpha() and value.strip() not in ("true", "false")
+    return f'{key} = "{value.strip()}"' if plain else setting

@@ -1,0 +1,5 @@
+"""`python -m siamese_search` is `simsearch`."""
+
+from siamese_search.cli.app import main
+
+main()
