@@ -1,10 +1,9 @@
 """An encoder at work: ONNX Runtime on the CPU, torch on a GPU, equal answers."""
 
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from shutil import which
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ from siamese_search.encoder.folder import (
     read_spec,
 )
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.errors import EncoderError, OptionError
-from siamese_search.images.decode import load_picture
+from siamese_search.errors import EncoderError, ImageError, OptionError
+from siamese_search.images.sources import Source, is_source
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
@@ -104,14 +103,20 @@ class Encoder:
             raise EncoderError(f"{self.folder}: its graph gives {embeddings.shape[1:]} values, not {self.dim}")
         return embeddings
 
-    def embed(self, images: Iterable[str | Path]) -> NDArray[np.float32]:
-        """Return the embeddings of image files, (n, dim) float32, in order; an unreadable one raises ImageError."""
-        rest = (Path(image) for image in images)
-        blocks = [np.empty((0, self.dim), np.float32)]
-        while some := list(islice(rest, 16)):
-            pictures = (load_picture(path, size=self.input_size, channels=self.channels) for path in some)
-            blocks.append(self.embed_pixels(np.stack([picture.pixels for picture in pictures])))
-        return np.concatenate(blocks)
+    def embed(self, images: Source | Iterable[Source]) -> NDArray[np.float32]:
+        """Return the embeddings of pictures, (n, dim) float32, in order; of a single one (1, dim).
+
+        A picture is a path, the bytes of an image file, an open one, a PIL image, or an array of pixels; see `Source`.
+        Raises ImageError for the first that cannot be read.
+        """
+        from siamese_search.encoder.embed import embed_sources  # noqa: PLC0415  (which is about encoders)
+
+        sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
+        vectors, skipped = embed_sources(sources, self)
+        if skipped:
+            first = skipped[min(skipped)]
+            raise ImageError(first.path, first.reason)
+        return vectors
 
 
 class OnnxBackend:
