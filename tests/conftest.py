@@ -109,7 +109,7 @@ def run_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SIMSEARCH_INDEX", "indexes/default")
     monkeypatch.setenv("PYTHONPATH", str(Path(siamese_search.__file__).parents[1]))
 
-    def run_simsearch(*arguments: str | Path, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[str]:
+    def run_simsearch(*arguments: str | Path, stdin: bytes = b"", encoding: str = "utf-8", **options: Any) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
             [sys.executable, "-m", "siamese_search", *map(str, arguments)],
             capture_output=True,
@@ -119,7 +119,7 @@ def run_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             **{"cwd": tmp_path, **options},
         )
         return subprocess.CompletedProcess(
-            finished.args, finished.returncode, finished.stdout.decode(), finished.stderr.decode()
+            finished.args, finished.returncode, finished.stdout.decode(encoding), finished.stderr.decode(encoding)
         )
 
     return run_simsearch
