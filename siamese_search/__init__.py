@@ -72,7 +72,6 @@ if TYPE_CHECKING:
         VerifyReport,
     )
     from siamese_search.training.encoder import TrainReport, train_encoder
-    from siamese_search.training.evaluate import Evaluation
 
 __all__ = [
     "Action",
@@ -95,7 +94,6 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "EncoderSpec",
-    "Evaluation",
     "Facts",
     "FingerprintError",
     "FolderError",
@@ -168,7 +166,6 @@ _HOMES = {
     "write_query_sheet": "report.sheet",
     "TrainReport": "training.encoder",
     "train_encoder": "training.encoder",
-    "Evaluation": "training.evaluate",
 }
 
 
