@@ -147,7 +147,7 @@ def test_three_of_four_files_are_missing_files(tmp_path: Path, as_mnist: Arrays)
         ("a-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x05abc", "its header promises"),
         ("a-idx1-ubyte", b"\0\0\x08\x01\xff\xff\xff\xffabc", "its header promises"),
         ("a-idx1-ubyte.gz", b"\0\0\x08\x01\0\0\0\x03abc", "cannot be read"),
-        ("a-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x03abc")[:-6], "cannot be read"),
+        ("a-idx1-ubyte.gz", gzip.compress(b"\0\0\x08\x01\0\0\0\x03abc", mtime=0)[:-6], "cannot be read"),
     ],
 )
 def test_damaged_idx_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:

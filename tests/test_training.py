@@ -20,7 +20,7 @@ from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, UNKNOWN, Pairs
 from siamese_search.encoder import load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.errors import DataError, OptionError
-from siamese_search.training import augment
+from siamese_search.images import edits
 from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
@@ -192,7 +192,7 @@ def test_unlabelled_batch_pairs_each_picture_with_its_own_view(pieces: Path) -> 
 
 def test_collage_is_a_copy_of_each_picture_in_it(pieces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A collage is similar to plain views of all it shows, no negative of collages of these, and not remembered."""
-    monkeypatch.setattr(augment, "EDITS", ((1.0, augment.collage),))
+    monkeypatch.setattr(edits, "EDITS", ((1.0, edits.collage),))
     dataset = load_folder(pieces)
     config = replace(SMALL, batch=32, edits="photo")
     batch = Batches(dataset, config)[0]
