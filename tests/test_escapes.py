@@ -91,7 +91,7 @@ def test_narrow_encodings_are_no_trouble(
 ) -> None:
     """What an encoding lacks is escaped, in answers as in errors."""
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
-    finished = run_process(*arguments(named[1]), encoding=encoding.split(":")[0])
+    finished = run_process(*arguments(named[1]), encoding=encoding.split(":", maxsplit=1)[0])
     assert (finished.returncode, finished.stderr) == (0, "")
     assert r"\ud83d\ude00" in finished.stdout
     finished = run_process("query", "\U0001f600.jpg", "--index", named[1])
@@ -120,7 +120,12 @@ def test_a_terminal_is_told_nothing_by_a_name(named: tuple[Path, Path], format_:
 
 @pytest.mark.parametrize(
     "command",
-    [("\x1b[31m",), ("dedupe", "--keep", "\x1b[31m"), ("apply", "\x1b[31m\n", "--to", "trash"), ("info", "--index", "\x1b[31m\n")],
+    [
+        ("\x1b[31m",),
+        ("dedupe", "--keep", "\x1b[31m"),
+        ("apply", "\x1b[31m\n", "--to", "trash"),
+        ("info", "--index", "\x1b[31m\n"),
+    ],
 )
 def test_mistakes_are_told_without_controls(run: Run, command: tuple[str, ...]) -> None:
     """What was typed comes back escaped, from the command line itself and from our own errors."""

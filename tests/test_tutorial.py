@@ -35,7 +35,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
     """Walk through the whole tutorial; give its folder, and what each block printed by its text."""
     folder, bin_folder = tmp_path_factory.mktemp("tutorial"), tmp_path_factory.mktemp("bin")
     command = bin_folder / "simsearch"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m siamese_search.cli.app "$@"\n', encoding="utf-8")
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m siamese_search "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     printed = {}
     for language, text in BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")):
