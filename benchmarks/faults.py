@@ -462,13 +462,13 @@ def pictures(work: Path, rng: random.Random, scale: float) -> str:
     seen: Counter[str] = Counter()
     slowest = 0.0
     warnings.simplefilter("ignore")  # what Pillow remarks on damaged files
-    with Decoder(size=SIZE, seconds=5) as decoder:
+    with Decoder(seconds=5) as decoder:
         for number in range(total):
             name = names[number % len(names)]
             data = mutated(seeds[name], seeds[rng.choice(names)], rng)
             begin = time.thread_time()
             try:
-                decoder.load(BytesIO(data))
+                decoder.square(BytesIO(data), size=SIZE)
                 seen["decoded"] += 1
             except ImageError as error:
                 kind = (

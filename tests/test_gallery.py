@@ -25,7 +25,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.catalogue import Catalogue
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import SkippedFile
-from siamese_search.images.decode import NO_PERMISSION
+from siamese_search.images.reasons import NO_PERMISSION
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]

@@ -9,6 +9,7 @@ from siamese_search.duplicates.groups import Group
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Copy, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
 
@@ -20,6 +21,7 @@ class Describer:
     answers: Answers
     rules: KeeperRules
     against: bool
+    decoder: Decoder
 
     def describe(self, groups: Sequence[Group]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
@@ -42,14 +44,14 @@ class Describer:
         return self.rules.reason(keeper, copies)
 
     def _copies(self, keeper: Item, copies: Sequence[tuple[Item, float]]) -> tuple[Copy, ...]:
-        kinds = [relation(keeper, copy, distance) for copy, distance in copies]
-        first = glimpse(keeper.path) if Relation.NEAR in kinds else None
+        kinds = [relation(keeper, copy, distance, self.decoder) for copy, distance in copies]
+        first = glimpse(keeper.path, self.decoder) if Relation.NEAR in kinds else None
         return tuple(
             Copy(
                 path=copy.path,
                 distance=distance,
                 relation=kind,
-                looks=looks(keeper, copy, first, glimpse(copy.path)) if kind is Relation.NEAR else (),
+                looks=looks(keeper, copy, first, glimpse(copy.path, self.decoder)) if kind is Relation.NEAR else (),
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
                 protected=self.rules.protects(copy.path),

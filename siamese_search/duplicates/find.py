@@ -11,6 +11,7 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.scope import Scope, read_items, read_named, read_scope
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DedupeReport, Item, Threshold
 
 
@@ -48,12 +49,15 @@ def find_duplicates(
     groups = _groups(scope, candidates, items, rules)
     if named.singles:
         groups = [group for group in groups if any(items[member].path in named.singles for member in group.members)]
-    describer = Describer(items=items, answers=scope.answers, rules=rules, against=against is not None)
     described = []
-    for group in describer.describe(groups):
-        described.append(group)
-        if progress:
-            progress(len(described), len(groups))
+    with Decoder() as decoder:
+        describer = Describer(
+            items=items, answers=scope.answers, rules=rules, against=against is not None, decoder=decoder
+        )
+        for group in describer.describe(groups):
+            described.append(group)
+            if progress:
+                progress(len(described), len(groups))
     return DedupeReport(
         threshold=limit,
         images=len(named.singles) or scope.images,

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.encoder.embed import embed_pictures
 from siamese_search.encoder.folder import (
     GRAPH,
     SPEC,
@@ -20,7 +21,7 @@ from siamese_search.encoder.folder import (
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, ImageError, OptionError
 from siamese_search.images.sources import Source, is_source
-from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
+from siamese_search.results import CalibrationRow, Skipped, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
 
@@ -104,19 +105,20 @@ class Encoder:
         return embeddings
 
     def embed(self, images: Source | Iterable[Source]) -> NDArray[np.float32]:
-        """Return the embeddings of pictures, (n, dim) float32, in order; of a single one (1, dim).
+        """Return the embedding of a picture, (dim,) float32, or of several, (n, dim), in order.
 
-        A picture is a path, the bytes of an image file, an open one, a PIL image, or an array of pixels; see `Source`.
-        Raises ImageError for the first that cannot be read.
+        A picture is a path, the bytes of a file, an open file, a Pillow image, or an array of uint8, (height, width)
+        or with 1, 3 or 4 channels behind them. One that cannot be read raises ImageError.
         """
-        from siamese_search.encoder.embed import embed_sources  # noqa: PLC0415  (which is about encoders)
-
-        sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
-        vectors, skipped = embed_sources(sources, self)
-        if skipped:
-            first = skipped[min(skipped)]
-            raise ImageError(first.path, first.reason)
-        return vectors
+        sources = [images] if is_source(images) else cast("Iterable[Source]", images)
+        vectors = []
+        for result in embed_pictures(sources, self):
+            if isinstance(result, Skipped):
+                raise ImageError(result.path, result.reason)
+            vectors.append(result)
+        if is_source(images):
+            return vectors[0]
+        return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
 
 class OnnxBackend:

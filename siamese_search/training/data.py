@@ -18,9 +18,10 @@ from PIL import Image
 
 from siamese_search.calibration.pairs import Pairs, read_pairs
 from siamese_search.errors import DataError, ImageError
-from siamese_search.images.decode import load_thumbnail, picture_extensions
+from siamese_search.images.decode import picture_extensions
 from siamese_search.images.edits import edited_view
 from siamese_search.images.files import find_images, resolve_folders
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import ImageFile, Skipped
 from siamese_search.training.pairs import connected_parts
 
@@ -88,6 +89,7 @@ class FilePictures:
         self.cache_bytes = cache_bytes
         self._cache: dict[int, Image.Image] = {}
         self._cached = 0
+        self._decoder = Decoder()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,7 +98,7 @@ class FilePictures:
         """Return one as RGB, its longest edge at most `LONGEST_EDGE`; raise `ImageError` when it cannot be read."""
         if index in self._cache:
             return self._cache[index]
-        picture = load_thumbnail(self.root / self.names[index], longest=LONGEST_EDGE)
+        picture = self._decoder.thumbnail(self.root / self.names[index], longest=LONGEST_EDGE).image
         weight = 3 * picture.width * picture.height
         if self._cached + weight <= self.cache_bytes:
             self._cache[index] = picture
@@ -234,17 +236,17 @@ def readable_pictures(root: Path) -> tuple[list[str], tuple[Skipped, ...]]:
     roots = resolve_folders([root])
     found = find_images(roots, extensions=picture_extensions())
     paths = sorted(file.path for file in found if isinstance(file, ImageFile))
-    with ThreadPoolExecutor() as pool:
-        faults = list(pool.map(fault_of, paths))
+    with Decoder() as decoder, ThreadPoolExecutor() as pool:
+        faults = list(pool.map(lambda path: fault_of(path, decoder), paths))
     names = [path.relative_to(roots[0]).as_posix() for path, fault in zip(paths, faults, strict=True) if not fault]
     skipped = (Skipped(path=Path(path), reason=fault) for path, fault in zip(paths, faults, strict=True) if fault)
     return names, tuple(skipped)
 
 
-def fault_of(path: Path) -> str | None:
+def fault_of(path: Path, decoder: Decoder) -> str | None:
     """Return why a picture cannot be decoded, None when it can."""
     try:
-        load_thumbnail(path, longest=64)
+        decoder.thumbnail(path, longest=64)
     except ImageError as error:
         return error.reason
     return None

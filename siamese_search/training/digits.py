@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import DataError
-from siamese_search.images.decode import load_picture, picture_extensions
+from siamese_search.images.decode import picture_extensions
+from siamese_search.images.sandbox import Decoder
 from siamese_search.training.data import ArrayPictures, Dataset, Part
 from siamese_search.training.selection import Chosen
 
@@ -173,13 +174,14 @@ def class_folders(folder: Path) -> dict[str, Path]:
 def read_class_folders(split: dict[str, Path]) -> Arrays:
     """Decode the pictures in the folders 0 to 9 of the training and the test folder."""
     arrays: Arrays = {}
-    for side, folder in split.items():
-        ink, shown = [], []
-        for digit in range(10):
-            paths = sorted(p for p in (folder / str(digit)).glob("*") if p.suffix.lower() in picture_extensions())
-            if not paths:
-                raise DataError(f"{folder / str(digit)}: no pictures of the digit {digit}")
-            ink += [load_picture(path, size=EDGE, channels=1).pixels[:, :, 0] for path in paths]
-            shown += [digit] * len(paths)
-        arrays |= {f"x_{side}": np.stack(ink), f"y_{side}": np.array(shown, np.uint8)}
+    with Decoder() as decoder:
+        for side, folder in split.items():
+            ink, shown = [], []
+            for digit in range(10):
+                paths = sorted(p for p in (folder / str(digit)).glob("*") if p.suffix.lower() in picture_extensions())
+                if not paths:
+                    raise DataError(f"{folder / str(digit)}: no pictures of the digit {digit}")
+                ink += [decoder.square(path, size=EDGE, channels=1).pixels[:, :, 0] for path in paths]
+                shown += [digit] * len(paths)
+            arrays |= {f"x_{side}": np.stack(ink), f"y_{side}": np.array(shown, np.uint8)}
     return arrays
