@@ -41,3 +41,9 @@ def test_the_page_of_the_api_is_up_to_date() -> None:
     make_api = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make_api)
     assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == make_api.page(), "run: make docs"
+
+
+def test_promises_name_their_tests() -> None:
+    """The page of guarantees has a test for each of its promises."""
+    rows = re.findall(r"^\| .+ \|$", (ROOT / "docs/guarantees.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sum("::test_" in row for row in rows) > 20

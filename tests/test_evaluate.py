@@ -20,9 +20,9 @@ from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.data import load_folder
 from siamese_search.training.digits import load_digits
-from siamese_search.training.evaluate import Spread, embed_all, evaluate, with_channels
-from siamese_search.training.judged import pair_distances, pairs_of
+from siamese_search.training.evaluation import Spread, embed_all, evaluate, with_channels
 from siamese_search.training.retrieval import Embedded, average_precisions, first_ranks, retrieval
+from siamese_search.training.scores import pair_distances, pairs_of
 
 # Few places, so that ties are common.
 PLACES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=12)
@@ -109,7 +109,7 @@ def test_channels_are_adapted() -> None:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    """A grey encoder with random weights: good enough to be judged, far from perfect."""
+    """A grey encoder with random weights: good enough to be scored, far from perfect."""
     torch.manual_seed(0)
     spec = EncoderSpec(
         name="untrained", architecture="small-grey", input_size=8, channels=1, mean=33.3, std=78.6, dim=16

@@ -1,8 +1,9 @@
 """The encoder that a gallery is indexed with."""
 
 from siamese_search.encoder import Encoder, device_for, load_encoder
-from siamese_search.gallery.gallery import DEFAULT_ENCODER, Gallery
+from siamese_search.gallery.gallery import Gallery
 from siamese_search.gallery.locations import Location
+from siamese_search.gallery.settings import DEFAULT_ENCODER
 
 
 def encoder_for(location: Location | None = None, name: str | None = None, *, device: str = "auto") -> Encoder | None:

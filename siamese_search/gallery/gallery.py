@@ -23,6 +23,7 @@ from siamese_search.gallery.export import export
 from siamese_search.gallery.join import Embeddings, Join
 from siamese_search.gallery.locations import Location, folder_at, gallery_location, store_at
 from siamese_search.gallery.settings import (
+    DEFAULT_ENCODER,
     EncoderIdentity,
     calibration_in,
     first_settings,
@@ -52,7 +53,6 @@ from siamese_search.results import (
 )
 from siamese_search.vectors import distances
 
-DEFAULT_ENCODER = "photo"
 _MAX_DISTANCE = 2.0
 
 

@@ -10,6 +10,7 @@ from siamese_search.errors import FingerprintError
 from siamese_search.gallery.store import DamagedError, Settings
 from siamese_search.results import Calibration, CalibrationRow, Threshold, ThresholdSource
 
+DEFAULT_ENCODER = "photo"  # of a new gallery
 _DIMS = range(2, 4097)
 _MAX_DISTANCE = 2.0  # between unit vectors
 

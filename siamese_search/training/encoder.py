@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from siamese_search.encoder.runtime import device_for
 from siamese_search.results import Skipped
 from siamese_search.tables import Printed
 from siamese_search.training.config import choose_config
 from siamese_search.training.data import Dataset
-from siamese_search.training.finish import finish
-from siamese_search.training.loop import train
-from siamese_search.training.run import Run
+from siamese_search.training.needs import TRAINING, require
 from siamese_search.training.selection import in_grey
 from siamese_search.training.source import load_dataset
+
+if TYPE_CHECKING:
+    from siamese_search.training.run import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def train_encoder(
     settings: Sequence[str] = (),
     name: str | None = None,
     device: str = "auto",
-    on_step: Callable[[Run, float], None] | None = None,
+    on_step: Callable[["Run", float], None] | None = None,
     on_validation: Callable[[dict[str, float]], None] | None = None,
     on_stage: Callable[[str], None] | None = None,
 ) -> TrainReport:
@@ -49,13 +51,19 @@ def train_encoder(
     gets the run and its loss, `on_validation` a row of the history, `on_stage` what is done after the last step. Raises
     DataError, EncoderError, OptionError.
     """
+    require("training", TRAINING)
+    # They load torch, and are loaded when it is known to be there.
+    from siamese_search.training.finish import finish  # noqa: PLC0415
+    from siamese_search.training.loop import train  # noqa: PLC0415
+
+    device = device_for(device)
     output = Path(output)
     dataset = load_dataset(str(data), labels=labels, classes=classes, test_list=test_list)
     config = choose_config(recipe or default_recipe(dataset), options or {}, settings)
     if config.architecture.endswith("-grey"):
         dataset = in_grey(dataset)
     run = train(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
-    metrics = finish(run, dataset, output, name=name or output.name, tell=on_stage or (lambda _stage: None))
+    metrics = finish(run, dataset, output, name=name or output.name, on_stage=on_stage or (lambda _stage: None))
     return TrainReport(folder=output, steps=run.step, skipped=tuple(dataset.skipped), metrics=metrics)
 
 

@@ -23,6 +23,7 @@ from siamese_search.results import ImageFile, Item
 CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
+_ANSWERS = ("same", "different")  # by their label
 _SETTINGS = ("encoder", "threshold", "calibration")
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
@@ -109,7 +110,7 @@ class Catalogue:
     @property
     def generation(self) -> int:
         """A number that stands for the embeddings in here: another one as soon as one of them is another."""
-        return self._database.tally("embeddings")[1]
+        return self._database.totals("embeddings")[1]
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""
@@ -117,7 +118,7 @@ class Catalogue:
 
     def count(self) -> int:
         """Return the number of items."""
-        return self._database.tally("items")[0]
+        return self._database.totals("items")[0]
 
     def items(self, folders: Sequence[Path] | None = None) -> list[Item]:
         """Return all items, or those under some folders, in the order of their ids."""
@@ -183,7 +184,7 @@ class Catalogue:
         """
         with self.snapshot():
             count, generation = self._embedded()
-            blocks = [np.array(some, np.int64) for some in self._database.seals()]
+            blocks = [np.array(some, np.int64) for some in self._database.checksums()]
             rows = np.concatenate([np.empty((0, 2), np.int64), *blocks])
             if len(rows) != count:
                 raise self._database.damaged(f"{len(rows)} embeddings, not those {count} that were written")
@@ -277,18 +278,21 @@ class Catalogue:
 
     def answers(self) -> list[AnswerRow]:
         """Return the answers, oldest first."""
-        rows = [AnswerRow(*row) for row in self._database.scan("reviewed")]
+        rows = [
+            AnswerRow(first, second, _ANSWERS.index(answer), time)
+            for first, second, answer, time in self._database.scan("answers")
+        ]
         return sorted(rows, key=lambda row: (row.time, row.first, row.second))
 
     def set_answer(self, answer: AnswerRow) -> None:
         """Store an answer at once, in place of an earlier one about the same two contents."""
         with self.transaction():
-            self._database.put("reviewed", (answer.first, answer.second, int(answer.label), float(answer.time)))
+            self._database.put("answers", (answer.first, answer.second, _ANSWERS[answer.label], float(answer.time)))
 
     def remove_answer(self, first: str, second: str) -> None:
         """Take an answer back at once."""
         with self.transaction():
-            self._database.delete("reviewed", "first = ? AND second = ?", [(first, second)])
+            self._database.delete("answers", "first = ? AND second = ?", [(first, second)])
 
     # -- inside
 
@@ -344,7 +348,7 @@ class Catalogue:
 
     def _embedded(self) -> tuple[int, int]:
         """Return the number of embeddings, which is that of the items, and their generation."""
-        count, generation = self._database.tally("embeddings")
+        count, generation = self._database.totals("embeddings")
         if count != self.count():
             raise self._database.damaged(f"{self.count()} pictures with {count} embeddings")
         return count, generation

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from threading import get_ident
 
 from siamese_search.errors import BusyError, GalleryError
 
@@ -15,6 +16,8 @@ LOCK = "gallery.lock"
 WAIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
 _MAX_BYTES = 1000
+
+_held: set[tuple[int, Path]] = set()  # the threads of this process that are writers, and of what
 
 
 @contextmanager
@@ -28,14 +31,22 @@ def writing(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     while (descriptor := _locked(path, folder, deadline)) is None:
         pass
+    mine = (get_ident(), folder)
+    _held.add(mine)
     try:
         with suppress(OSError):  # a full disk: who holds the lock stays unsaid
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps({"process": os.getpid(), "since": time.time()}).encode(), 0)
         yield
     finally:
+        _held.discard(mine)
         path.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def is_mine(folder: Path) -> bool:
+    """Tell whether it is this thread that is the writer of a gallery folder."""
+    return (get_ident(), folder) in _held
 
 
 def is_written(folder: Path) -> bool:

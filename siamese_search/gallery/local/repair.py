@@ -1,128 +1,188 @@
-"""A damaged gallery.db read as far as it can be, and written anew from the rows that are as they were written."""
+"""A damaged gallery.db of any format read as far as it can be, and written anew from the rows that are whole."""
 
-import os
+import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from siamese_search.errors import GalleryError
-from siamese_search.gallery.local.connection import connect, damaged, guarded
-from siamese_search.gallery.local.database import KEYS, Database, sealed
+from siamese_search.gallery.local.checksums import Row
+from siamese_search.gallery.local.connection import guarded
+from siamese_search.gallery.local.flips import before_a_flip
+from siamese_search.gallery.local.formats import Layout, carried, order_of
+from siamese_search.gallery.local.layout import create_database, keep_aside
+from siamese_search.gallery.local.salvage import salvaged
+from siamese_search.gallery.store import Settings
 
-KEPT = ".damaged"  # the suffix under which the old file stays
-_META = ("encoder", "threshold", "calibration")
 _AT_ONCE = 1000  # rows
-# The columns that hold text; bytes in others are BLOBs.
-_TEXTS: dict[str, set[int]] = {"meta": {0, 1}, "items": {8}, "skipped": {4}, "reviewed": {0, 1}}
+_MAX_TRIED = 1000  # rows of a table in which a flipped bit is looked for: some milliseconds each
+_MAX_IN_A_PAGE = 100  # rows
 
-Row = tuple[Any, ...]
+Fallback = Callable[[str | None], Settings]
 
 
-def rescue(path: Path) -> int:
-    """Write a gallery.db anew from its whole rows; return how many pictures are in the new one.
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repaired gallery.db holds: its number of pictures, and in words what could not be kept."""
 
-    The old file is kept beside it. A picture counts only with its folder and its embedding. The caller holds the
-    writer's lock. Raises GalleryError when not even the encoder's name can be read, or when the file is in use.
+    images: int
+    notes: tuple[str, ...]
+
+
+def repair(path: Path, fallback: Fallback) -> Repaired:
+    """Write a gallery.db anew, in today's format, from its whole rows; the old file is kept beside it.
+
+    A row in which one bit flipped is whole again, since its checksum tells which. A picture counts only with its folder
+    and its embedding; answers always do. `fallback` gives the settings of the encoder at a location, or, where not even
+    that can be read, of the one for new galleries: then all pictures are left for the next sync to embed. The caller
+    holds the writer's lock. Raises BusyError when others have the file open, DamagedError, and changes nothing, when
+    nothing in it can be read.
     """
-    with guarded(path), closing(connect(path)) as old:
-        _leave_log(old, path)
-        old.text_factory = bytes  # what is not UTF-8 is damaged, and must not stop the other rows
-        meta = {row[0]: row[1] for row in _whole(old, "meta") if row[0] in _META}
-        if not {"encoder", "threshold"} <= meta.keys():
-            raise damaged(path, "not even its encoder can be read, so it cannot be mended")
-        embedded = {row[0] for row in _whole(old, "embeddings")}
-        roots = list(_whole(old, "roots"))
+    with guarded(path), salvaged(path) as (connection, layout):
+        old = _Rows(connection, layout)
+        settings, notes = _settings(dict(old.whole("meta")), fallback)
+        roots = list(old.whole("roots"))
         known = {row[0] for row in roots}
-        places: dict[Row, Row] = {}
-        for row in _whole(old, "items"):
-            if row[0] in embedded and row[1] in known:
-                places.setdefault(row[1:3], row)
-        kept = {row[0] for row in places.values()}
+        kept = old.pictures(known) if _LOST not in notes else {}
 
         def rows() -> Iterator[tuple[str, Row]]:
             yield from (("roots", row) for row in roots)
-            yield from (("items", row) for row in sorted(places.values()))
-            yield from (("embeddings", row) for row in _whole(old, "embeddings") if row[0] in kept)
-            yield from (("skipped", row) for row in _whole(old, "skipped") if row[0] in known)
-            yield from (("reviewed", row) for row in _whole(old, "reviewed"))
+            yield from (("items", row) for row in kept.values())
+            yield from (("embeddings", row) for row in old.whole("embeddings") if row[0] in kept)
+            yield from (("skipped", row) for row in old.whole("skipped") if row[0] in known)
+            yield from (("answers", row) for row in old.whole("answers"))
 
-        Database.create(path, meta, rows=rows(), kept=path.with_name(f"{path.name}{KEPT}")).close()
-    return len(kept)
+        _keep_logs(path)
+        meta = {name: json.dumps(value) for name, value in settings.items()}
+        create_database(path, meta, rows=rows(), last_id=old.last_id, kept=True)
+    return Repaired(len(kept), notes)
 
 
-def _leave_log(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring what the write-ahead log holds into the file: a log left behind would be taken for the new file's."""
-    try:
-        connection.execute("PRAGMA journal_mode = DELETE")
-    except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            raise GalleryError(f"{path}: in use; close what has it open (review, serve), then repair it") from error
+_LOST = "which encoder made its embeddings cannot be read: index again, to embed every picture anew"
+_OTHER_THRESHOLD = "its threshold could not be read, and is that of its encoder now"
+
+
+def _settings(meta: Mapping[str, str], fallback: Fallback) -> tuple[Settings, tuple[str, ...]]:
+    """Return the settings of a gallery, of which rows may be missing, and in words what is not as it was."""
+    found: dict[str, Any] = {}
+    for name in ("encoder", "threshold", "calibration"):
+        with suppress(KeyError, ValueError):
+            found[name] = json.loads(meta[name])
+    if "encoder" not in found:
+        return fallback(None), (_LOST,)
+    if "threshold" in found:
+        return found, ()
+    if "calibration" in found:
+        return {**found, "threshold": found["calibration"]["threshold"]}, ()
+    return {**fallback(found["encoder"]["location"]), **found}, (_OTHER_THRESHOLD,)
+
+
+class _Rows:
+    """What can be read of a damaged file, as rows of today's format."""
+
+    def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
+        connection.text_factory = bytes  # what is not UTF-8 is damaged, and must not stop the other rows
+        self._connection = connection
+        self._layout = layout
+
+    def whole(self, table: str) -> Iterator[Row]:
+        """Yield the rows of a table that are as they were written, or can be told, each key once."""
+        then = "reviewed" if table == "answers" and "reviewed" in self._layout.columns else table
+        if then not in self._layout.columns:
+            return
+        seen = set()
+        width = len(order_of(then).split(","))
+        tries = _MAX_TRIED
+        for raw in self._readable(then):
+            values = self._checked(then, raw)
+            if values is None and tries and self._layout.totals:
+                tries -= 1
+                kinds = f"{self._layout.kinds[then]}i"
+                values = before_a_flip(raw, kinds, lambda row: self._checked(then, row))
+            if values is not None and values[:width] not in seen:
+                seen.add(values[:width])
+                with suppress(ValueError):
+                    yield carried(self._layout, then, values)[1]
+
+    def pictures(self, roots: set[int]) -> dict[int, Row]:
+        """Return the items by id that have a root and an embedding, each place once."""
+        embedded = {row[0] for row in self.whole("embeddings")}
+        places: dict[Row, Row] = {}
+        for row in self.whole("items"):
+            if row[0] in embedded and row[1] in roots:
+                places.setdefault(row[1:3], row)
+        return {row[0]: row for row in sorted(places.values())}
+
+    @property
+    def last_id(self) -> int:
+        """The greatest id that was ever given; 0 where that cannot be read."""
+        with suppress(sqlite3.Error):
+            for (value,) in self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'items'"):
+                return self._possible(value)
+        return 0
+
+    def _checked(self, table: str, raw: Row) -> Row | None:
+        """Return the values of a row whose texts came as bytes; None when they do not agree with its checksum."""
+        kinds = self._layout.kinds[table]
+        try:
+            texts = (
+                value.decode() if kind == "t" and isinstance(value, bytes) else value
+                for kind, value in zip(kinds, raw, strict=False)
+            )
+            return self._layout.checked(table, (*texts, *raw[len(kinds) :]))
+        except (UnicodeError, TypeError, ValueError):
+            return None
+
+    def _readable(self, table: str) -> Iterator[Row]:
+        keys = order_of(table)
+        if table in {"items", "embeddings", "roots"}:
+            for start in range(1, self._greatest(table, keys) + 1, _AT_ONCE):
+                yield from self._between(table, keys, start, start + _AT_ONCE - 1)
+            return
+        # Other keys cannot be counted through: read from both ends up to what cannot be read.
+        for order in ("ASC", "DESC"):
+            ordered = ", ".join(f"{key} {order}" for key in keys.split(", "))
+            with suppress(sqlite3.Error):
+                rows = self._connection.execute(f"SELECT * FROM {table} ORDER BY {ordered}")  # noqa: S608
+                yield from (row for row, _ in zip(rows, range(self._max_rows), strict=False))
+
+    def _between(self, table: str, key: str, first: int, last: int) -> Iterator[Row]:
+        """Yield the rows with keys in a range; where that fails, those of its halves."""
+        try:
+            query = f"SELECT * FROM {table} WHERE {key} BETWEEN ? AND ? ORDER BY {key}"  # noqa: S608
+            rows = self._connection.execute(query, (first, last)).fetchmany(last - first + 1)
+        except sqlite3.Error:
+            if first < last:
+                middle = (first + last) // 2
+                yield from self._between(table, key, first, middle)
+                yield from self._between(table, key, middle + 1, last)
+            return
+        yield from rows
+
+    def _greatest(self, table: str, key: str) -> int:
+        """Return a number that no key in a table exceeds, as far as can be known."""
+        found = [self.last_id]
+        with suppress(sqlite3.Error):
+            for (value,) in self._connection.execute(f"SELECT max({key}) FROM {table}"):  # noqa: S608
+                found.append(self._possible(value))
+        return max(found) or self._max_rows
+
+    def _possible(self, value: object) -> int:
+        """Return an id; 0 for what is none that a gallery of this size can have come to."""
+        return value if isinstance(value, int) and 0 < value <= self._max_rows * _MAX_IN_A_PAGE else 0
+
+    @property
+    def _max_rows(self) -> int:
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        return int(pages) * _MAX_IN_A_PAGE
+
+
+def _keep_logs(path: Path) -> None:
+    """Take a log aside that could not be brought into the file: it would be taken for that of the new one."""
     for suffix in ("-wal", "-shm"):
-        log = path.with_name(f"{path.name}{suffix}")
-        if log.exists():  # it could not be brought in: the file is damaged beyond that
-            os.replace(log, f"{path}{KEPT}{suffix}")  # noqa: PTH105  a suffix, not another name
-
-
-def _whole(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Yield the rows, without seals, that can be read and are as they were written, each key once."""
-    seen = set()
-    width = 2 if table in {"skipped", "reviewed"} else 1
-    for raw in _readable(connection, table):
-        row = _decoded(table, raw)
-        if row is not None and row[:width] not in seen:
-            seen.add(row[:width])
-            yield row
-
-
-def _decoded(table: str, raw: Row) -> Row | None:
-    """Return a row whose texts came as bytes, without its seal, when the seal agrees; None otherwise."""
-    texts = _TEXTS.get(table, set())
-    try:
-        row = tuple(
-            value.decode() if place in texts and isinstance(value, bytes) else value for place, value in enumerate(raw)
-        )
-        return row[:-1] if row == sealed(table, row[:-1]) else None
-    except (UnicodeError, TypeError):
-        return None
-
-
-def _readable(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
-    keys = KEYS.get(table, "key")
-    if table in {"items", "embeddings", "roots"}:
-        for start in range(1, _last(connection, table, keys) + 1, _AT_ONCE):
-            yield from _between(connection, table, start, start + _AT_ONCE - 1)
-        return
-    # Other keys cannot be counted through: read from both ends up to what cannot be read.
-    for order in ("ASC", "DESC"):
-        columns = ", ".join(f"{key} {order}" for key in keys.split(", "))
-        with suppress(sqlite3.Error):
-            yield from connection.execute(f"SELECT * FROM {table} ORDER BY {columns}")  # noqa: S608
-
-
-def _between(connection: sqlite3.Connection, table: str, first: int, last: int) -> Iterator[Row]:
-    """Yield the rows with keys in a range; where that fails, those of its halves."""
-    key = KEYS[table]
-    try:
-        query = f"SELECT * FROM {table} WHERE {key} BETWEEN ? AND ? ORDER BY {key}"  # noqa: S608
-        rows = connection.execute(query, (first, last)).fetchmany(last - first + 1)
-    except sqlite3.Error:
-        if first < last:
-            middle = (first + last) // 2
-            yield from _between(connection, table, first, middle)
-            yield from _between(connection, table, middle + 1, last)
-        return
-    yield from rows
-
-
-def _last(connection: sqlite3.Connection, table: str, key: str) -> int:
-    """Return a number that no key in a table exceeds, as far as can be known."""
-    found = []
-    for query in ("SELECT seq FROM sqlite_sequence WHERE name = 'items'", f"SELECT max({key}) FROM {table}"):  # noqa: S608
-        with suppress(sqlite3.Error):
-            found += [row[0] for row in connection.execute(query).fetchmany(1)]
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    fallback = pages * 100  # no page holds as many rows
-    known = [value for value in found if isinstance(value, int) and 0 < value <= 100 * fallback]
-    return max(known, default=fallback)
+        log = path.with_name(path.name + suffix)
+        if log.exists():
+            keep_aside(path, suffix)
+            log.unlink()

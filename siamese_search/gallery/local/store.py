@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from siamese_search.encoder import load_encoder
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.codes import Codes, decode, encode
@@ -13,7 +14,8 @@ from siamese_search.gallery.local.catalogue import CATALOGUE, Catalogue
 from siamese_search.gallery.local.cells import CellIndex
 from siamese_search.gallery.local.index import INDEX, DerivedIndex, Index
 from siamese_search.gallery.local.lock import LOCK, writing
-from siamese_search.gallery.local.repair import rescue
+from siamese_search.gallery.local.repair import repair as repair_catalogue
+from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings
 from siamese_search.gallery.store import (
     AnswerRow,
     Cells,
@@ -251,8 +253,9 @@ class LocalStore:
         path = self.folder / CATALOGUE
         problems, mended, notes = _troubles(path), [], []
         if problems and repair:
-            images = rescue(path)
-            mended = [*problems, f"the catalogue was written anew with {images:,} pictures; now index again"]
+            repaired = repair_catalogue(path, _first_settings)
+            said = f"the catalogue was written anew with {repaired.images:,} pictures; now index again"
+            mended = [*problems, said, *repaired.notes]
             problems = _troubles(path)
         if not problems:
             catalogue = self._catalogue
@@ -281,6 +284,11 @@ class LocalStore:
 
 def _cells(index: Index) -> Cells | None:
     return Cells(index.centroids, index.cell_of_row) if isinstance(index, CellIndex) else None
+
+
+def _first_settings(location: str | None) -> Settings:
+    """Return the settings of a new gallery with the encoder at a location, or with the one that ships."""
+    return first_settings(load_encoder(location or DEFAULT_ENCODER))
 
 
 def _troubles(path: Path) -> list[str]:
