@@ -28,10 +28,12 @@ Whatever the commands do, these do in as many lines:
 | `simsearch apply`, `undo` | `ss.apply_plan(file, action="trash")`, `ss.undo_journal(journal)` |
 | `simsearch calibrate` | `gallery.calibrate()`; answers of people: `gallery.answers` |
 | `simsearch info`, `verify`, `remove`, `relocate`, `export` | the methods of `Gallery` of these names |
-| `simsearch train`, `demo` | `ss.train_encoder(data, folder)`, `ss.run_demo(folder, gallery)` |
+| `simsearch train`, `evaluate` | `ss.train_encoder(data, folder)`, `ss.evaluate_encoder(encoder, data)` |
+| `simsearch demo` | `ss.run_demo(folder, gallery)` |
 
 Results are frozen dataclasses: each prints as one line. Those that hold rows are sequences of them, false when empty,
 and `to_frame()` turns them into a pandas table. Files are `Path`s; distances are Euclidean, in [0, 2].
+A `Source` is a path, the bytes of an image file, an open one, a Pillow image, or an array of pixels.
 """
 
 

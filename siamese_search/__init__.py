@@ -71,7 +71,9 @@ if TYPE_CHECKING:
         ThresholdSource,
         VerifyReport,
     )
-    from siamese_search.training.encoder import TrainReport, train_encoder
+    from siamese_search.training.encoder import TrainReport, evaluate_encoder, train_encoder
+    from siamese_search.training.evaluation import Evaluation, Spread
+    from siamese_search.training.retrieval import Retrieval
 
 __all__ = [
     "Action",
@@ -94,6 +96,7 @@ __all__ = [
     "Encoder",
     "EncoderError",
     "EncoderSpec",
+    "Evaluation",
     "Facts",
     "FingerprintError",
     "FolderError",
@@ -112,11 +115,13 @@ __all__ = [
     "Reason",
     "Refused",
     "Relation",
+    "Retrieval",
     "ReviewedPair",
     "Rule",
     "SearchReport",
     "SimsearchError",
     "Skipped",
+    "Spread",
     "Step",
     "SyncReport",
     "Threshold",
@@ -125,6 +130,7 @@ __all__ = [
     "VerifyReport",
     "apply_plan",
     "encoder_for",
+    "evaluate_encoder",
     "find_duplicates",
     "gallery_location",
     "load_encoder",
@@ -165,7 +171,11 @@ _HOMES = {
     "write_group_sheet": "report.sheet",
     "write_query_sheet": "report.sheet",
     "TrainReport": "training.encoder",
+    "evaluate_encoder": "training.encoder",
     "train_encoder": "training.encoder",
+    "Evaluation": "training.evaluation",
+    "Spread": "training.evaluation",
+    "Retrieval": "training.retrieval",
 }
 
 

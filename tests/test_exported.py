@@ -28,16 +28,22 @@ def types_in(annotation: Any) -> Iterator[type]:
         yield annotation
 
 
+def result_of(function: Any) -> Any:
+    """Return what a function is annotated to return; its arguments may name what only type checkers load."""
+    annotation = function.__annotations__.get("return")
+    return eval(annotation, function.__globals__) if isinstance(annotation, str) else annotation  # noqa: S307
+
+
 def returned_by(value: Any) -> Iterator[Any]:
     """Yield what a public function, or the methods, properties and fields of a public class, give back."""
     if inspect.isfunction(value):
-        yield inspect.signature(value, eval_str=True).return_annotation
+        yield result_of(value)
         return
     for name in vars(value):
         member = inspect.getattr_static(value, name)
         function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         if not name.startswith("_") and inspect.isfunction(function):
-            yield inspect.signature(function, eval_str=True).return_annotation
+            yield result_of(inspect.unwrap(function))
     for field in getattr(value, "__dataclass_fields__", {}).values():
         yield field.type
 

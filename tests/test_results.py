@@ -135,7 +135,7 @@ def test_a_picture_may_come_in_any_form(gallery: Gallery, photos: Path) -> None:
         assert result.hits == single.hits == report[0].hits
     assert vectors.shape == (6, gallery.encoder.dim)
     assert np.ptp(vectors, axis=0).max() < 1e-6
-    assert gallery.encoder.embed(path).shape == (1, gallery.encoder.dim)
+    assert gallery.encoder.embed(path).shape == (gallery.encoder.dim,)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16", "F"])
