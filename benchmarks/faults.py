@@ -32,7 +32,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
-from siamese_search.gallery.opened import EXACT_UP_TO, LocalStore
 
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.folder import GRAPH, SPEC, encoder_fingerprint, write_spec
@@ -40,6 +39,7 @@ from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, GalleryError, ImageError, SimsearchError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery import sync as sync_module
+from siamese_search.gallery.local.store import EXACT_UP_TO, LocalStore
 from siamese_search.images.sandbox import Decoder
 
 SIZE, DIM = 16, 64
@@ -462,13 +462,13 @@ def pictures(work: Path, rng: random.Random, scale: float) -> str:
     seen: Counter[str] = Counter()
     slowest = 0.0
     warnings.simplefilter("ignore")  # what Pillow remarks on damaged files
-    with Decoder(size=SIZE, seconds=5) as decoder:
+    with Decoder(seconds=5) as decoder:
         for number in range(total):
             name = names[number % len(names)]
             data = mutated(seeds[name], seeds[rng.choice(names)], rng)
             begin = time.thread_time()
             try:
-                decoder.load(BytesIO(data))
+                decoder.square(BytesIO(data), size=SIZE)
                 seen["decoded"] += 1
             except ImageError as error:
                 kind = (

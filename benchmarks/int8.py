@@ -17,7 +17,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from siamese_search import load_encoder
 from siamese_search.encoder.folder import GRAPH, WEIGHTS, encoder_fingerprint, write_spec
-from siamese_search.images.decode import load_picture
+from siamese_search.images.sandbox import Decoder
 
 BATCH = 8
 
@@ -31,8 +31,9 @@ class Batches(CalibrationDataReader):  # type: ignore[misc]  # untyped
 
     @staticmethod
     def _batches(paths: Sequence[Path], size: int) -> Iterator[NDArray[np.uint8]]:
-        for start in range(0, len(paths), BATCH):
-            yield np.stack([load_picture(path, size=size).pixels for path in paths[start : start + BATCH]])
+        with Decoder() as decoder:
+            for start in range(0, len(paths), BATCH):
+                yield np.stack([decoder.square(path, size=size).pixels for path in paths[start : start + BATCH]])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         """Return the next batch; None after the last."""

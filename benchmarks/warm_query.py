@@ -114,7 +114,7 @@ def searched(size: int, folder: Path, count: int) -> Warm:
             (count, vectors.shape[1]), np.float32
         )
         queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-        paths = {item.id: str(item.path) for item in gallery.items()}
+        paths = {item.id: item.path for item in gallery.items()}
         for query in queries[:20]:  # until everything is in memory
             gallery.search_vectors(query[None], k=K)
         ours, exact, right, errors = [], [], 0, []

@@ -1,16 +1,17 @@
 """The demo: its pictures, its honest count, and the whole command."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import Run
 from siamese_search.demo import Demo, DemoScore, make_demo, score_demo
 from siamese_search.errors import DataError, FolderError, ImageError
-from siamese_search.images.decode import load_picture, same_pixels
+from siamese_search.images.decode import Square, load_picture
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Copy, DedupeReport, DuplicateGroup, Relation, Threshold, ThresholdSource
 
 
@@ -23,12 +24,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def files(folder: Path) -> dict[str, bytes]:
     """Return every file under a folder by its relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the real command line."""
-    command = [sys.executable, "-m", "siamese_search.cli.app", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def report(*groups: tuple[Path, ...]) -> DedupeReport:
@@ -52,7 +47,7 @@ def test_all_pictures_can_be_read_except_the_broken_one(demo: Demo) -> None:
     pictures = [*demo.originals, *(planted.path for planted in demo.planted), *demo.queries]
     assert len(set(pictures)) == 13 + 41 + 3
     for path in pictures:
-        assert load_picture(path, size=64).pixels.std() > 1, path
+        assert load_picture(path, Square(64)).pixels.std() > 1, path
     with pytest.raises(ImageError):
         load_picture(demo.broken)
     assert sorted(demo.gallery.rglob("*.*")) == sorted({*pictures, demo.broken} - set(demo.queries))
@@ -61,10 +56,11 @@ def test_all_pictures_can_be_read_except_the_broken_one(demo: Demo) -> None:
 def test_copies_are_what_their_names_say(demo: Demo) -> None:
     """Every edit is there and changes the file; a backup is the same bytes, a lossless copy the same pixels."""
     assert len({planted.edit for planted in demo.planted}) == 10
-    for planted in demo.planted:
-        assert (planted.path.read_bytes() == planted.original.read_bytes()) == (planted.edit == "backup")
-        if planted.edit != "backup":
-            assert same_pixels(planted.path, planted.original) == (planted.edit == "lossless")
+    with Decoder() as decoder:
+        for planted in demo.planted:
+            assert (planted.path.read_bytes() == planted.original.read_bytes()) == (planted.edit == "backup")
+            if planted.edit != "backup":
+                assert decoder.same_picture(planted.path, planted.original) == (planted.edit == "lossless")
     turned = next(planted for planted in demo.planted if planted.edit == "turned" and "rocket" in planted.path.name)
     upright, aside = load_picture(turned.original).pixels, load_picture(turned.path).pixels
     assert np.abs(np.rot90(upright).astype(int) - aside).mean() < 8
@@ -126,7 +122,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         make_demo(tmp_path / "file")
 
 
-def test_the_command_goes_the_whole_way(tmp_path: Path) -> None:
+def test_the_command_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     """Pictures, gallery, search, duplicates and page in one command; a second run embeds nothing and finds the same."""
     first = run("demo", "--folder", tmp_path / "demo", "--index", tmp_path / "index")
     assert (first.returncode, first.stderr) == (0, "")

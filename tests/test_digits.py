@@ -18,9 +18,9 @@ from siamese_search.training import digits
 from siamese_search.training.batches import Batches
 from siamese_search.training.config import load_recipe
 from siamese_search.training.digits import IDX_FILES, as_idx, load_digits, load_mnist, read_idx
-from siamese_search.training.judged import PartResult
 from siamese_search.training.losses import targets_of
 from siamese_search.training.pairs import balanced_pairs
+from siamese_search.training.scores import PartResult
 from siamese_search.training.selection import of_classes, parse_classes, with_pairs, write_part_pairs
 from siamese_search.training.source import load_dataset
 

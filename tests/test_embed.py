@@ -2,23 +2,24 @@
 
 import threading
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from siamese_search.cores import cpu_quotas, usable_cores
 from siamese_search.encoder import Encoder
-from siamese_search.encoder.embed import Embedded, embed_files, embed_stream
-from siamese_search.images.decode import load_picture
+from siamese_search.encoder.embed import Embedded, embed_files, embed_pictures
+from siamese_search.errors import ImageError, OptionError
+from siamese_search.images.decode import Square, load_picture
 from siamese_search.images.files import hash_file
 from siamese_search.results import Skipped
 
 
 def alone(path: Path, encoder: Encoder) -> np.ndarray:
     """Embed one picture the plain way."""
-    pixels = load_picture(path, size=encoder.input_size, channels=encoder.channels).pixels
+    pixels = load_picture(path, Square(encoder.input_size, encoder.channels)).pixels
     return encoder.embed_pixels(pixels[None])[0]
 
 
@@ -74,19 +75,32 @@ def test_it_looks_only_a_little_ahead(photos: Path, encoder: Encoder) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("embed")]
 
 
-def test_a_stream_is_embedded_like_its_file(photos: Path, encoder: Encoder) -> None:
-    """What stdin holds has the embedding and the facts of the same bytes in a file, or a reason."""
+def test_a_picture_is_embedded_however_it_comes(photos: Path, encoder: Encoder) -> None:
+    """Path, bytes, open file, Pillow image and array give the embedding of the file; one alone gives one row."""
     path = photos / "coffee.png"
     (of_file,) = embed_files([path], encoder)
-    of_stream = embed_stream(BytesIO(path.read_bytes()), encoder)
     assert isinstance(of_file, Embedded)
-    assert isinstance(of_stream, Embedded)
-    assert np.array_equal(of_stream.vector, of_file.vector)
-    facts = ("content_hash", "width", "height", "format")
-    assert [getattr(of_stream, fact) for fact in facts] == [getattr(of_file, fact) for fact in facts]
-    assert embed_stream(BytesIO(b"no picture"), encoder) == Skipped(
-        path=Path("image data"), reason="not an image that can be read"
-    )
+    with path.open("rb") as file, Image.open(path) as image:
+        sources = [path, str(path), path.read_bytes(), file, image, np.asarray(image)]
+        together = encoder.embed(sources)
+        for source, row in zip(sources, together, strict=True):
+            np.testing.assert_allclose(row, of_file.vector, atol=1e-5)
+            np.testing.assert_allclose(encoder.embed(source), row, atol=1e-5)
+        several = np.stack([np.asarray(image)] * 2)
+    assert encoder.embed(several).shape == (2, encoder.dim)
+    assert encoder.embed([]).shape == (0, encoder.dim)
+
+
+def test_what_cannot_be_embedded_is_named(photos: Path, encoder: Encoder) -> None:
+    """One reason in its place where several are embedded one by one; `embed` gives all or raises."""
+    results = list(embed_pictures([b"no picture", photos / "coffee.png", photos / "none.png"], encoder))
+    assert results[0] == Skipped(path=Path("-"), reason="not an image that can be read")
+    assert isinstance(results[1], np.ndarray)
+    assert results[2] == Skipped(path=photos / "none.png", reason="no such file")
+    with pytest.raises(ImageError, match=r"none\.png: no such file"):
+        encoder.embed([photos / "coffee.png", photos / "none.png"])
+    with pytest.raises(OptionError, match="int: no picture"):
+        encoder.embed([5])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(

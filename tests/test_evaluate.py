@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.data import load_folder
 from siamese_search.training.digits import load_digits
-from siamese_search.training.evaluate import Spread, embed_all, evaluate, with_channels
-from siamese_search.training.judged import pair_distances, pairs_of
+from siamese_search.training.evaluation import Spread, embed_all, evaluate, with_channels
 from siamese_search.training.retrieval import Embedded, average_precisions, first_ranks, retrieval
+from siamese_search.training.scores import pair_distances, pairs_of
 
 # Few places, so that ties are common.
 PLACES = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=12)
@@ -109,7 +109,7 @@ def test_channels_are_adapted() -> None:
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
-    """A grey encoder with random weights: good enough to be judged, far from perfect."""
+    """A grey encoder with random weights: good enough to be scored, far from perfect."""
     torch.manual_seed(0)
     spec = EncoderSpec(
         name="untrained", architecture="small-grey", input_size=8, channels=1, mean=33.3, std=78.6, dim=16
@@ -165,24 +165,20 @@ def test_evaluate_without_labels(untrained: Encoder, photos: Path) -> None:
     assert found.retrieval.gallery == len(dataset.train) + len(dataset.validation) + len(dataset.test)
 
 
-def test_the_command_prints_json(untrained: Encoder, tmp_path: Path) -> None:
+def test_the_command_prints_json(
+    untrained: Encoder, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """One object with the figures; the pairs are kept; errors are one line."""
-    command = [sys.executable, "-m", "siamese_search.cli.app", "evaluate"]
-    pairs = tmp_path / "pairs.csv"
-    done = subprocess.run(
-        [*command, str(untrained.folder), "digits", "--seeds", "2", "--json", "--save-pairs", str(pairs),
-         "--figures", str(tmp_path / "figures")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    pairs, figures = tmp_path / "pairs.csv", tmp_path / "figures"
+    files = ("--save-pairs", pairs, "--figures", figures)
+    done = run("evaluate", untrained.folder, "digits", "--seeds", "2", "--json", *files)
     found = json.loads(done.stdout)
     assert len(found["accuracy"]["values"]) == 2
     assert set(found["retrieval"]["recall_at"]) == {"1", "5", "10"}
     assert len(pairs.read_text(encoding="utf-8").splitlines()) == 1 + 400 + 1000
-    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    drawn = {path.stem for path in figures.glob("*.png")}
     assert drawn == {"pairs-validation", "pairs-test", "distances", "roc", "map", "mistakes"}
-    failed = subprocess.run(
-        [*command, str(untrained.folder), "digits", "--classes", "11"], capture_output=True, text=True, check=False
-    )
+    failed = run("evaluate", untrained.folder, "digits", "--classes", "11")
     assert failed.returncode == 1
     assert failed.stderr.startswith("simsearch: digits: its train part has fewer than two of the classes 11")
     assert failed.stderr.count("\n") == 1

@@ -26,7 +26,7 @@ from siamese_search.gallery.local.catalogue import Catalogue
 from siamese_search.gallery.local.layout import with_checksum
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import SkippedFile
-from siamese_search.images.decode import NO_PERMISSION
+from siamese_search.images.reasons import NO_PERMISSION
 from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]

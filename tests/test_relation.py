@@ -1,16 +1,24 @@
 """What a copy is to its keeper, and what its edit looks like."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from siamese_search.duplicates.relation import glimpse, looks, relation
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Edit, Item, Relation
 
 Load = Callable[[str], Image.Image]
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    """Give a decoder."""
+    with Decoder() as decoder:
+        yield decoder
 
 
 def item(path: Path) -> Item:
@@ -61,17 +69,21 @@ EDITS: list[tuple[Callable[[Image.Image], Image.Image], tuple[Edit, ...]]] = [
 
 @pytest.mark.parametrize(("change", "expected"), EDITS, ids=["+".join(expected) for _, expected in EDITS])
 def test_plain_edits_are_recognised(
-    change: Callable[[Image.Image], Image.Image], expected: tuple[Edit, ...], sample: Load, tmp_path: Path
+    change: Callable[[Image.Image], Image.Image],
+    expected: tuple[Edit, ...],
+    sample: Load,
+    tmp_path: Path,
+    decoder: Decoder,
 ) -> None:
     """Every plain edit of a real photo, saved as JPEG, looks like what it is."""
     for name in PHOTOS:
         original, copy = tmp_path / "original.png", tmp_path / "copy.jpg"
         sample(name).save(original)
         change(sample(name)).save(copy, quality=80)
-        assert looks(item(original), item(copy), glimpse(original), glimpse(copy)) == expected, name
+        assert looks(item(original), item(copy), glimpse(original, decoder), glimpse(copy, decoder)) == expected, name
 
 
-def test_what_fits_nothing_is_not_guessed(sample: Load, tmp_path: Path) -> None:
+def test_what_fits_nothing_is_not_guessed(sample: Load, tmp_path: Path, decoder: Decoder) -> None:
     """Different photos, an empty picture and a file that is gone give no words at all."""
     paths = []
     for name in PHOTOS:
@@ -80,21 +92,21 @@ def test_what_fits_nothing_is_not_guessed(sample: Load, tmp_path: Path) -> None:
     for first in paths:
         for second in paths:
             if first != second:
-                assert looks(item(first), item(second), glimpse(first), glimpse(second)) == ()
+                assert looks(item(first), item(second), glimpse(first, decoder), glimpse(second, decoder)) == ()
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "flat.png")
     flat = tmp_path / "flat.png"
-    assert looks(item(flat), item(flat), glimpse(flat), glimpse(flat)) == ()
-    assert glimpse(tmp_path / "gone.png") is None
-    assert looks(item(paths[0]), item(flat), glimpse(paths[0]), None) == ()
+    assert looks(item(flat), item(flat), glimpse(flat, decoder), glimpse(flat, decoder)) == ()
+    assert glimpse(tmp_path / "gone.png", decoder) is None
+    assert looks(item(paths[0]), item(flat), glimpse(paths[0], decoder), None) == ()
 
 
-def test_relations_are_told_by_content(sample: Load, tmp_path: Path) -> None:
+def test_relations_are_told_by_content(sample: Load, tmp_path: Path, decoder: Decoder) -> None:
     """Same bytes, same pixels in other bytes, and near; pixels are not read for distant or unequal pictures."""
     image = sample("coffee.png")
     for name in ("a.png", "b.bmp", "c.jpg"):
         image.save(tmp_path / name)
     (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
     keeper = item(tmp_path / "a.png")
-    kinds = [relation(keeper, item(tmp_path / name), 0.0) for name in ("d.png", "b.bmp", "c.jpg")]
+    kinds = [relation(keeper, item(tmp_path / name), 0.0, decoder) for name in ("d.png", "b.bmp", "c.jpg")]
     assert kinds == [Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.NEAR]
-    assert relation(keeper, item(tmp_path / "b.bmp"), 0.5) is Relation.NEAR
+    assert relation(keeper, item(tmp_path / "b.bmp"), 0.5, decoder) is Relation.NEAR

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,8 +26,7 @@ from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
 from siamese_search.training.finish import finished_spec, with_negatives
-from siamese_search.training.judged import embed_part
-from siamese_search.training.loop import moved_along, rate_factor, remember, train
+from siamese_search.training.loop import embed_part, moved_along, rate_factor, remember, train
 from siamese_search.training.losses import koleo_loss
 from siamese_search.training.pairs import connected_parts
 from siamese_search.training.run import Run, start_run
@@ -108,7 +108,7 @@ def test_interrupted_run_is_the_run_that_never_stopped(pieces: Path, tmp_path: P
     assert len(again.history) == len(whole.history)
     for (name, one), other in zip(whole.average.state_dict().items(), again.average.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, msg=name)
-    # A finished run is not trained again, only judged.
+    # A finished run is not trained again, only scored.
     assert train(dataset, SMALL, tmp_path / "parts").step == 6
 
 
@@ -117,7 +117,7 @@ def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
     out = tmp_path / "encoder"
     command = [
         sys.executable, "-m", "siamese_search.cli.app", "train", str(pieces), "-o", str(out), "--from", "scratch",
-        "--steps", "40", "--quiet", "--json",
+        "--steps", "20", "--quiet", "--json",
     ]  # fmt: skip
     for option in ("dim=16", "input_size=32", "batch=8", "checkpoint_every=2", "workers=0"):
         command += ["--set", option]
@@ -132,8 +132,8 @@ def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
     assert not (out / "encoder.json").exists()
     second = subprocess.run(command, capture_output=True, check=True, timeout=120)
     metrics = json.loads(second.stdout)
-    assert metrics["steps"] == 40
-    assert metrics["history"][-1]["step"] == 40
+    assert metrics["steps"] == 20
+    assert metrics["history"][-1]["step"] == 20
     assert load_encoder(out).dim == 16
 
 
@@ -161,7 +161,7 @@ def test_finished_encoder_subtracts_what_training_pictures_share(pieces: Path, t
     run = train(dataset, config, tmp_path / "run")
     plain = embed_part(run.average, dataset.train, size=config.input_size)
     spec = finished_spec(dataset, config)
-    network = with_negatives(run, spec, dataset, tell=lambda _: None)
+    network = with_negatives(run, spec, dataset, on_stage=lambda _: None)
     save_encoder(network, spec, tmp_path / "encoder")
     centres = network.subtraction.centres.numpy()
     assert spec.negatives == len(centres) == len(dataset.train) // 16
@@ -315,8 +315,13 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
 def test_recipes_are_read_and_checked(tmp_path: Path) -> None:
     """Every shipped recipe loads; an unknown name, option, type or value is told by name."""
     recipes = Path(load_recipe.__code__.co_filename).parent / "recipes"
+    assert {path.stem for path in recipes.glob("*.toml")} == {"alike", "copies", "digits", "mnist", "mnist-reference"}
     for path in recipes.glob("*.toml"):
         assert load_recipe(path.stem).steps > 0
+    log = (Path(__file__).parents[1] / "docs" / "encoder-log.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"```toml\n(.*?)```", log, flags=re.DOTALL)
+    (tmp_path / "first.toml").write_text(first, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "first.toml")).steps == 1600
     with pytest.raises(OptionError, match="no such recipe; there are"):
         load_recipe("nothing")
     for text, words in (

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, ImageError, OptionError
-from siamese_search.images.decode import load_picture, load_thumbnail
 from siamese_search.images.edits import views_of_one
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
     Calibration,
     CalibrationRow,
@@ -215,14 +215,15 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
     wanted = min(EDITED, len(items))
     apart: list[float] = []
     read, unread = 0, ""
-    for tried, item in enumerate(rng.sample(items, len(items))):
-        if read == wanted or tried == TRIED * wanted:
-            break
-        try:
-            apart.extend(_edits_apart(encoder, item.path, rng))
-            read += 1
-        except ImageError as error:
-            unread = str(error)
+    with Decoder() as decoder:
+        for tried, item in enumerate(rng.sample(items, len(items))):
+            if read == wanted or tried == TRIED * wanted:
+                break
+            try:
+                apart.extend(_edits_apart(encoder, item.path, rng, decoder))
+                read += 1
+            except ImageError as error:
+                unread = str(error)
     if 2 * read < wanted:
         raise FolderError(
             f"{unread}; only {read} of the pictures tried can be read, so the threshold stays as it was: is a drive not"
@@ -231,10 +232,10 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
     return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0))
 
 
-def _edits_apart(encoder: Encoder, path: Path, rng: Random) -> list[float]:
+def _edits_apart(encoder: Encoder, path: Path, rng: Random, decoder: Decoder) -> list[float]:
     """Return how far edited copies of a picture lie from it; raises ImageError."""
-    picture = load_thumbnail(path, longest=2 * encoder.input_size)
-    original = load_picture(path, size=encoder.input_size, channels=encoder.channels).pixels
+    picture = decoder.thumbnail(path, longest=2 * encoder.input_size).image
+    original = decoder.square(path, size=encoder.input_size, channels=encoder.channels).pixels
     views = views_of_one(picture, size=encoder.input_size, strengths=EDIT_STRENGTHS, rng=rng)
     embedded = encoder.embed_pixels(np.stack([original, *(in_channels(v, encoder.channels) for v in views)]))
     apart: list[float] = np.linalg.norm(embedded[1:] - embedded[0], axis=1).tolist()

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
+from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
-    from siamese_search.training.evaluate import Evaluation, Spread
+    from siamese_search.training.evaluation import Evaluation, Spread
 
 app = typer.Typer()
 
@@ -45,28 +46,27 @@ def evaluate(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Judge an encoder on the test part of a data set.
+    """Evaluate an encoder on the test part of a data set.
 
     Pairs: accuracy at the threshold, contrastive loss, ROC, over several draws. Retrieval: test pictures search among
     all others.
     """
-    from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders  # noqa: PLC0415
-    from siamese_search.encoder import load_encoder  # noqa: PLC0415
-    from siamese_search.training.evaluate import evaluate as judge  # noqa: PLC0415
-    from siamese_search.training.source import load_dataset  # noqa: PLC0415
+    from siamese_search.training.encoder import evaluate_encoder  # noqa: PLC0415
 
-    loaded = load_encoder(encoder)
-    dataset = load_dataset(data, labels=labels, classes=classes, test_list=test_list)
     with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
-        found, results = judge(loaded, dataset, seeds=seeds, margin=margin, threshold=threshold, progress=progress)
-    if save_pairs:
-        from siamese_search.training.selection import write_part_pairs  # noqa: PLC0415
-
-        write_part_pairs(save_pairs, results)
-    if figures:
-        from siamese_search.training.figures import write_figures  # noqa: PLC0415
-
-        write_figures(results, (), found.threshold, figures)
+        found = evaluate_encoder(
+            encoder,
+            data,
+            labels=labels,
+            classes=classes,
+            test_list=test_list,
+            seeds=seeds,
+            margin=margin,
+            threshold=threshold,
+            save_pairs=save_pairs,
+            figures=figures,
+            progress=progress,
+        )
     if json:
         print_json(found.to_json())
     else:

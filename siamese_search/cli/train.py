@@ -58,7 +58,9 @@ def train(
     An interrupted run continues when the same command is given again.
     """
     from siamese_search.training.encoder import train_encoder  # noqa: PLC0415
+    from siamese_search.training.memory import keep_memory  # noqa: PLC0415
 
+    keep_memory()
     with _progress(quiet=quiet) as (on_step, on_validation, on_stage):
         report = train_encoder(
             data,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import load_picture, same_pixels
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Edit, Item, Relation
 
 _MAY_BE_SAME_PIXELS = 0.1  # formats are decoded differently, so equal pixels need not be at distance 0
@@ -36,21 +36,21 @@ class Glimpse:
     greys: NDArray[np.float32]
 
 
-def glimpse(path: Path) -> Glimpse | None:
+def glimpse(path: Path, decoder: Decoder) -> Glimpse | None:
     """Return a small view of a picture, None when it cannot be read."""
     try:
-        colours = load_picture(path, size=_SIDE).pixels.astype(np.float32)
+        colours = decoder.square(path, size=_SIDE).pixels.astype(np.float32)
     except ImageError:
         return None
     return Glimpse(colours, colours @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
-def relation(keeper: Item, copy: Item, distance: float) -> Relation:
+def relation(keeper: Item, copy: Item, distance: float, decoder: Decoder) -> Relation:
     """Return how a copy relates to its keeper; a file that cannot be read any more counts as near."""
     if keeper.content_hash == copy.content_hash:
         return Relation.IDENTICAL
     equal_size = (keeper.width, keeper.height) == (copy.width, copy.height)
-    if equal_size and distance <= _MAY_BE_SAME_PIXELS and _have_same_pixels(keeper.path, copy.path):
+    if equal_size and distance <= _MAY_BE_SAME_PIXELS and _are_same_picture(keeper.path, copy.path, decoder):
         return Relation.SAME_PIXELS
     return Relation.NEAR
 
@@ -82,9 +82,9 @@ def looks(keeper: Item, copy: Item, first: Glimpse | None, second: Glimpse | Non
     return tuple(edits) or ((Edit.RE_ENCODED,) if difference.mean() < _DETAIL else ())
 
 
-def _have_same_pixels(first: Path, second: Path) -> bool:
+def _are_same_picture(first: Path, second: Path, decoder: Decoder) -> bool:
     try:
-        return same_pixels(first, second)
+        return decoder.same_picture(first, second)
     except ImageError:
         return False
 

@@ -3,6 +3,8 @@
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,7 @@ def write_graph(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> Non
         raise EncoderError("saving an encoder needs onnx: pip install 'siamese-search[train]'") from error
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(2, spec.input_size, spec.input_size, spec.channels, dtype=torch.uint8)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
@@ -68,6 +69,18 @@ def write_graph(network: EncoderNetwork, spec: EncoderSpec, folder: Path) -> Non
     with whole_file(folder / GRAPH) as half:
         onnx.save(model, half)
         onnx.checker.check_model(half)
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a logger's warnings back, in this block."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def forget_origins(model: Any) -> None:

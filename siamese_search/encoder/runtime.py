@@ -1,14 +1,14 @@
 """An encoder at work: ONNX Runtime on the CPU, torch on a GPU, equal answers."""
 
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from shutil import which
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.encoder.embed import embed_pictures
 from siamese_search.encoder.folder import (
     GRAPH,
     SPEC,
@@ -19,9 +19,9 @@ from siamese_search.encoder.folder import (
     read_spec,
 )
 from siamese_search.encoder.spec import EncoderSpec
-from siamese_search.errors import EncoderError, OptionError
-from siamese_search.images.decode import load_picture
-from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
+from siamese_search.errors import EncoderError, ImageError, OptionError
+from siamese_search.images.sources import Source, is_source
+from siamese_search.results import CalibrationRow, Skipped, Threshold, ThresholdSource
 
 NEUTRAL_DISTANCE = 0.6  # the threshold of an encoder that was never calibrated
 
@@ -104,14 +104,21 @@ class Encoder:
             raise EncoderError(f"{self.folder}: its graph gives {embeddings.shape[1:]} values, not {self.dim}")
         return embeddings
 
-    def embed(self, images: Iterable[str | Path]) -> NDArray[np.float32]:
-        """Return the embeddings of image files, (n, dim) float32, in order; an unreadable one raises ImageError."""
-        rest = (Path(image) for image in images)
-        blocks = [np.empty((0, self.dim), np.float32)]
-        while some := list(islice(rest, 16)):
-            pictures = (load_picture(path, size=self.input_size, channels=self.channels) for path in some)
-            blocks.append(self.embed_pixels(np.stack([picture.pixels for picture in pictures])))
-        return np.concatenate(blocks)
+    def embed(self, images: Source | Iterable[Source]) -> NDArray[np.float32]:
+        """Return the embedding of a picture, (dim,) float32, or of several, (n, dim), in order.
+
+        A picture is a path, the bytes of a file, an open file, a Pillow image, or an array of uint8, (height, width)
+        or with 1, 3 or 4 channels behind them. One that cannot be read raises ImageError.
+        """
+        sources = [images] if is_source(images) else cast("Iterable[Source]", images)
+        vectors = []
+        for result in embed_pictures(sources, self):
+            if isinstance(result, Skipped):
+                raise ImageError(result.path, result.reason)
+            vectors.append(result)
+        if is_source(images):
+            return vectors[0]
+        return np.stack(vectors) if vectors else np.empty((0, self.dim), np.float32)
 
 
 class OnnxBackend:

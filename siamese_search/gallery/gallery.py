@@ -16,7 +16,7 @@ from siamese_search.calibration.table import promised_row
 from siamese_search.calibration.threshold import calibrate as find_threshold
 from siamese_search.calibration.threshold import is_due
 from siamese_search.encoder import Encoder, load_encoder
-from siamese_search.encoder.embed import embed_sources
+from siamese_search.encoder.embed import embed_pictures
 from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
 from siamese_search.gallery.answers import Answers
 from siamese_search.gallery.export import export
@@ -230,10 +230,17 @@ class Gallery:
         """
         _check_options(k, threshold)
         sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
-        vectors, skipped = embed_sources(sources, self.encoder, progress=progress)
-        if is_source(images) and skipped:
-            raise ImageError(skipped[0].path, skipped[0].reason)
-        found = iter(self.search_vectors(vectors, k=k, threshold=threshold) if len(vectors) else ())
+        vectors, skipped = [], {}
+        for place, result in enumerate(embed_pictures(sources, self.encoder)):
+            if not isinstance(result, Skipped):
+                vectors.append(result)
+            elif is_source(images):
+                raise ImageError(result.path, result.reason)
+            else:
+                skipped[place] = result
+            if progress:
+                progress(place + 1, len(sources))
+        found = iter(self.search_vectors(np.stack(vectors), k=k, threshold=threshold) if vectors else ())
         queries = tuple(
             QueryResult(query=name_of(source), hits=next(found))
             for place, source in enumerate(sources)

@@ -19,7 +19,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files
 from siamese_search.errors import FolderError
 from siamese_search.gallery.store import SkippedFile, Store
-from siamese_search.images.decode import is_passing, picture_extensions
+from siamese_search.images.decode import picture_extensions
 from siamese_search.images.files import (
     Changes,
     compare,
@@ -29,6 +29,7 @@ from siamese_search.images.files import (
     lies_in,
     resolve_folders,
 )
+from siamese_search.images.reasons import is_passing
 from siamese_search.paths import expanded
 from siamese_search.results import Calibration, ImageFile, Item, Skipped, SyncReport
 

@@ -1,51 +1,28 @@
-"""Any image file as a person would see it: upright, 8 bits a channel, RGB or grey, on white."""
+"""Any image file as a person would see it: upright, 8 bits a channel, RGB or grey, on white.
 
-import re
-import sys
+What is here decodes in the process that calls it, however long that takes and whatever memory. Outside this package
+pictures are decoded by a `sandbox.Decoder`.
+"""
+
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
-from pathlib import Path
-from time import thread_time
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    Image,
-    ImageFile,
-    UnidentifiedImageError,
-    WebPImagePlugin,  # noqa: F401  (the one ordinary format for which Pillow would load the plug-ins of all)
-)
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from siamese_search.errors import ImageError
+from siamese_search.images.modes import on_white, plain_mode
+from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, RefusedError, image_errors, too_large
+from siamese_search.images.sources import File, name_of, opened
 
-MAX_PIXELS = 178_956_970  # Pillow's own error limit
-
-NEEDS_HEIF = "HEIC needs an extra: pip install 'siamese-search[heic]'"
-NO_PERMISSION = "permission denied"
-NO_MEMORY = "not enough memory to decode it"
-CHANGED = "it changed while it was read"
-_GONE = "no such file"
-_UNREAD = "cannot be read: "
-_PASSING = frozenset({NEEDS_HEIF, NO_PERMISSION, NO_MEMORY, CHANGED, _GONE})
-
-# Pillow warns at half of its error limit and fails at twice `MAX_IMAGE_PIXELS`. With this value it still guards the
-# frames inside GIF and ICO files, and leaves the one refusal that counts, and its wording, to `_refuse_bomb`.
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+MAX_PIXELS = 178_956_970  # what Pillow refuses by itself
 
 # Left out: formats that Pillow only names but cannot draw, and EPS, which would run a stranger's program.
 _UNDRAWABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
-# Decoded piece by piece by decoders that every browser relies on; all other formats count as risky.
-_ORDINARY = ("JPEG", "PNG", "GIF", "WEBP")
-_ORDINARY_PIXELS = 32_000_000  # as they are decoded; beyond it takes hundreds of megabytes
-_ORDINARY_PROGRESSIVE = 4_000_000  # of a progressive JPEG, which may have thousands of scans
-_ORDINARY_SECONDS = 3.0  # of one core
-_BLOCK = 4096
 _HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
@@ -72,63 +49,40 @@ class Picture:
     height: int
     format: str
 
-
-class RiskyPictureError(Exception):
-    """A picture better decoded in a process of its own: a rarer format, very large, or slow. Never reaches a user."""
+    @property
+    def image(self) -> Image.Image:
+        """The pixels as a Pillow image, RGB or grey."""
+        return Image.fromarray(self.pixels[:, :, 0] if self.pixels.shape[2] == 1 else self.pixels)
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A first frame in mode L, LA, RGB or RGBA, still to be turned; `width` and `height` as shown."""
+class Square:
+    """Wanted: a picture squashed to `(size, size)` by bicubic resampling, as an encoder takes it."""
 
-    image: Image.Image
-    orientation: int
-    width: int
-    height: int
-    format: str
+    size: int
+    channels: Literal[1, 3] = 3
 
 
-def load_picture(
-    source: Path | BinaryIO,
-    *,
-    size: int | None = None,
-    channels: Literal[1, 3] = 3,
-    max_pixels: int = MAX_PIXELS,
-    careful: bool = False,
-) -> Picture:
-    """Decode an image file, squashed to `(size, size)` by bicubic resampling when `size` is given.
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """Wanted: an RGB picture whose longer side is at most so many pixels; a smaller one keeps its size."""
+
+    longest: int
+
+
+Wanted: TypeAlias = Square | Thumbnail
+
+
+def load_picture(source: File, wanted: Wanted | None = None, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode an image file as wanted; without a wish as RGB at full size.
 
     Of animations and multi-page files the first frame counts. Raises ImageError, and nothing else, for whatever is
-    wrong with the file; so also for more than `max_pixels` pixels. Pillow's limits make values above twice MAX_PIXELS
-    no different from it. A JPEG may be decoded at a fraction of its resolution, never below twice `size`. `careful`
-    decodes only what can neither take long nor much memory; anything else raises RiskyPictureError.
+    wrong with the file; so also for more than `max_pixels` pixels. A JPEG may be decoded at a fraction of its
+    resolution, never below twice the size of a square.
     """
-    with _decoded(source, least=2 * size if size else None, max_pixels=max_pixels, careful=careful) as decoded:
-        image = decoded.image if size is None else decoded.image.resize((size, size), Image.Resampling.BICUBIC)
-        image = _upright(_on_white(image), decoded.orientation).convert("RGB" if channels == 3 else "L")  # noqa: PLR2004
-        pixels = np.array(image).reshape(image.height, image.width, channels)
-    return Picture(pixels, decoded.width, decoded.height, decoded.format)
-
-
-def load_thumbnail(path: Path, *, longest: int, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode an image file as an upright RGB picture whose longer side is at most `longest` pixels.
-
-    Smaller pictures keep their size. Raises ImageError.
-    """
-    with _decoded(path, least=longest, max_pixels=max_pixels) as decoded:
-        image = decoded.image
-        image.thumbnail((longest, longest), Image.Resampling.BICUBIC)
-        return _upright(_on_white(image), decoded.orientation).convert("RGB")
-
-
-def same_pixels(first: Path, second: Path) -> bool:
-    """Tell whether two image files show the same picture pixel for pixel; raises ImageError."""
-    return np.array_equal(load_picture(first).pixels, load_picture(second).pixels)
-
-
-def is_passing(reason: str) -> bool:
-    """Tell whether a reason why a picture was skipped may vanish while its file stays the same."""
-    return reason in _PASSING or reason.startswith(_UNREAD)
+    with image_errors(name_of(source)), opened(source) as file, open_image(file) as image:
+        whole = prepare(image, wanted, max_pixels=max_pixels)
+        return finish(image, whole, wanted)
 
 
 @cache
@@ -146,102 +100,76 @@ def _formats() -> tuple[str, ...]:
 
 
 @contextmanager
-def _decoded(
-    source: Path | BinaryIO, *, least: int | None, max_pixels: int, careful: bool = False
-) -> Iterator[_Decoded]:
-    """Open and decode; an error here or in the body of the `with` becomes an ImageError."""
-    with image_errors(source), _open_ordinary(source) if careful else _open(source) as opened:
-        _refuse_bomb(opened, max_pixels)
-        size = opened.size
-        # draft() makes libjpeg leave out detail that resizing would throw away; it never goes below the size asked for.
-        drafted = least is not None and opened.draft(None, (least, least)) is not None
-        if careful:
-            _refuse_risky(opened, size)
-        opened.load()
-        orientation = _orientation(opened)
-        # Pillow turns some formats while loading (TIFF), so the size counts as it is now, unless draft() shrank it.
-        width, height = size if drafted else opened.size
-        if orientation in _SIDEWAYS:
-            width, height = height, width
-        yield _Decoded(_plain_mode(opened), orientation, width, height, opened.format or "unknown")
-
-
-def _open(source: Path | BinaryIO) -> ImageFile.ImageFile:
-    if not isinstance(source, Path) and not source.seekable():
-        source = BytesIO(source.read())
+def open_image(file: BinaryIO) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture of any format that can be drawn, for its header; the errors are Pillow's."""
     try:
-        return Image.open(source, formats=_formats())
+        image = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
-        if not _is_heif(source):
+        if file.seek(0, 2) == 0:
+            raise RefusedError(EMPTY) from None
+        if not _is_heif(file):
             raise
-        return Image.open(source, formats=("HEIF",))
+        image = Image.open(file, formats=("HEIF",))
+    with image:
+        yield image
 
 
-def _open_ordinary(source: Path | BinaryIO) -> ImageFile.ImageFile:
-    try:
-        return Image.open(cast("BinaryIO", _Paced(source)), formats=_ORDINARY)
-    except UnidentifiedImageError:
-        raise RiskyPictureError from None
-
-
-def _refuse_risky(image: ImageFile.ImageFile, size: tuple[int, int]) -> None:
-    """Raise RiskyPictureError for an image, `size` before draft(), that is large for its kind."""
-    pixels, limit = image.width * image.height, _ORDINARY_PIXELS
-    if "progressive" in image.info and isinstance(image.fp, _Paced):
-        # Taken in at full size, before draft() has its effect, and many times over: a scan needs but a few bytes.
-        pixels, limit = size[0] * size[1], _ORDINARY_PROGRESSIVE
-        image.fp.most = 2 * _BLOCK
-    if pixels > limit:
-        raise RiskyPictureError
-
-
-class _Paced:
-    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work."""
-
-    def __init__(self, source: Path | BinaryIO) -> None:
-        file = BytesIO(source.read_bytes()) if isinstance(source, Path) else source
-        self.name = getattr(file, "name", "")
-        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
-        self._read = file.read
-        self._reads = 0
-        self.most = sys.maxsize  # bytes at once
-        self._until = thread_time() + _ORDINARY_SECONDS
-
-    def read(self, size: int = -1) -> bytes:
-        self._reads += 1
-        # Decoders read blocks, parsers of headers a few bytes at a time: those need not ask for the time at each.
-        if (size > _BLOCK or self._reads % 256 == 0) and thread_time() > self._until:
-            raise RiskyPictureError
-        return self._read(min(size, self.most))
-
-
-def _is_heif(source: Path | BinaryIO) -> bool:
+def _is_heif(file: BinaryIO) -> bool:
     """Recognise HEIC and make Pillow able to read it; the plug-in is loaded when the first one is met."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            head = file.read(12)
-    else:
-        source.seek(0)
-        head = source.read(12)
-        source.seek(0)
+    file.seek(0)
+    head = file.read(12)
     if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
         return False
     with _heif_lock:
         try:
             import pillow_heif  # noqa: PLC0415  an extra
         except ImportError:
-            raise _Refused(NEEDS_HEIF) from None
+            raise RefusedError(NEEDS_HEIF) from None
         pillow_heif.register_heif_opener()
     return True
 
 
-def _refuse_bomb(image: Image.Image, max_pixels: int) -> None:
-    if image.width * image.height > max_pixels:
-        raise _Refused(_too_large(f"{image.width:,} x {image.height:,}", max_pixels))
+def prepare(image: ImageFile.ImageFile, wanted: Wanted | None, *, max_pixels: int) -> tuple[int, int] | None:
+    """Refuse an open picture of too many pixels, and leave out detail that nobody wants while it is decoded.
+
+    Return the size before that, None where nothing is left out.
+    """
+    size = image.size
+    if size[0] * size[1] > max_pixels:
+        raise RefusedError(too_large(f"{size[0]:,} x {size[1]:,}", max_pixels))
+    match wanted:
+        case Square(size=edge):
+            least = 2 * edge
+        case Thumbnail(longest=least):
+            pass
+        case None:
+            return None
+    return size if image.draft(None, (least, least)) is not None else None
 
 
-def _too_large(size: str, limit: int) -> str:
-    return f"too large: {size} pixels, the limit is {limit:,}"
+def finish(image: Image.Image, whole: tuple[int, int] | None, wanted: Wanted | None) -> Picture:
+    """Decode and resize a picture; `whole` is what `prepare` returned."""
+    image.load()
+    orientation = _orientation(image)
+    # Pillow turns some formats while loading (TIFF), so the size counts as it is now, unless detail was left out.
+    width, height = whole or image.size
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    plain = plain_mode(image)
+    match wanted:
+        case Square(size=size):
+            plain = plain.resize((size, size), Image.Resampling.BICUBIC)
+        case Thumbnail(longest=longest):
+            plain = plain.resize(_fitting(plain.size, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    mode = "L" if isinstance(wanted, Square) and wanted.channels == 1 else "RGB"
+    shown = upright(on_white(plain), orientation).convert(mode)
+    pixels = np.array(shown).reshape(shown.height, shown.width, len(mode))
+    return Picture(pixels, width, height, image.format or "unknown")
+
+
+def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    scale = min(1.0, longest / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -252,98 +180,6 @@ def _orientation(image: Image.Image) -> int:
     return value if value in _TURNS else 1
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a picture as its EXIF orientation asks for."""
     return image if orientation == 1 else image.transpose(_TURNS[orientation])
-
-
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """Bring any of Pillow's modes to L, LA, RGB or RGBA, at full size and with as few copies as it takes."""
-    if image.mode[0] in "IF":
-        return _from_deep_grey(image)
-    if "transparency" in image.info and image.mode in {"1", "L", "P", "RGB"}:
-        return image.convert("RGBA")
-    if image.mode in {"L", "LA", "RGB", "RGBA"}:
-        return image
-    if image.mode in {"PA", "La", "RGBa"}:
-        return image.convert("LA" if image.mode == "La" else "RGBA")
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float greys to 8 bits.
-
-    16 bits keep their upper byte. Floats in [0, 1] and [0, 255] are taken as such; any other range has no known black
-    and white, so its own extremes become them.
-    """
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if low >= 0 and image.mode == "I" and high <= 65535:  # noqa: PLR2004  how Pillow hands over 16-bit PGM
-        scaled = values / 257
-    elif low >= 0 and high <= 1:
-        scaled = values * 255
-    elif low >= 0 and high <= 255:  # noqa: PLR2004
-        scaled = values
-    else:
-        scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    if image.mode not in {"LA", "RGBA"}:
-        return image
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-
-
-class _Refused(Exception):  # noqa: N818  not an error of its own: it carries a reason to `image_errors`
-    pass
-
-
-@contextmanager
-def image_errors(source: Path | BinaryIO) -> Iterator[None]:
-    """Turn whatever opening, reading or decoding a picture raises into an ImageError with a reason for people."""
-    try:
-        yield
-    except (ImageError, RiskyPictureError):
-        raise
-    except Exception as error:  # decoders meet broken files with every exception there is
-        name = source if isinstance(source, Path) else getattr(source, "name", "image data")
-        raise ImageError(str(name), _reason(error, source)) from error
-
-
-def _reason(error: Exception, source: Path | BinaryIO) -> str:  # noqa: PLR0911  a table of cases
-    match error:
-        case _Refused():
-            return str(error)
-        case FileNotFoundError():
-            return _GONE
-        case PermissionError():
-            return NO_PERMISSION
-        case IsADirectoryError():
-            return "is a folder, not an image file"
-        case MemoryError():
-            return NO_MEMORY
-        case Image.DecompressionBombError() | Image.DecompressionBombWarning():
-            pixels = re.search(r"\((\d+) pixels\)", str(error))
-            return _too_large(f"{int(pixels[1]):,}" if pixels else "too many", MAX_PIXELS)
-        case UnidentifiedImageError():
-            return "the file is empty" if _is_empty(source) else "not an image that can be read"
-        case OSError(errno=int(), strerror=str(words)):
-            return f"{_UNREAD}{words}"
-        case OSError() if "truncated" in str(error).lower():
-            return "the file is cut short"
-        case _:
-            return f"damaged: {str(error) or type(error).__name__}".splitlines()[0]
-
-
-def _is_empty(source: Path | BinaryIO) -> bool:
-    if isinstance(source, Path):
-        return source.stat().st_size == 0
-    return source.seekable() and source.seek(0, 2) == 0
-
-
-# Without this the warning between Pillow's two limits would reach the terminal, just before our own refusal.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)

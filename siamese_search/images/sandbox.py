@@ -1,47 +1,75 @@
 """Pictures decoded so that none of them can stop the program or take its memory.
 
-Ordinary ones are decoded right here, which is fastest. Risky ones (see `images`) go to a process of their own that has
-limits on time and memory: a decoder that hangs or crashes takes nothing with it but that process.
+Ordinary ones are decoded right here, which is fastest. All others (see `ordinary`) go to a process of their own that
+has limits on time and memory: a decoder that hangs or crashes takes nothing with it but that process.
 """
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from io import BytesIO
-from multiprocessing.connection import Connection, Pipe
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from multiprocessing.connection import Pipe
+from multiprocessing.reduction import send_handle
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, cast
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
+from PIL import Image
 
 import siamese_search
+from siamese_search.cores import usable_cores
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import NO_MEMORY, Picture, RiskyPictureError, image_errors, load_picture
+from siamese_search.images.decode import MAX_PIXELS, Picture, Square, Thumbnail, Wanted, finish
+from siamese_search.images.ordinary import decode_here
+from siamese_search.images.reasons import NO_MEMORY, RiskyPictureError, image_errors
+from siamese_search.images.room import Room
+from siamese_search.images.sources import File, Source, image_of, is_real_file, name_of, opened
 
 SECONDS = 20.0  # of work, for one picture
 MEMORY = 2 << 30  # bytes
-_PATIENCE = 3  # so many times as long may pass on the clock, on a busy machine or a slow disk
-_LONGEST_REPLY = 1 << 16  # bytes of JSON
 CRASHES = "makes the decoder crash"
+_PATIENCE = 3  # so many times as long may pass on the clock, on a busy machine or a slow disk
+_MAX_REPLY = 1 << 16  # bytes of JSON
+_FIRST_GRANT = 96 << 20  # bytes: enough for most pictures
+_ROOM_PER_CORE = 160 << 20
+_MIN_ROOM = 1 << 30
 
 
 class Decoder:
-    """Decodes pictures to `(size, size, channels)`; safe to use from several threads. `close` ends its processes."""
+    """Decodes pictures within limits of time and memory; made once for many, and used from several threads at once.
 
-    def __init__(
-        self, *, size: int, channels: Literal[1, 3] = 3, seconds: float = SECONDS, memory: int = MEMORY
-    ) -> None:
-        self.size = size
-        self.channels = channels
-        self.seconds = seconds
-        self.memory = memory
+    `seconds` of work and `memory` in bytes are for one picture; together, those that are decoded at a time share a room
+    that grows with the number of cores. A limit of `max_pixels` above the usual one raises both in proportion. `close`,
+    the end of a `with`, or its own end, ends the processes.
+    """
+
+    def __init__(self, *, max_pixels: int = MAX_PIXELS, seconds: float = SECONDS, memory: int = MEMORY) -> None:
+        more = max(1.0, max_pixels / MAX_PIXELS)
+        self.max_pixels = max_pixels
+        self.seconds = seconds * more
+        self.memory = round(memory * more)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._owner = os.getpid()
+        self._room = Room(max(_MIN_ROOM, usable_cores() * _ROOM_PER_CORE))
         self._idle: SimpleQueue[_Helper] = SimpleQueue()
+        weakref.finalize(self, _end, self._idle)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give the limits alone: a copy in another process, as training makes them, starts processes of its own."""
+        return {"max_pixels": self.max_pixels, "seconds": self.seconds, "memory": self.memory}
+
+    def __setstate__(self, limits: dict[str, Any]) -> None:
+        self.__dict__.update(limits)
+        self._begin()
 
     def __enter__(self) -> Self:
         return self
@@ -53,56 +81,105 @@ class Decoder:
 
     def close(self) -> None:
         """End the processes, which a later picture starts again; no other thread may be decoding."""
-        with suppress(Empty):
-            while True:
-                self._idle.get_nowait().kill()
+        _end(self._idle)
 
-    def load(self, source: Path | BinaryIO) -> Picture:
-        """Decode a picture; raises ImageError, also for one that takes longer or more memory than the limits."""
-        if isinstance(source, Path):
-            with image_errors(source), source.open("rb") as opened:
-                return self.load(opened)
-        file = source if source.seekable() else BytesIO(source.read())
-        try:
-            return load_picture(file, size=self.size, channels=self.channels, careful=True)
-        except RiskyPictureError:
-            return self._load_apart(file)
+    def square(self, source: Source, *, size: int, channels: Literal[1, 3] = 3) -> Picture:
+        """Decode a picture squashed to `(size, size, channels)`; raises ImageError, also for one beyond the limits."""
+        return self._load(source, Square(size, channels))
 
-    def _load_apart(self, file: BinaryIO) -> Picture:
+    def thumbnail(self, source: Source, *, longest: int) -> Picture:
+        """Decode a picture as RGB whose longer side is at most `longest`; a smaller one keeps its size.
+
+        Raises ImageError, also for one beyond the limits.
+        """
+        return self._load(source, Thumbnail(longest))
+
+    def same_picture(self, first: File, second: File) -> bool:
+        """Tell whether two picture files show the same, entirely: see `same.same_picture`; raises ImageError.
+
+        Both are decoded apart: pictures of full size never come into this process.
+        """
+        reply, _ = self._ask({"kind": "same"}, [first, second])
+        return bool(reply["same"])
+
+    def _load(self, source: Source, wanted: Wanted) -> Picture:
+        if self._owner != os.getpid():  # forked
+            self._begin()
+        if isinstance(source, Image.Image | np.ndarray):
+            with image_errors(name_of(source)):
+                return finish(image_of(source), None, wanted)
+        with image_errors(name_of(source)), opened(source) as file:
+            try:
+                return decode_here(file, wanted, max_pixels=self.max_pixels, room=self._room)
+            except RiskyPictureError:
+                return self._load_apart(file, wanted, name_of(source))
+
+    def _load_apart(self, file: BinaryIO, wanted: Wanted, name: str) -> Picture:
+        request = {"kind": type(wanted).__name__.lower(), **asdict(wanted)}
+        reply, pixels = self._ask_about(request, [file], [name])
+        height, width, channels = (int(number) for number in reply["shape"])
+        return Picture(
+            np.frombuffer(pixels, np.uint8).reshape(height, width, channels),
+            int(reply["width"]),
+            int(reply["height"]),
+            str(reply["format"]),
+        )
+
+    def _ask(self, request: dict[str, Any], sources: Sequence[File]) -> tuple[dict[str, Any], bytes]:
+        with ExitStack() as stack:
+            files = []
+            for source in sources:
+                with image_errors(name_of(source)):
+                    files.append(stack.enter_context(opened(source)))
+            return self._ask_about(request, files, [name_of(source) for source in sources])
+
+    def _ask_about(
+        self, request: dict[str, Any], files: Sequence[BinaryIO], names: Sequence[str]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Ask a process, which is granted little memory first, then what it says it needs, then all there is."""
+        grant = min(_FIRST_GRANT, self.memory)
+        while True:
+            with self._room.taken(grant):
+                reply, pixels = self._ask_helper({**request, "grant": grant}, files, names)
+            if "needs" in reply and grant < self.memory:
+                grant = min(max(int(reply["needs"]), 2 * grant), self.memory)
+            elif "reason" in reply:
+                raise ImageError(names[int(reply.get("file", 0))], self._in_words(str(reply["reason"])))
+            else:
+                return reply, pixels
+
+    def _in_words(self, reason: str) -> str:
+        return f"needs more than {self.memory / 1e9:.1f} GB of memory to decode" if reason == NO_MEMORY else reason
+
+    def _ask_helper(
+        self, request: dict[str, Any], files: Sequence[BinaryIO], names: Sequence[str]
+    ) -> tuple[dict[str, Any], bytes]:
         try:
             helper = self._idle.get_nowait()
         except Empty:
-            helper = _Helper(seconds=self.seconds, memory=self.memory)
-        name = getattr(file, "name", "")
-        path = str(Path(name).absolute()) if isinstance(name, str | Path) and str(name) else ""
-        told = str(name) if path else "image data"
-        request = {"path": path, "size": self.size, "channels": self.channels}
-        data = b""
-        if not path:
-            file.seek(0)
-            data = file.read()
+            helper = _Helper(max_pixels=self.max_pixels, seconds=self.seconds, memory=self.memory)
         try:
-            reply, pixels = helper.ask(request, data, patience=_PATIENCE * self.seconds)
+            answer = helper.ask(request, files, patience=_PATIENCE * self.seconds)
         except (OSError, EOFError, ValueError):
-            raise ImageError(told, helper.kill(limit=self.seconds)) from None
+            reason = helper.kill(limit=self.seconds)
+            if reason == CRASHES and request["grant"] < self.memory:  # as a library may that gets no memory
+                return {"needs": self.memory}, b""
+            raise ImageError(" or ".join(names), reason) from None
+        except BaseException:  # Ctrl-C: what it was asked for would be the answer to the next question
+            helper.kill()
+            raise
         self._idle.put(helper)
-        if "reason" in reply:
-            reason = str(reply["reason"])
-            if reason == NO_MEMORY:
-                reason = f"needs more than {self.memory / 1e9:.1f} GB of memory to decode"
-            raise ImageError(told, reason)
-        shape = self.size, self.size, self.channels
-        return Picture(
-            np.frombuffer(pixels, np.uint8).reshape(shape), reply["width"], reply["height"], str(reply["format"])
-        )
+        return answer
 
 
 class _Helper:
-    """A process that decodes one picture at a time."""
+    """A process that answers one question at a time."""
 
-    def __init__(self, *, seconds: float, memory: int) -> None:
+    def __init__(self, *, max_pixels: int, seconds: float, memory: int) -> None:
+        self._owner = os.getpid()
         self._pipe, its_end = Pipe()
-        code = f"from siamese_search.images.sandbox import serve; serve({its_end.fileno()}, {seconds!r}, {memory!r})"
+        limits = f"max_pixels={max_pixels!r}, seconds={seconds!r}, memory={memory!r}"
+        code = f"from siamese_search.images.apart import serve; serve({its_end.fileno()}, {limits})"
         package = str(Path(siamese_search.__file__).parents[1])
         self._process = subprocess.Popen(  # noqa: S603  our own code; -P: nothing from the current folder is imported
             [sys.executable, "-P", "-c", code],
@@ -114,22 +191,31 @@ class _Helper:
         )
         its_end.close()
 
-    def ask(self, request: dict[str, Any], data: bytes, *, patience: float) -> tuple[dict[str, Any], bytes]:
+    def ask(
+        self, request: dict[str, Any], files: Sequence[BinaryIO], *, patience: float
+    ) -> tuple[dict[str, Any], bytes]:
         """Return the answer and the pixels; raises EOFError, OSError or ValueError when there is no answer."""
-        self._pipe.send_bytes(json.dumps(request).encode())
-        if not request["path"]:
-            self._pipe.send_bytes(data)
+        real = [is_real_file(file) for file in files]
+        self._pipe.send_bytes(json.dumps({**request, "descriptors": real}).encode())
+        for file, by_descriptor in zip(files, real, strict=True):
+            if by_descriptor:
+                send_handle(self._pipe, file.fileno(), None)
+            else:
+                file.seek(0)
+                self._pipe.send_bytes(file.read())
         if not self._pipe.poll(patience):
             raise TimeoutError
-        reply = json.loads(self._pipe.recv_bytes(_LONGEST_REPLY))
-        if "reason" in reply:
-            return reply, b""
-        pixels = self._pipe.recv_bytes(request["size"] ** 2 * request["channels"])
+        reply = json.loads(self._pipe.recv_bytes(_MAX_REPLY))
+        if not isinstance(reply, dict):
+            raise ValueError(reply)  # noqa: TRY004  damage, as above
+        pixels = self._pipe.recv_bytes(_max_bytes(request)) if "shape" in reply else b""
         return reply, pixels
 
     def kill(self, *, limit: float = SECONDS) -> str:
         """End the process, wherever it is; return what it died of, in words."""
         self._pipe.close()
+        if self._owner != os.getpid():  # it belongs to the process that this one was forked from
+            return CRASHES
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0.2)  # until one that is dying has done so
         slow = self._process.returncode in {None, -signal.SIGPROF}
@@ -138,29 +224,12 @@ class _Helper:
         return f"takes more than {limit:g} s to decode" if slow else CRASHES
 
 
-def serve(descriptor: int, seconds: float, memory: int) -> None:
-    """Decode what is asked for on an inherited pipe until it is closed: the other side of a `Decoder`.
-
-    The process ends itself when a picture takes more than `seconds` of work, and has at most `memory` bytes.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
-    pipe = Connection(descriptor)
-    with suppress(EOFError, OSError):
+def _end(helpers: SimpleQueue[_Helper]) -> None:
+    with suppress(Empty):
         while True:
-            request = json.loads(pipe.recv_bytes())
-            source = Path(request["path"]) if request["path"] else BytesIO(pipe.recv_bytes())
-            # The kernel counts and kills: a decoder written in C gives Python no chance to.
-            signal.setitimer(signal.ITIMER_PROF, seconds)
-            try:
-                picture = load_picture(
-                    cast("Path | BinaryIO", source), size=request["size"], channels=request["channels"]
-                )
-            except ImageError as error:
-                pipe.send_bytes(json.dumps({"reason": error.reason[:1000]}).encode())
-            else:
-                about = {"width": picture.width, "height": picture.height, "format": picture.format}
-                pipe.send_bytes(json.dumps(about).encode())
-                pipe.send_bytes(picture.pixels.tobytes())
-            finally:
-                signal.setitimer(signal.ITIMER_PROF, 0)
+            helpers.get_nowait().kill()
+
+
+def _max_bytes(request: dict[str, Any]) -> int:
+    """Return how many bytes of pixels the answer to a request has at most."""
+    return int(request["longest"] ** 2 * 3 if request["kind"] == "thumbnail" else request["size"] ** 2 * 3)

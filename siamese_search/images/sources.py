@@ -1,55 +1,79 @@
-"""Pictures as a program may hold them: paths, bytes, open files, PIL images, arrays of pixels."""
+"""What a caller may call a picture: a path, the bytes of a file, an open file, a Pillow image or an array of pixels."""
 
-from io import BytesIO
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from siamese_search.errors import OptionError
+from siamese_search.errors import ImageError, OptionError
 
-Source = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any]
-"""A path, the bytes of an image file, an open one, a PIL image, or uint8 pixels (h, w), (h, w, 3) or (h, w, 4)."""
+File: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+Source: TypeAlias = File | Image.Image | NDArray[Any]
+"""A path, the bytes of an image file, an open one, a Pillow image, or uint8 pixels (h, w) or (h, w, 1, 3 or 4)."""
+
+MAX_BYTES = 4 << 30  # of a picture file; a larger one is none, and reading it would take minutes
+_CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def is_source(value: object) -> TypeGuard[Source]:
-    """Tell one picture from several."""
-    return isinstance(value, str | Path | bytes | Image.Image | np.ndarray) or hasattr(value, "read")
-
-
-def as_file(source: Source) -> Path | BinaryIO:
-    """Return a picture as a file to decode: a path, or an open stream. Raises OptionError for other pixels."""
-    if isinstance(source, str | Path):
-        return Path(source)
-    if isinstance(source, bytes):
-        return BytesIO(source)
-    if isinstance(source, np.ndarray):
-        return _as_stream(_as_image(source))
-    return _as_stream(source) if isinstance(source, Image.Image) else source
+def is_source(images: object) -> TypeGuard[Source]:
+    """Tell one picture from several: an array of four dimensions, and whatever else can be gone through, is several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim < 4  # noqa: PLR2004  (height, width) or (height, width, channels)
+    return isinstance(images, str | os.PathLike | bytes | Image.Image) or hasattr(images, "read")
 
 
 def name_of(source: Source) -> str:
     """Return what to call a picture: its path as it was given, or "-" for one without a name."""
-    return str(source) if isinstance(source, str | Path) else "-"
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "-"
 
 
-def _as_image(pixels: NDArray[Any]) -> Image.Image:
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in {3, 4})):  # noqa: PLR2004
+@contextmanager
+def opened(source: File) -> Iterator[BinaryIO]:
+    """Give a picture file as an open one that can seek; its errors are those of the system.
+
+    A stream that can seek counts from its start, and stays open; of any other counts what is left to be read.
+    """
+    if isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield _seekable(file, os.fspath(source))
+    elif isinstance(source, bytes):
+        yield BytesIO(source)
+    elif hasattr(source, "read"):
+        yield _seekable(source, name_of(source))
+    else:
+        kind = type(source).__name__
+        raise OptionError(f"{kind}: no picture; expected a path, bytes, an open file, a Pillow image or an array")
+
+
+def _seekable(file: BinaryIO, name: str) -> BinaryIO:
+    if file.seekable():
+        file.seek(0)
+        return file
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ImageError(name, f"too large: the limit is {MAX_BYTES:,} bytes")
+    return BytesIO(data)
+
+
+def is_real_file(file: BinaryIO) -> bool:
+    """Tell whether a file's descriptor leads to what reading the file gives; that of a decompressing one does not."""
+    return type(file) is BufferedReader and type(file.raw) is FileIO
+
+
+def image_of(source: Image.Image | NDArray[Any]) -> Image.Image:
+    """Return pixels as a Pillow image; raises OptionError for an array that is not uint8 with 1, 3 or 4 channels."""
+    if isinstance(source, Image.Image):
+        return source
+    pixels = source[:, :, None] if source.ndim == 2 else source  # noqa: PLR2004
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] not in _CHANNELS or pixels.size == 0:  # noqa: PLR2004
         raise OptionError(
-            f"pixels of {pixels.dtype} and shape {pixels.shape}: expected uint8 and (height, width), or 3 or 4 channels"
+            f"pixels of {source.dtype} and shape {source.shape}: expected uint8 of shape (height, width), or with 1, 3"
+            " or 4 channels behind them"
         )
-    return Image.fromarray(pixels)
-
-
-def _as_stream(image: Image.Image) -> BinaryIO:
-    """Write an image without loss, and without pressing it small, in the first format that knows its kind of pixels."""
-    data = BytesIO()
-    try:
-        image.save(data, "PNG", compress_level=1, exif=image.getexif())
-    except OSError:  # CMYK, floats
-        data = BytesIO()
-        image.save(data, "TIFF")
-    data.seek(0)
-    return data
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from siamese_search.atomic import whole_file
 from siamese_search.errors import ImageError
 from siamese_search.escapes import printable
-from siamese_search.images.decode import load_thumbnail
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DuplicateGroup, QueryResult
 
 _TILE = 240  # pixels, the side of the square a picture is fitted into
@@ -67,18 +67,21 @@ def _draw(first: _Tile, others: Sequence[_Tile]) -> Image.Image:
     sheet = Image.new("RGB", (left + columns * step, _GAP + rows * drop), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.line((_GAP + step, _GAP, _GAP + step, sheet.height - _GAP), fill=_LINE)
-    _draw_tile(sheet, draw, first, (_GAP, _GAP))
-    for at, tile in enumerate(others):
-        row, column = divmod(at, columns)
-        _draw_tile(sheet, draw, tile, (left + column * step, _GAP + row * drop))
+    with Decoder() as decoder:
+        _draw_tile(sheet, draw, first, (_GAP, _GAP), decoder)
+        for at, tile in enumerate(others):
+            row, column = divmod(at, columns)
+            _draw_tile(sheet, draw, tile, (left + column * step, _GAP + row * drop), decoder)
     return sheet
 
 
-def _draw_tile(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, corner: tuple[int, int]) -> None:
+def _draw_tile(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: _Tile, corner: tuple[int, int], decoder: Decoder
+) -> None:
     x, y = corner
     draw.rounded_rectangle((x, y, x + _TILE - 1, y + _TILE - 1), radius=8, fill=_WELL)
     try:
-        picture = load_thumbnail(tile.path, longest=_TILE)
+        picture = decoder.thumbnail(tile.path, longest=_TILE).image
         sheet.paste(picture, (x + (_TILE - picture.width) // 2, y + (_TILE - picture.height) // 2))
     except ImageError as error:
         middle = (x + _TILE / 2, y + _TILE / 2)

@@ -1,14 +1,15 @@
-"""Pictures in the terminal itself, where it can show them: kitty's protocol and iTerm2's, told by the environment."""
+"""Pictures in the terminal itself, where it can show them: kitty's protocol and iTerm2's, known by the environment."""
 
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import load_thumbnail
+from siamese_search.images.sandbox import Decoder
 
 _SIDE = 96  # pixels, about five lines of text
 _GAP = 8
@@ -26,11 +27,10 @@ def picture_protocol(environment: Mapping[str, str]) -> str | None:
 def picture_row(paths: Sequence[Path], protocol: str) -> str:
     """Return what a terminal must be sent to show some pictures side by side; unreadable ones leave a gap."""
     row = Image.new("RGBA", (min(len(paths), _MOST) * (_SIDE + _GAP), _SIDE))
-    for place, path in enumerate(paths[:_MOST]):
-        try:
-            row.paste(load_thumbnail(path, longest=_SIDE), (place * (_SIDE + _GAP), 0))
-        except ImageError:
-            continue
+    with Decoder() as decoder:
+        for place, path in enumerate(paths[:_MOST]):
+            with suppress(ImageError):
+                row.paste(decoder.thumbnail(path, longest=_SIDE).image, (place * (_SIDE + _GAP), 0))
     data = io.BytesIO()
     row.save(data, "PNG")
     if protocol == "kitty":

@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import load_thumbnail
+from siamese_search.images.sandbox import Decoder
 from siamese_search.report.words import coverage_sentence, note_words, reason_words, relation_words, threshold_sentence
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
@@ -61,7 +61,7 @@ class MatchView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes of those that are not protected."""
+    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes that their going would free."""
 
     number: int
     keep: PictureView
@@ -121,8 +121,8 @@ class Viewer:
 
     def pictures(self, paths: Iterable[str]) -> Iterator[PictureView]:
         """Yield the pictures in order, read by a few threads at most `_AHEAD` ahead of the reader."""
-        view = partial(picture_view, root=self.root, longest=self.longest)
-        with ThreadPoolExecutor(_WORKERS) as pool:
+        with Decoder() as decoder, ThreadPoolExecutor(_WORKERS) as pool:
+            view = partial(picture_view, root=self.root, longest=self.longest, decoder=decoder)
             waiting: deque[Future[PictureView]] = deque()
             for path in paths:
                 waiting.append(pool.submit(view, path))
@@ -133,7 +133,10 @@ class Viewer:
 
     def dedupe(self, report: DedupeReport) -> DedupeView:
         """Return the view of a dedupe report."""
-        savings = [sum(_bytes(copy.path) for copy in group.copies if not copy.protected) for group in report.groups]
+        savings = [
+            sum(_bytes(copy.path) for copy in group.copies if not (copy.protected or copy.linked))
+            for group in report.groups
+        ]
         ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
         distances = [copy.distance for group in report.groups for copy in group.copies]
         return DedupeView(
@@ -214,7 +217,7 @@ class Viewer:
         return picture
 
 
-def picture_view(path: str, *, root: str, longest: int) -> PictureView:
+def picture_view(path: str, *, root: str, longest: int, decoder: Decoder) -> PictureView:
     """Read one picture for a page; a file that is gone or damaged becomes a view without a thumbnail."""
     folder, name = os.path.split(path)
     relative = os.path.relpath(folder, root) if root and folder else folder
@@ -223,9 +226,9 @@ def picture_view(path: str, *, root: str, longest: int) -> PictureView:
     try:
         size = Path(path).stat().st_size
         link = Path(path).absolute().as_uri()
-        image = load_thumbnail(Path(path), longest=longest)
-        width, height = _size_as_shown(path, image)
-        thumbnail = _data_uri(image)
+        picture = decoder.thumbnail(path, longest=longest)
+        width, height = picture.width, picture.height
+        thumbnail = _data_uri(picture.image)
     except ImageError as error:
         trouble = error.reason
     except (OSError, ValueError):  # ValueError: a NUL byte or a surrogate that no file name can hold
@@ -261,14 +264,6 @@ def common_root(paths: Iterable[str]) -> str:
     except ValueError:  # several drives
         return ""
     return "" if root == root.parent else str(root)
-
-
-def _size_as_shown(path: str, thumbnail: Image.Image) -> tuple[int, int]:
-    """Return the size in the file's header, turned where the upright thumbnail shows that the picture is turned."""
-    with Image.open(path) as image:
-        width, height = image.size
-    turned = (width - height) * (thumbnail.width - thumbnail.height) < 0
-    return (height, width) if turned else (width, height)
 
 
 def _data_uri(image: Image.Image) -> str:

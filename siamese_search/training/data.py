@@ -18,12 +18,16 @@ from PIL import Image
 
 from siamese_search.calibration.pairs import Pairs, read_pairs
 from siamese_search.errors import DataError, ImageError
-from siamese_search.images.decode import load_thumbnail, picture_extensions
+from siamese_search.images.decode import picture_extensions
 from siamese_search.images.edits import edited_view
 from siamese_search.images.files import find_images, resolve_folders
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import ImageFile, Skipped
+from siamese_search.training.needs import read_test_list
 from siamese_search.training.pairs import connected_parts
 
+SPLIT_SEED = 0  # never another: what an encoder was not trained on must stay what it is tested on
+CACHE_BYTES = 2_000_000_000  # of shrunk pictures kept in memory
 LONGEST_EDGE = 384  # of the pictures that edits start from: enough for every input size in use
 
 
@@ -78,16 +82,16 @@ class ArrayPictures:
 
 
 class FilePictures:
-    """Pictures in files, decoded when asked for and kept (shrunk) while `cache_bytes` allow."""
+    """Pictures in files, decoded when asked for and kept (shrunk) while `CACHE_BYTES` allow."""
 
     channels = 3
 
-    def __init__(self, root: Path, names: Sequence[str], *, cache_bytes: int = 2_000_000_000) -> None:
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
         self.root = root
         self.names = list(names)
-        self.cache_bytes = cache_bytes
         self._cache: dict[int, Image.Image] = {}
         self._cached = 0
+        self._decoder = Decoder()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -96,9 +100,9 @@ class FilePictures:
         """Return one as RGB, its longest edge at most `LONGEST_EDGE`; raise `ImageError` when it cannot be read."""
         if index in self._cache:
             return self._cache[index]
-        picture = load_thumbnail(self.root / self.names[index], longest=LONGEST_EDGE)
+        picture = self._decoder.thumbnail(self.root / self.names[index], longest=LONGEST_EDGE).image
         weight = 3 * picture.width * picture.height
-        if self._cached + weight <= self.cache_bytes:
+        if self._cached + weight <= CACHE_BYTES:
             self._cache[index] = picture
             self._cached += weight
         return picture
@@ -116,11 +120,10 @@ class FilePictures:
 class WithEditedViews:
     """Every picture of `originals`, followed by one edited view of each: item n + i is a view of item i."""
 
-    def __init__(self, originals: Pictures, *, strength: float, seed: int) -> None:
+    def __init__(self, originals: Pictures, *, strength: float) -> None:
         self.originals = originals
         self.channels = originals.channels
         self.strength = strength
-        self.seed = seed
 
     def __len__(self) -> int:
         return 2 * len(self.originals)
@@ -136,7 +139,7 @@ class WithEditedViews:
         n = len(self.originals)
         if index < n:
             return self.originals.pixels(index, size)
-        rng = Random(f"{self.seed}/{index}")  # noqa: S311  (edits, not secrets)
+        rng = Random(f"{SPLIT_SEED}/{index}")  # noqa: S311  (edits, not secrets)
         return edited_view(
             self.originals.picture(index - n), size=size, strength=self.strength, rng=rng,
             other=lambda **_: self.originals.picture(rng.randrange(n)),
@@ -185,22 +188,27 @@ class Dataset:
         return self.train.pictures.channels
 
 
-def with_edited_views(part: Part, *, strength: float, seed: int = 0) -> Part:
-    """Return an unlabelled part with an edited view of every picture, so that it has similar pairs to be judged by."""
-    views = WithEditedViews(part.pictures, strength=strength, seed=seed)
+def with_edited_views(part: Part, *, strength: float) -> Part:
+    """Return an unlabelled part with an edited view of every picture, so that it has similar pairs to be scored by."""
+    views = WithEditedViews(part.pictures, strength=strength)
     return Part(name=part.name, pictures=views, identity=np.tile(np.arange(len(part)), 2))
 
 
-def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = None, seed: int = 0) -> Dataset:
+def load_folder(root: Path, *, labels: str = "none", test_list: Path | None = None) -> Dataset:
     """Read a folder of pictures; `labels` is "folders" (the folder a picture lies in is its class) or "none".
 
     Pictures named in `test_list` (one path relative to `root` a line) become the test part; without one a tenth does.
-    A tenth of the rest, at most 500, is for validation. Raises `DataError` when too few pictures remain to train on.
+    A tenth of the rest, at most 500, is for validation. Raises `DataError` when too few remain to train on, and when
+    the list cannot be read or names none of them.
     """
+    held_out = read_test_list(test_list) if test_list else frozenset()
     names, skipped = readable_pictures(root)
-    held_out = set(test_list.read_text(encoding="utf-8").split("\n")) if test_list else set()
+    if test_list and held_out.isdisjoint(names):
+        raise DataError(f"test list {test_list}: names no picture of {root}; expected paths relative to that folder")
     rest = [name for name in names if name not in held_out]
-    rest.sort(key=lambda name: zlib.crc32(f"{seed}/{name}".encode()))  # an order that adding pictures does not disturb
+    rest.sort(
+        key=lambda name: zlib.crc32(f"{SPLIT_SEED}/{name}".encode())
+    )  # an order that adding pictures does not disturb
     n_test = 0 if held_out else len(rest) // 10
     n_validation = min(500, (len(rest) - n_test) // 10)
     chosen = {
@@ -234,23 +242,23 @@ def readable_pictures(root: Path) -> tuple[list[str], tuple[Skipped, ...]]:
     roots = resolve_folders([root])
     found = find_images(roots, extensions=picture_extensions())
     paths = sorted(file.path for file in found if isinstance(file, ImageFile))
-    with ThreadPoolExecutor() as pool:
-        faults = list(pool.map(fault_of, paths))
+    with Decoder() as decoder, ThreadPoolExecutor() as pool:
+        faults = list(pool.map(lambda path: fault_of(path, decoder), paths))
     names = [path.relative_to(roots[0]).as_posix() for path, fault in zip(paths, faults, strict=True) if not fault]
     skipped = (Skipped(path=Path(path), reason=fault) for path, fault in zip(paths, faults, strict=True) if fault)
     return names, tuple(skipped)
 
 
-def fault_of(path: Path) -> str | None:
+def fault_of(path: Path, decoder: Decoder) -> str | None:
     """Return why a picture cannot be decoded, None when it can."""
     try:
-        load_thumbnail(path, longest=64)
+        decoder.thumbnail(path, longest=64)
     except ImageError as error:
         return error.reason
     return None
 
 
-def load_pairs(root: Path, pairs_file: Path, *, seed: int = 0) -> Dataset:
+def load_pairs(root: Path, pairs_file: Path) -> Dataset:
     """Read a CSV of labelled pairs (`first,second,label`, paths relative to `root`).
 
     Pictures that are tied by pairs go into the same part, so no picture is in two. Raises `DataError` naming the line
@@ -260,7 +268,7 @@ def load_pairs(root: Path, pairs_file: Path, *, seed: int = 0) -> Dataset:
     for name in names:
         if not (root / name).is_file():
             raise DataError(f"{pairs_file}: {root / name} does not exist; paths are relative to {root}")
-    shares = connected_parts(pairs, len(names), shares=(0.8, 0.1, 0.1), seed=seed)
+    shares = connected_parts(pairs, len(names), shares=(0.8, 0.1, 0.1))
 
     def part(name: str, share: Pairs) -> Part:
         members = np.unique(np.concatenate([share.first, share.second]))

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.errors import DataError
-from siamese_search.images.decode import load_picture, picture_extensions
-from siamese_search.training.data import ArrayPictures, Dataset, Part
+from siamese_search.images.decode import picture_extensions
+from siamese_search.images.sandbox import Decoder
+from siamese_search.training.data import SPLIT_SEED, ArrayPictures, Dataset, Part
 from siamese_search.training.selection import Chosen
 
 MNIST = Path("data/mnist")
@@ -42,7 +43,7 @@ HELP = (
 Arrays = dict[str, NDArray[np.uint8]]
 
 
-def load_mnist(folder: Path = MNIST, *, seed: int = 0) -> Dataset:
+def load_mnist(folder: Path = MNIST) -> Dataset:
     """Read MNIST: its 10,000 test pictures are the test part, 5,000 of the 60,000 others the validation part.
 
     Raises DataError when the files are missing (saying where to get them), damaged, or not MNIST.
@@ -53,11 +54,11 @@ def load_mnist(folder: Path = MNIST, *, seed: int = 0) -> Dataset:
         arrays = {name: read_idx(path) for name, path in idx.items()}
     elif split := class_folders(folder):
         arrays = read_class_folders(split)
-        return in_parts("mnist", arrays, validation=min(VALIDATION, len(arrays["x_train"]) // 10), seed=seed)
+        return in_parts("mnist", arrays, validation=min(VALIDATION, len(arrays["x_train"]) // 10))
     else:
         raise DataError(f"{folder}: no MNIST there. {HELP}")
     verify(arrays, folder)
-    return in_parts("mnist", arrays, validation=VALIDATION, seed=seed)
+    return in_parts("mnist", arrays, validation=VALIDATION)
 
 
 def holds_mnist(folder: Path) -> bool:
@@ -65,7 +66,7 @@ def holds_mnist(folder: Path) -> bool:
     return (folder / NPZ).is_file() or bool(idx_paths(folder))
 
 
-def load_digits(*, seed: int = 0) -> Dataset:
+def load_digits() -> Dataset:
     """Return scikit-learn's 1,797 digits of 8 x 8 pixels (Alpaydin & Kaynak, 1998).
 
     1,097 are for training, 200 for validation, 500 for the test.
@@ -76,15 +77,15 @@ def load_digits(*, seed: int = 0) -> Dataset:
         raise DataError("the digits come with scikit-learn: pip install 'siamese-search[train]'") from error
     bunch = load_bunch()
     ink = (bunch.images * (255 / 16)).round().astype(np.uint8)  # 16 is the darkest
-    order = np.random.default_rng(seed).permutation(len(ink))
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(ink))
     ink, shown = ink[order], bunch.target[order].astype(np.uint8)
     arrays = {"x_train": ink[500:], "y_train": shown[500:], "x_test": ink[:500], "y_test": shown[:500]}
-    return in_parts("digits", arrays, validation=200, seed=seed)
+    return in_parts("digits", arrays, validation=200)
 
 
-def in_parts(name: str, arrays: Arrays, *, validation: int, seed: int) -> Dataset:
+def in_parts(name: str, arrays: Arrays, *, validation: int) -> Dataset:
     """Split the training arrays at random into training and validation; the test arrays stay as they are."""
-    order = np.random.default_rng(seed).permutation(len(arrays["x_train"]))
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(arrays["x_train"]))
     held_out, rest = order[:validation], order[validation:]
 
     def part(part_name: str, side: str, chosen: NDArray[np.int64]) -> Part:
@@ -173,13 +174,14 @@ def class_folders(folder: Path) -> dict[str, Path]:
 def read_class_folders(split: dict[str, Path]) -> Arrays:
     """Decode the pictures in the folders 0 to 9 of the training and the test folder."""
     arrays: Arrays = {}
-    for side, folder in split.items():
-        ink, shown = [], []
-        for digit in range(10):
-            paths = sorted(p for p in (folder / str(digit)).glob("*") if p.suffix.lower() in picture_extensions())
-            if not paths:
-                raise DataError(f"{folder / str(digit)}: no pictures of the digit {digit}")
-            ink += [load_picture(path, size=EDGE, channels=1).pixels[:, :, 0] for path in paths]
-            shown += [digit] * len(paths)
-        arrays |= {f"x_{side}": np.stack(ink), f"y_{side}": np.array(shown, np.uint8)}
+    with Decoder() as decoder:
+        for side, folder in split.items():
+            ink, shown = [], []
+            for digit in range(10):
+                paths = sorted(p for p in (folder / str(digit)).glob("*") if p.suffix.lower() in picture_extensions())
+                if not paths:
+                    raise DataError(f"{folder / str(digit)}: no pictures of the digit {digit}")
+                ink += [decoder.square(path, size=EDGE, channels=1).pixels[:, :, 0] for path in paths]
+                shown += [digit] * len(paths)
+            arrays |= {f"x_{side}": np.stack(ink), f"y_{side}": np.array(shown, np.uint8)}
     return arrays

@@ -7,7 +7,7 @@
 | `distances.png` | how far similar and dissimilar test pairs lie apart, with the threshold |
 | `roc.png` | similar test pairs found against dissimilar ones let in |
 | `map.png` | the embedding space of the test part, flattened by t-SNE |
-| `mistakes.png` | the test pairs judged most wrongly |
+| `mistakes.png` | the test pairs that are most wrong |
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from siamese_search.calibration.metrics import curve, roc
 from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
-from siamese_search.training.judged import PartResult
+from siamese_search.training.scores import PartResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TEAL, GREY, RED, INK = "#0f766e", "#9a9893", "#b91c1c", "#1d1d1f"
-MOST_MAPPED = 1500  # pictures on the map: t-SNE takes seconds for these
-MOST_CLASSES = 20  # that can be told apart by colour
+MAX_MAPPED = 1500  # pictures on the map: t-SNE takes seconds for these
+MAX_CLASSES = 20  # that can be told apart by colour
 PAIRS_SHOWN = 24
 PIXELS_PER_PICTURE = 112
 
@@ -80,7 +80,7 @@ def spread_of_pairs(result: PartResult, count: int) -> NDArray[np.int64]:
 
 
 def worst_mistakes(result: PartResult, threshold: float, count: int) -> NDArray[np.int64]:
-    """Return the positions of the pairs judged wrongly, those furthest on the wrong side of the threshold first."""
+    """Return the positions of the pairs on the wrong side of the threshold, the furthest first."""
     wrong_by = np.where(result.pairs.label == SIMILAR, result.distance - threshold, threshold - result.distance)
     # A distance equal to the threshold counts as similar.
     wrong = (result.distance <= threshold) != (result.pairs.label == SIMILAR)
@@ -90,7 +90,7 @@ def worst_mistakes(result: PartResult, threshold: float, count: int) -> NDArray[
 
 
 def pair_grid(result: PartResult, chosen: NDArray[np.int64], threshold: float) -> "Figure":
-    """Draw pairs side by side, each with its label and predicted distance; wrongly judged ones in red."""
+    """Draw pairs side by side, each with its label and predicted distance; wrong ones in red."""
     columns = 4
     rows = max(1, -(-len(chosen) // columns))
     figure = new_figure(10.5, 0.3 + 1.55 * rows)
@@ -98,7 +98,7 @@ def pair_grid(result: PartResult, chosen: NDArray[np.int64], threshold: float) -
     for place in axes:
         place.set_axis_off()
     if not len(chosen):
-        axes[0].text(0, 0.5, "no pair was judged wrongly", fontsize=11, color=GREY)
+        axes[0].text(0, 0.5, "no pair is on the wrong side", fontsize=11, color=GREY)
     for place, position in zip(axes, chosen.tolist(), strict=False):
         first, second = int(result.pairs.first[position]), int(result.pairs.second[position])
         similar, distance = result.pairs.label[position] == SIMILAR, float(result.distance[position])
@@ -180,11 +180,11 @@ def embedding_map(result: PartResult) -> "Figure":
     figure = new_figure(6.4, 5.6)
     axes = figure.subplots()
     axes.set_axis_off()
-    chosen = np.linspace(0, len(result.part) - 1, min(len(result.part), MOST_MAPPED)).astype(np.int64)
+    chosen = np.linspace(0, len(result.part) - 1, min(len(result.part), MAX_MAPPED)).astype(np.int64)
     place = in_the_plane(result.embeddings[chosen])
     identity = None if result.part.identity is None else result.part.identity[chosen]
     classes = [] if identity is None else np.unique(identity).tolist()
-    if identity is None or len(classes) > MOST_CLASSES:
+    if identity is None or len(classes) > MAX_CLASSES:
         axes.scatter(place[:, 0], place[:, 1], s=6, color=TEAL, linewidths=0)
         return figure
     for number, shown in enumerate(classes):

@@ -1,4 +1,4 @@
-"""After the last step: judge the three parts, calibrate, save the encoder folder with the figures that justify it."""
+"""After the last step: score the three parts, calibrate, save the encoder folder with the figures that justify it."""
 
 import json
 from collections.abc import Callable
@@ -21,28 +21,29 @@ from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
-from siamese_search.training.judged import PartResult, embed_part, judged_part, pair_distances, pairs_of
+from siamese_search.training.loop import embed_part
 from siamese_search.training.run import Run, spec_of
+from siamese_search.training.scores import PartResult, pair_distances, pairs_of, scored_part
 from siamese_search.training.selection import sample, write_part_pairs
 from siamese_search.version import __version__
 
-MOST_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
-LEAST_IN_CLUSTER = 16  # of them for each centre, on average
-MOST_SHOWN = 4000  # training pictures that the final report looks at
+MAX_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
+MIN_IN_CLUSTER = 16  # of them for each centre, on average
+MAX_SHOWN = 4000  # training pictures that the final report looks at
 
 
-def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
+def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, on_stage: Callable[[str], None]) -> dict[str, Any]:
     """Write the finished encoder into `folder`; return the content of its `metrics.json`.
 
     The pair threshold is the one of highest accuracy on the validation pairs; the test part is looked at here only.
     """
     spec = finished_spec(dataset, run.config)
-    network = with_negatives(run, spec, dataset, tell)
+    network = with_negatives(run, spec, dataset, on_stage)
     results = []
     for part in (dataset.train, dataset.validation, dataset.test):
-        tell(f"judging the {part.name} part")
-        shown = sample(part, MOST_SHOWN) if part is dataset.train else part
-        results.append(judge_part(network, run.config, shown, dataset.labels))
+        on_stage(f"scoring the {part.name} part")
+        shown = sample(part, MAX_SHOWN) if part is dataset.train else part
+        results.append(part_result(network, run.config, shown, dataset.labels))
     _, validation, test = results
     threshold = best_threshold(validation.distance, validation.pairs.label)
     metrics = {
@@ -55,27 +56,27 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, tell: Callabl
         "parts": {r.part.name: part_metrics(r, threshold, run.config.margin) for r in results},
         "history": run.history,
     }
-    tell("calibrating")
+    on_stage("calibrating")
     spec = replace(spec, name=name, provenance=provenance(run, dataset))
     spec = calibrated(spec, validation, test, dataset.labels)
-    tell("writing the encoder")
+    on_stage("writing the encoder")
     save_encoder(network, spec, folder)
     if dataset.labels == "folders":
         write_part_pairs(folder / "pairs.csv", results)
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-    tell("drawing the figures")
+    on_stage("drawing the figures")
     write_report(results, metrics, spec, folder)
     return metrics
 
 
-def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, tell: Callable[[str], None]) -> EncoderNetwork:
+def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, on_stage: Callable[[str], None]) -> EncoderNetwork:
     """Return the averaged network, subtracting the centres of the training pictures' embeddings where asked to."""
     if not spec.negatives:
         return run.average
     from sklearn.cluster import KMeans  # noqa: PLC0415  (a second)
 
-    tell("finding the negatives to subtract")
-    part = sample(dataset.train, MOST_CLUSTERED)
+    on_stage("finding the negatives to subtract")
+    part = sample(dataset.train, MAX_CLUSTERED)
     embeddings = embed_part(run.average, part, size=run.config.input_size)
     clusters = KMeans(spec.negatives, n_init=1, random_state=run.config.seed).fit(embeddings)
     network = EncoderNetwork(spec).to(next(run.average.parameters()).device)
@@ -86,8 +87,8 @@ def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, tell: Callable
 
 def finished_spec(dataset: Dataset, config: TrainConfig) -> EncoderSpec:
     """Return the description of the trained encoder, with as many negatives as stand for enough pictures each."""
-    most = min(len(dataset.train), MOST_CLUSTERED) // LEAST_IN_CLUSTER
-    return replace(spec_of(dataset, config), negatives=min(config.negatives, most))
+    limit = min(len(dataset.train), MAX_CLUSTERED) // MIN_IN_CLUSTER
+    return replace(spec_of(dataset, config), negatives=min(config.negatives, limit))
 
 
 def write_report(results: list[PartResult], metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None:
@@ -99,12 +100,12 @@ def write_report(results: list[PartResult], metrics: dict[str, Any], spec: Encod
     write_page(metrics, spec, folder)
 
 
-def judge_part(network: EncoderNetwork, config: TrainConfig, part: Part, labels: str) -> PartResult:
+def part_result(network: EncoderNetwork, config: TrainConfig, part: Part, labels: str) -> PartResult:
     """Embed a part and measure its pairs."""
-    judged = judged_part(part, labels)
-    embeddings = embed_part(network, judged, size=config.input_size)
-    pairs = pairs_of(judged)
-    return PartResult(part=judged, embeddings=embeddings, pairs=pairs, distance=pair_distances(embeddings, pairs))
+    scored = scored_part(part, labels)
+    embeddings = embed_part(network, scored, size=config.input_size)
+    pairs = pairs_of(scored)
+    return PartResult(part=scored, embeddings=embeddings, pairs=pairs, distance=pair_distances(embeddings, pairs))
 
 
 def part_metrics(result: PartResult, threshold: float, margin: float) -> dict[str, float]:
@@ -133,7 +134,7 @@ def calibrated(spec: EncoderSpec, validation: PartResult, test: PartResult, labe
         identity = np.concatenate([identity, test.part.identity + identity.max() + 1])
     table = calibration_table(all_pairs_curve(embeddings, identity))
     # The first of its identity is a picture itself, the later ones are its edited views.
-    first = np.unique(identity, return_index=True)[1] if labels == "none" else np.arange(min(len(identity), MOST_SHOWN))
+    first = np.unique(identity, return_index=True)[1] if labels == "none" else np.arange(min(len(identity), MAX_SHOWN))
     distinct = distinct_quantiles(embeddings[first], identity[first])
     return replace(spec, calibration=table, threshold=promised_row(table), distinct=distinct)
 

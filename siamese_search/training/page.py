@@ -24,7 +24,7 @@ FIGURES = (
     ("roc", "Similar pairs found, dissimilar ones let in", "Each point is a threshold; the dot is the one in use."),
     ("map", "The embedding space", "Test pictures, flattened: what the encoder holds for similar lies together."),
     ("mistakes", "The worst mistakes", "Test pairs furthest on the wrong side of the threshold."),
-    ("pairs-train", "Training pairs", "With the distance that the encoder gives them; wrongly judged ones in red."),
+    ("pairs-train", "Training pairs", "With the distance that the encoder gives them; wrong ones in red."),
     ("pairs-validation", "Validation pairs", "The threshold is the best one for all pairs of this part."),
     ("pairs-test", "Test pairs", "Never seen, neither by the weights nor by the threshold."),
 )

@@ -41,7 +41,7 @@ def balanced_pairs(identity: NDArray[np.int64], *, seed: int = 0) -> Pairs:
     )
 
 
-def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...], seed: int = 0) -> list[Pairs]:
+def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...]) -> list[Pairs]:
     """Deal pairs out to parts of about the given shares, no picture in two parts.
 
     Raises `DataError` when the pairs hang together so much that a part would stay without similar or dissimilar pairs.
@@ -53,7 +53,7 @@ def connected_parts(pairs: Pairs, n: int, *, shares: tuple[float, ...], seed: in
     _, component = connected_components(graph, directed=False)
     of_pair = component[pairs.first]
     numbers, sizes = np.unique(of_pair, return_counts=True)
-    shuffled = np.random.default_rng(seed).permutation(len(numbers))
+    shuffled = np.random.default_rng(0).permutation(len(numbers))
     ends = np.cumsum(sizes[shuffled]) - sizes[shuffled] / 2
     part_of = np.searchsorted(np.cumsum(shares)[:-1], ends / len(pairs), side="right")
     part = dict(zip(numbers[shuffled].tolist(), part_of.tolist(), strict=True))

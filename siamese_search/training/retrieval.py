@@ -3,7 +3,7 @@
 Ties are never lucky: at one distance, pictures of another identity come before those of the query's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from siamese_search.gallery.local.exact import VectorIndex
 
 RANKS = (1, 5, 10)
 TIED = 0
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +41,7 @@ class Retrieval:
     mean_average_precision: float
 
 
-def retrieval(
-    queries: Embedded, gallery: Embedded, *, ranks: Sequence[int] = RANKS, progress: Progress | None = None
-) -> Retrieval:
+def retrieval(queries: Embedded, gallery: Embedded, *, ranks: Sequence[int] = RANKS) -> Retrieval:
     """Search the gallery with every query: recall through the gallery's own index, average precision over all ranks."""
     answered = np.flatnonzero(np.isin(queries.identity, gallery.identity))
     asked = Embedded(embeddings=queries.embeddings[answered], identity=queries.identity[answered])
@@ -53,7 +50,7 @@ def retrieval(
         return Retrieval(
             queries=0, without_answer=len(queries), gallery=len(gallery), recall_at=nothing, mean_average_precision=0.0
         )
-    first = first_ranks(asked, gallery, deepest=max(ranks), progress=progress)
+    first = first_ranks(asked, gallery, deepest=max(ranks))
     return Retrieval(
         queries=len(asked),
         without_answer=len(queries) - len(asked),
@@ -63,9 +60,7 @@ def retrieval(
     )
 
 
-def first_ranks(
-    queries: Embedded, gallery: Embedded, *, deepest: int, progress: Progress | None = None
-) -> NDArray[np.int64]:
+def first_ranks(queries: Embedded, gallery: Embedded, *, deepest: int) -> NDArray[np.int64]:
     """Return for each query the rank, from 1, of the first picture that shows the same, at most `deepest + 1`."""
     index = VectorIndex(np.arange(len(gallery), dtype=np.int64), gallery.embeddings, generation=0)
     ranks = np.empty(len(queries), np.int64)
@@ -83,8 +78,6 @@ def first_ranks(
             ranks[start + rows] = found
             rows = rows[np.array(found) == TIED]
             k *= 4
-        if progress:
-            progress(min(start + block, len(queries)), len(queries))
     return ranks
 
 

@@ -26,6 +26,8 @@ from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
 from siamese_search.training.imagenet import load_imagenet_weights
 
+MAX_WHITENED = 2000  # training pictures whose features set the projection to start from
+
 
 @dataclass(slots=True, kw_only=True)
 class Run:
@@ -89,13 +91,13 @@ def start_network(dataset: Dataset, config: TrainConfig) -> EncoderNetwork:
 
 
 @torch.inference_mode()
-def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig, *, most: int = 2000) -> None:
+def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig) -> None:
     """Set the projection to the half-whitened principal components of the backbone's features.
 
     Pooled depths differ in scale by orders of magnitude; so a random projection would drown most of them.
     """
     network.eval()
-    chosen = np.random.default_rng(config.seed).permutation(len(part))[:most].tolist()
+    chosen = np.random.default_rng(config.seed).permutation(len(part))[:MAX_WHITENED].tolist()
     blocks = []
     for start in range(0, len(chosen), 64):
         pixels = np.stack([part.pictures.pixels(i, config.input_size) for i in chosen[start : start + 64]])

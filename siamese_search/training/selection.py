@@ -12,7 +12,7 @@ from PIL import Image
 from siamese_search.calibration.pairs import Pairs, read_pairs, write_pairs
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training.data import Dataset, Part, Pictures
-from siamese_search.training.judged import PartResult
+from siamese_search.training.scores import PartResult
 
 
 class Chosen:
@@ -69,11 +69,11 @@ def in_grey(dataset: Dataset) -> Dataset:
     return replace(dataset, train=train, validation=validation, test=test)
 
 
-def sample(part: Part, most: int) -> Part:
+def sample(part: Part, limit: int) -> Part:
     """Return the first pictures of a part; a part's order is random, so they stand for all. Listed pairs stay whole."""
-    if len(part) <= most or part.identity is None:
+    if len(part) <= limit or part.identity is None:
         return part
-    return replace(part, pictures=Chosen(part.pictures, np.arange(most)), identity=part.identity[:most])
+    return replace(part, pictures=Chosen(part.pictures, np.arange(limit)), identity=part.identity[:limit])
 
 
 def parse_classes(text: str) -> tuple[int, ...]:

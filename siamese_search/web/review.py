@@ -1,7 +1,6 @@
 """The review page: two pictures, three keys, and answers that the gallery keeps."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -13,7 +12,7 @@ from starlette.routing import Route
 
 from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
-from siamese_search.images.decode import load_thumbnail
+from siamese_search.images.sandbox import Decoder
 from siamese_search.report.words import human_bytes
 from siamese_search.results import EmbeddingPair
 from siamese_search.web.app import Access, json_body, make_app, page
@@ -42,6 +41,7 @@ class _Review:
     def __init__(self, gallery: Gallery, questions: Questions) -> None:
         self._gallery = gallery
         self._questions = questions
+        self._decoder = Decoder()
 
     def show(self, request: Request) -> Response:  # noqa: ARG002  starlette's signature
         return page("review.html.j2", gallery=printable(self._gallery.location))
@@ -70,7 +70,9 @@ class _Review:
         if item is None:
             raise HTTPException(404)
         headers = {"Cache-Control": "private, max-age=3600"}
-        return Response(_thumbnail(item.path), media_type="image/webp", headers=headers)
+        data = io.BytesIO()
+        self._decoder.thumbnail(item.path, longest=_LONGEST).image.save(data, "WEBP", quality=85, method=2)
+        return Response(data.getvalue(), media_type="image/webp", headers=headers)
 
     def pairs(self, request: Request) -> Response:  # noqa: ARG002
         headers = {"Content-Disposition": "attachment; filename=pairs.csv"}
@@ -107,9 +109,3 @@ class _Review:
             "facts": f"{item.width} \N{MULTIPLICATION SIGN} {item.height} \N{MIDDLE DOT} {item.format}"
             f" \N{MIDDLE DOT} {human_bytes(item.size)}",
         }
-
-
-def _thumbnail(path: Path) -> bytes:
-    data = io.BytesIO()
-    load_thumbnail(path, longest=_LONGEST).save(data, "WEBP", quality=85, method=2)
-    return data.getvalue()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from siamese_search.gallery.codes import Codes
 from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import distances
 
 KIND = "cells"
@@ -216,6 +217,7 @@ class CellIndex:
         """Read all cells, checked, in their order."""
         return Members.together(self._cell(cell) for cell in range(self.about.cells))
 
+    @one_thread()
     def placed(self, ids: Ids, checksums: Ids, vectors: Vectors) -> Members:
         """Return what embeddings `(n, dim)` are when they are members of the cells nearest to them."""
         homes = self._quantizer.search(vectors, 1)[1][:, 0]
@@ -224,6 +226,7 @@ class CellIndex:
         self._ivf.encode_vectors(len(ids), *addresses, False)
         return Members(ids, checksums, homes, codes)
 
+    @one_thread()
     def nearest_cells(self, queries: Vectors, count: int) -> tuple[Vectors, Places]:
         """Return for each query the squared distances of the nearest cells `(n, count)`, and which these are."""
         squares, cells = self._quantizer.search(queries, count)
@@ -268,6 +271,7 @@ class CellIndex:
             found.append([(int(its_ids[place]), float(apart[place])) for place in order])
         return found
 
+    @one_thread()
     def _proposed(self, queries: Vectors, probes: int, k: int) -> Ids:
         """Return the ids of what seems nearest in the nearest cells `(n, proposals)`, -1 where there is no more."""
         squares, cells = self.nearest_cells(queries, probes)

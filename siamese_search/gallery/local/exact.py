@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import SLACK, distances
 
 KIND = "exact"
 _ID_BYTES = 8
 _UNIT = 1e-3  # how far from 1 a squared length may be
-
-# A query gains little from more threads, and on a busy machine they wait for each other: 18 times slower, as measured.
-faiss.omp_set_num_threads(1)
 
 
 class VectorIndex:
@@ -96,6 +94,7 @@ class VectorIndex:
 
     # -- answers
 
+    @one_thread()
     def search(self, vectors: NDArray[np.float32], *, k: int) -> list[list[tuple[int, float]]]:
         """Return for each row of `(n, dim)` the `k` nearest as (id, distance), by distance, then by id.
 

@@ -11,6 +11,7 @@ import numpy as np
 from siamese_search.cores import usable_cores
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.local.cells import About, CellIndex, Ids, Members, Read, Vectors
+from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import SLACK
 
 _CELLS_BY_ROOT = 4  # times the square root of the number of pictures
@@ -68,6 +69,7 @@ def grown(old: CellIndex, ids: Ids, checksums: Ids, *, generation: int, read: Re
     return CellIndex.filled(about, old.centroids, Members.together(parts), read=read)
 
 
+@one_thread()
 def _centroids(codes: Codes, dim: int, cells: int) -> Vectors:
     sample = np.random.default_rng(0).permutation(len(codes))[: _TRAINED_ON * cells]
     kmeans: Any = faiss.Kmeans(
@@ -128,6 +130,7 @@ def _recall(index: CellIndex, ids: Ids, vectors: Vectors, squares: Vectors) -> f
     return float(found / squares.size)
 
 
+@one_thread()
 def _nearest_others(codes: Codes, dim: int, chosen: Ids) -> tuple[Vectors, Ids]:
     """Compare some embeddings with all: the squared distances of the nearest others, ascending, and their rows."""
     queries = decode(codes[chosen], dim)

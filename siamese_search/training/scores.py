@@ -1,9 +1,8 @@
-"""Judging an encoder on one part of the data: embeddings, pairs, distances, and what they are worth."""
+"""What an encoder is worth on one part of the data: its pairs, their distances, and the figures made of them."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from siamese_search.calibration.metrics import (
@@ -14,11 +13,10 @@ from siamese_search.calibration.metrics import (
     curve,
 )
 from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR, Pairs
-from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.training.data import Part, with_edited_views
 from siamese_search.training.pairs import balanced_pairs
 
-MOST_JUDGED = 2000  # pictures of a part that are compared all with all
+MAX_SCORED = 2000  # pictures of a part that are compared all with all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,26 +43,14 @@ class Score:
     average_precision: float
 
 
-def judged_part(part: Part, labels: str) -> Part:
-    """Return what a part is judged by: itself, or with an edited view of every picture when there are no labels."""
+def scored_part(part: Part, labels: str) -> Part:
+    """Return what a part is scored by: itself, or with an edited view of every picture when there are no labels."""
     return with_edited_views(part, strength=0.8) if labels == "none" else part
 
 
-@torch.inference_mode()
-def embed_part(network: EncoderNetwork, part: Part, *, size: int, batch: int = 64) -> NDArray[np.float32]:
-    """Return the embeddings of a part's pictures, (n, dim)."""
-    network.eval()
-    where = next(network.parameters()).device
-    blocks = []
-    for start in range(0, len(part), batch):
-        pixels = [part.pictures.pixels(i, size) for i in range(start, min(start + batch, len(part)))]
-        blocks.append(network(torch.from_numpy(np.stack(pixels)).to(where)).cpu().numpy())
-    return np.concatenate(blocks)
-
-
-def judge(embeddings: NDArray[np.float32], part: Part, *, margin: float, seed: int = 0) -> Score:
+def score(embeddings: NDArray[np.float32], part: Part, *, margin: float) -> Score:
     """Score embeddings on balanced pairs of the part, its accuracy at the threshold that suits them best."""
-    pairs = pairs_of(part, seed=seed)
+    pairs = pairs_of(part)
     distance = pair_distances(embeddings, pairs)
     threshold = best_threshold(distance, pairs.label)
     return Score(
@@ -76,7 +62,7 @@ def judge(embeddings: NDArray[np.float32], part: Part, *, margin: float, seed: i
 
 
 def pairs_of(part: Part, *, seed: int = 0) -> Pairs:
-    """Return the pairs that a part is judged by: the labelled ones, or balanced ones drawn with `seed`."""
+    """Return the pairs that a part is scored by: the labelled ones, or balanced ones drawn with `seed`."""
     if part.pairs is not None:
         return part.pairs
     if part.identity is None:
@@ -92,12 +78,12 @@ def pair_distances(embeddings: NDArray[np.float32], pairs: Pairs) -> NDArray[np.
 
 
 def pairwise_average_precision(embeddings: NDArray[np.float32], part: Part) -> float:
-    """Return the micro average precision over all pairs of (at most `MOST_JUDGED`) pictures, or the labelled pairs."""
+    """Return the micro average precision over all pairs of (at most `MAX_SCORED`) pictures, or the labelled pairs."""
     if part.identity is None:
         pairs = pairs_of(part)
         return average_precision(curve(pair_distances(embeddings, pairs), pairs.label))
     n = len(embeddings)
-    every = np.linspace(0, n - 1, min(n, MOST_JUDGED)).astype(np.int64)
+    every = np.linspace(0, n - 1, min(n, MAX_SCORED)).astype(np.int64)
     e, identity = embeddings[every], part.identity[every]
     rows, columns = np.triu_indices(len(e), 1)
     squared = np.clip(2 - 2 * (e @ e.T)[rows, columns], 0, None)

@@ -26,8 +26,8 @@ from siamese_search.cores import usable_cores
 from siamese_search.encoder import Encoder
 from siamese_search.errors import DataError
 from siamese_search.training.data import Dataset, Part, Pictures
-from siamese_search.training.judged import PartResult, judged_part, pair_distances, pairs_of
 from siamese_search.training.retrieval import Embedded, Retrieval, retrieval
+from siamese_search.training.scores import PartResult, pair_distances, pairs_of, scored_part
 
 Progress = Callable[[int, int], None]
 BATCH = 64
@@ -78,13 +78,13 @@ def evaluate(
     threshold: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[Evaluation, list[PartResult]]:
-    """Judge an encoder on the test part; also return validation and test part as judged with the first seed.
+    """Evaluate an encoder on the test part; also return the results on validation and test part with the first seed.
 
     Pairs are drawn anew for each of `seeds` seeds, unless they are listed. Without a `threshold`, that of highest
     accuracy on the validation pairs is taken. Raises DataError when a part has no pairs of one kind.
     """
     started = time.monotonic()
-    parts = [judged_part(part, dataset.labels) for part in (dataset.validation, dataset.test)]
+    parts = [scored_part(part, dataset.labels) for part in (dataset.validation, dataset.test)]
     retrieves = parts[1].identity is not None
     embedded = embed_all(
         encoder, [part.pictures for part in (*parts, dataset.train)][: 3 if retrieves else 2], progress=progress
