@@ -15,11 +15,11 @@ demo: $(READY)
 test: lint types unit
 
 unit: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto -m "not shared"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal -m "not shared"
 
 # Also the tests that read the larger data sets beside the checkout.
 test-all: lint types
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --dist worksteal
 
 # How fast it is, beside other ways to do the same: tables here, plots in data/speed. `make bench-NAME` runs one of them;
 # with PHOTOS=~/Pictures also the embedding of photos. benchmarks/README.md tells more, docs/performance.md what came out.
