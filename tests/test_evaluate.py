@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -165,24 +165,20 @@ def test_evaluate_without_labels(untrained: Encoder, photos: Path) -> None:
     assert found.retrieval.gallery == len(dataset.train) + len(dataset.validation) + len(dataset.test)
 
 
-def test_the_command_prints_json(untrained: Encoder, tmp_path: Path) -> None:
+def test_the_command_prints_json(
+    untrained: Encoder, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """One object with the figures; the pairs are kept; errors are one line."""
-    command = [sys.executable, "-m", "siamese_search.cli.app", "evaluate"]
-    pairs = tmp_path / "pairs.csv"
-    done = subprocess.run(
-        [*command, str(untrained.folder), "digits", "--seeds", "2", "--json", "--save-pairs", str(pairs),
-         "--figures", str(tmp_path / "figures")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    pairs, figures = tmp_path / "pairs.csv", tmp_path / "figures"
+    files = ("--save-pairs", pairs, "--figures", figures)
+    done = run("evaluate", untrained.folder, "digits", "--seeds", "2", "--json", *files)
     found = json.loads(done.stdout)
     assert len(found["accuracy"]["values"]) == 2
     assert set(found["retrieval"]["recall_at"]) == {"1", "5", "10"}
     assert len(pairs.read_text(encoding="utf-8").splitlines()) == 1 + 400 + 1000
-    drawn = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    drawn = {path.stem for path in figures.glob("*.png")}
     assert drawn == {"pairs-validation", "pairs-test", "distances", "roc", "map", "mistakes"}
-    failed = subprocess.run(
-        [*command, str(untrained.folder), "digits", "--classes", "11"], capture_output=True, text=True, check=False
-    )
+    failed = run("evaluate", untrained.folder, "digits", "--classes", "11")
     assert failed.returncode == 1
     assert failed.stderr.startswith("simsearch: digits: its train part has fewer than two of the classes 11")
     assert failed.stderr.count("\n") == 1

@@ -117,7 +117,7 @@ def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
     out = tmp_path / "encoder"
     command = [
         sys.executable, "-m", "siamese_search.cli.app", "train", str(pieces), "-o", str(out), "--from", "scratch",
-        "--steps", "40", "--quiet", "--json",
+        "--steps", "20", "--quiet", "--json",
     ]  # fmt: skip
     for option in ("dim=16", "input_size=32", "batch=8", "checkpoint_every=2", "workers=0"):
         command += ["--set", option]
@@ -132,8 +132,8 @@ def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
     assert not (out / "encoder.json").exists()
     second = subprocess.run(command, capture_output=True, check=True, timeout=120)
     metrics = json.loads(second.stdout)
-    assert metrics["steps"] == 40
-    assert metrics["history"][-1]["step"] == 40
+    assert metrics["steps"] == 20
+    assert metrics["history"][-1]["step"] == 20
     assert load_encoder(out).dim == 16
 
 
