@@ -146,17 +146,32 @@ class Rule(StrEnum):
 
     PROTECTED = "protected"  # lies in a folder that is never acted on
     PREFERRED = "preferred"  # lies in a folder named as better
+    CAMERA = "camera"  # a camera wrote it, and nobody wrote it again since
+    NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
+    COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
+    METADATA = "metadata"  # it says when, with what and where it was taken
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
-    OLDEST = "oldest"
+    OLDEST = "oldest"  # by the time of capture, then by the file's
     NEWEST = "newest"
     SHORTEST_PATH = "shortest-path"
     NAME = "name"  # the fixed end of every order: the path itself
     AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
 
 
-KEEP_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
+KEEP_RULES = (
+    Rule.CAMERA,
+    Rule.COMPANIONS,
+    Rule.NOT_DERIVED,
+    Rule.METADATA,
+    Rule.PIXELS,
+    Rule.LOSSLESS,
+    Rule.SIZE,
+    Rule.OLDEST,
+    Rule.NEWEST,
+    Rule.SHORTEST_PATH,
+)
 """The rules that a person may ask for."""
 
 
@@ -183,8 +198,10 @@ class Facts(Printed):
 class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
-    `looks` is what the edit looks like, empty where that cannot be seen. `reviewed`: a person said that it is the
-    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on.
+    `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
+    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: its
+    content has another name that stays, or that is counted already, so its going frees nothing. `companions` are files
+    that belong to it and go where it goes.
     """
 
     path: Path
@@ -194,16 +211,33 @@ class Copy(Printed):
     facts: Facts | None = None
     reviewed: bool = False
     protected: bool = False
+    linked: bool = False
+    companions: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
-    """A keeper and the pictures within the threshold *of the keeper*: a star, never a chain."""
+    """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
+
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    """
 
     keep: Path
     copies: tuple[Copy, ...]
     reason: Reason | None = None
     facts: Facts | None = None
+    links: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst(Printed):
+    """Pictures of one scene that a camera took one after another, in that order: no copies, so none is acted on.
+
+    `sharpest` is the one with most detail, None where they cannot be read any more.
+    """
+
+    pictures: tuple[Path, ...]
+    sharpest: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +263,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
     skipped: tuple[Skipped, ...]
     against: str | None = None
     coverage: Coverage = Coverage()
+    bursts: tuple[Burst, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from conftest import Run
 from siamese_search import __version__
 from siamese_search.cli.app import app
+from siamese_search.gallery.local.layout import with_checksum
 
 GROUP: Any = typer.main.get_command(app)  # of the command line's own classes, which typer does not export
 COMMANDS = sorted(GROUP.commands)
@@ -261,8 +262,8 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
     assert "gallery.db: damaged" in refused(run, "info", "--index", "g")
     (tmp_path / "g" / "gallery.db").unlink()
     with sqlite3.connect(tmp_path / "g" / "gallery.db") as database:
-        database.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-        database.execute("INSERT INTO meta VALUES ('format', '99')")
+        database.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT, checksum INTEGER)")
+        database.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", ("format", "99")))
     database.close()
     assert "upgrade simsearch" in refused(run, "dedupe", "--index", "g")
 

@@ -22,6 +22,7 @@ from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
 from siamese_search.report.words import coverage_sentence, human_bytes, threshold_sentence
 from siamese_search.results import (
+    Burst,
     Copy,
     Coverage,
     DedupeReport,
@@ -169,7 +170,8 @@ def test_search_json_has_the_fixed_keys() -> None:
 def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) -> None:
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
-    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage"]
+    keys = ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage", "bursts"]
+    assert list(data) == keys
     assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
     assert data["groups"][1] == {
         "keep": str(tmp_path / "c.png"),
@@ -182,12 +184,19 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "size": None,
                 "reviewed": False,
                 "protected": False,
+                "linked": False,
+                "companions": [],
             }
         ],
         "size": None,
         "rule": None,
         "reason": "",
+        "links": [],
     }
+    burst = Burst(pictures=(tmp_path / "1.jpg", tmp_path / "2.jpg"), sharpest=tmp_path / "2.jpg")
+    assert dedupe_json(replace(report, bursts=(burst,)))["bursts"] == [
+        {"pictures": [str(tmp_path / "1.jpg"), str(tmp_path / "2.jpg")], "sharpest": str(tmp_path / "2.jpg")}
+    ]
     assert [copy["relation"] for copy in data["groups"][0]["copies"]] == ["identical", "same-pixels"]
     assert data["skipped"][0] == {"path": str(tmp_path / "broken.jpg"), "reason": "the file is cut short"}
 

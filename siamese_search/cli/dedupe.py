@@ -43,7 +43,7 @@ def dedupe(
         list[str] | None,
         typer.Option(
             metavar="RULE",
-            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: pixels, lossless, size, shortest-path]",
+            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: all in this order, but newest]",
         ),
     ] = None,
     prefer: Annotated[
@@ -128,7 +128,7 @@ def _largest(report: DedupeReport) -> DuplicateGroup:
 
 
 def _frees(group: DuplicateGroup) -> int:
-    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected)
+    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected and not copy.linked)
 
 
 def _show_pictures(report: DedupeReport) -> None:
@@ -176,6 +176,9 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
     )
     print_text(threshold_sentence(report.threshold, found=copies))
     print_text(coverage_sentence(report.coverage))
+    if report.bursts:
+        frames = sum(len(burst.pictures) for burst in report.bursts)
+        print_text(f"{frames:,} pictures were taken one after another, in {len(report.bursts):,} bursts: no copies.")
     if page:
         print_text(f"Report: {page}")
     if plan:

@@ -99,6 +99,13 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
             "known": report.coverage.known,
             "found": report.coverage.found,
         },
+        "bursts": [
+            {
+                "pictures": [str(path) for path in burst.pictures],
+                "sharpest": str(burst.sharpest) if burst.sharpest else None,
+            }
+            for burst in report.bursts
+        ],
     }
 
 
@@ -114,12 +121,15 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
                 "size": copy.facts.size if copy.facts else None,
                 "reviewed": copy.reviewed,
                 "protected": copy.protected,
+                "linked": copy.linked,
+                "companions": [str(path) for path in copy.companions],
             }
             for copy in group.copies
         ],
         "size": group.facts.size if group.facts else None,
         "rule": group.reason.rule.value if group.reason else None,
         "reason": reason_words(group.reason),
+        "links": [str(path) for path in group.links],
     }
 
 
