@@ -5,7 +5,7 @@ READY := .venv/ready
 
 SPEED := $(if $(PHOTOS),embedding) cold-query warm-query join syncing
 
-.PHONY: demo test test-all bench $(SPEED:%=bench-%) bench-near-duplicates lint types format clean
+.PHONY: demo test test-all bench $(SPEED:%=bench-%) bench-near-duplicates docs lint types format clean
 
 demo: $(READY)
 	$(BIN)/simsearch demo
@@ -39,6 +39,10 @@ types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/near_duplicates.py benchmarks/embedding.py benchmarks/embedders.py benchmarks/warm_query.py \
 		benchmarks/join.py benchmarks/syncing.py
+
+# The page of everything public, from the docstrings.
+docs: $(READY)
+	$(BIN)/python docs/make_api.py
 
 format: $(READY)
 	$(BIN)/ruff format

@@ -104,7 +104,7 @@ class Calibration(Tabular[CalibrationRow]):
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of pairs judged by a person that went into it, `correction` the factor by which
+    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
     they changed the expected number of false pairs, with its 90 % interval.
     """
 
@@ -155,7 +155,7 @@ class Relation(StrEnum):
 
 
 class Edit(StrEnum):
-    """What an edit looks like, told from two small pictures: an impression, not a proof."""
+    """What an edit looks like, seen in two small pictures: an impression, not a proof."""
 
     RESIZED = "resized"
     RE_ENCODED = "re-encoded"
@@ -172,17 +172,32 @@ class Rule(StrEnum):
 
     PROTECTED = "protected"  # lies in a folder that is never acted on
     PREFERRED = "preferred"  # lies in a folder named as better
+    CAMERA = "camera"  # a camera wrote it, and nobody wrote it again since
+    NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
+    COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
+    METADATA = "metadata"  # it says when, with what and where it was taken
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
-    OLDEST = "oldest"
+    OLDEST = "oldest"  # by the time of capture, then by the file's
     NEWEST = "newest"
     SHORTEST_PATH = "shortest-path"
     NAME = "name"  # the fixed end of every order: the path itself
     AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
 
 
-KEEP_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
+KEEP_RULES = (
+    Rule.CAMERA,
+    Rule.COMPANIONS,
+    Rule.NOT_DERIVED,
+    Rule.METADATA,
+    Rule.PIXELS,
+    Rule.LOSSLESS,
+    Rule.SIZE,
+    Rule.OLDEST,
+    Rule.NEWEST,
+    Rule.SHORTEST_PATH,
+)
 """The rules that a person may ask for."""
 
 
@@ -210,7 +225,9 @@ class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
-    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on.
+    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: its
+    content has another name that stays, or that is counted already, so its going frees nothing. `companions` are files
+    that belong to it and go where it goes.
     """
 
     path: Path
@@ -220,16 +237,33 @@ class Copy(Printed):
     facts: Facts | None = None
     reviewed: bool = False
     protected: bool = False
+    linked: bool = False
+    companions: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
-    """A keeper and the pictures within the threshold *of the keeper*: a star, never a chain."""
+    """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
+
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    """
 
     keep: Path
     copies: tuple[Copy, ...]
     reason: Reason | None = None
     facts: Facts | None = None
+    links: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst(Printed):
+    """Pictures of one scene that a camera took one after another, in that order: no copies, so none is acted on.
+
+    `sharpest` is the one with most detail, None where they cannot be read any more.
+    """
+
+    pictures: tuple[Path, ...]
+    sharpest: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,11 +289,12 @@ class DedupeReport(Tabular[DuplicateGroup]):
     skipped: tuple[Skipped, ...]
     against: str | None = None
     coverage: Coverage = Coverage()
+    bursts: tuple[Burst, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Printed):
-    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was told to end early.
+    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
     `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind.
     """

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from siamese_search.cores import usable_cores
-from siamese_search.duplicates.groups import Group
+from siamese_search.duplicates.aliases import FileGroup
 from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
 from siamese_search.images.sandbox import Decoder
@@ -20,30 +21,32 @@ class Describer:
     items: Mapping[int, Item]
     answers: Answers
     rules: KeeperRules
+    origins: Origins
     against: bool
     decoder: Decoder
 
-    def describe(self, groups: Sequence[Group]) -> Iterator[DuplicateGroup]:
+    def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
         with ThreadPoolExecutor(usable_cores()) as pool:
             yield from pool.map(self._group, groups)
 
-    def _group(self, group: Group) -> DuplicateGroup:
-        keeper = self.items[group.keeper]
-        copies = [(self.items[copy], distance) for copy, distance in group.copies]
+    def _group(self, files: FileGroup) -> DuplicateGroup:
+        keeper = self.items[files.group.keeper]
         return DuplicateGroup(
             keep=keeper.path,
-            copies=self._copies(keeper, copies),
-            reason=self._reason(keeper, [copy for copy, _ in copies]),
+            copies=self._copies(keeper, files),
+            reason=self._reason(keeper, [self.items[copy] for copy, _ in files.group.copies]),
             facts=_facts(keeper),
+            links=tuple(self.items[link].path for link in files.links),
         )
 
     def _reason(self, keeper: Item, copies: Sequence[Item]) -> Reason:
         if self.against:
             return Reason(rule=Rule.AGAINST, keeper=str(keeper.path), runner_up=str(copies[0].path))
-        return self.rules.reason(keeper, copies)
+        return self.rules.reason(keeper, copies, origins=self.origins)
 
-    def _copies(self, keeper: Item, copies: Sequence[tuple[Item, float]]) -> tuple[Copy, ...]:
+    def _copies(self, keeper: Item, files: FileGroup) -> tuple[Copy, ...]:
+        copies = [(self.items[position], distance) for position, distance in files.group.copies]
         kinds = [relation(keeper, copy, distance, self.decoder) for copy, distance in copies]
         first = glimpse(keeper.path, self.decoder) if Relation.NEAR in kinds else None
         return tuple(
@@ -55,8 +58,10 @@ class Describer:
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
                 protected=self.rules.protects(copy.path),
+                linked=position in files.linked,
+                companions=self.origins.of(copy).companions,
             )
-            for (copy, distance), kind in zip(copies, kinds, strict=True)
+            for (copy, distance), (position, _), kind in zip(copies, files.group.copies, kinds, strict=True)
             for hashes in [(keeper.content_hash, copy.content_hash)]
         )
 

@@ -61,7 +61,7 @@ class MatchView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes of those that are not protected."""
+    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes that their going would free."""
 
     number: int
     keep: PictureView
@@ -133,7 +133,10 @@ class Viewer:
 
     def dedupe(self, report: DedupeReport) -> DedupeView:
         """Return the view of a dedupe report."""
-        savings = [sum(_bytes(copy.path) for copy in group.copies if not copy.protected) for group in report.groups]
+        savings = [
+            sum(_bytes(copy.path) for copy in group.copies if not (copy.protected or copy.linked))
+            for group in report.groups
+        ]
         ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
         distances = [copy.distance for group in report.groups for copy in group.copies]
         return DedupeView(

@@ -14,6 +14,10 @@ _RELATIONS = {Relation.IDENTICAL: "identical file", Relation.SAME_PIXELS: "same 
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
+    Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
+    Rule.NOT_DERIVED: "not derived, next is {1}",
+    Rule.COMPANIONS: "with {0} that belong to it, next {1}",
+    Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
     Rule.SIZE: "largest file: {0}, next {1}",
@@ -47,6 +51,10 @@ def note_words(copy: Copy) -> str:
         notes.append("confirmed by you")
     if copy.protected:
         notes.append("protected")
+    if copy.linked:
+        notes.append("linked elsewhere, frees nothing")
+    if copy.companions:
+        notes.append(f"with {', '.join(path.name for path in copy.companions)}")
     return ", ".join(notes)
 
 

@@ -117,11 +117,11 @@ def layout_of(connection: sqlite3.Connection, path: Path) -> Layout:
     raise damaged(path, "not laid out as a gallery is")
 
 
-def closest_layout(connection: sqlite3.Connection) -> Layout | None:
-    """Return the layout that a damaged file has most of; None when it has nothing of any."""
+def closest_layout(connection: sqlite3.Connection) -> tuple[Layout, int]:
+    """Return the layout that a damaged file has most of, and how many of its tables are not there."""
     found = columns_found(connection)
     best = max(LAYOUTS, key=lambda layout: layout.agreement(found))
-    return best if best.agreement(found) else None
+    return best, len(best.columns) - best.agreement(found)
 
 
 def columns_found(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
