@@ -29,6 +29,14 @@ class RiskyPictureError(Exception):
     """A picture better decoded in a process of its own: a rarer format, very large, or slow. Never reaches a user."""
 
 
+class NeedsMoreError(RiskyPictureError):
+    """More memory is needed than is granted, in bytes. Never reaches a user."""
+
+    def __init__(self, need: int) -> None:
+        super().__init__(need)
+        self.need = need
+
+
 def is_passing(reason: str) -> bool:
     """Tell whether a reason why a picture was skipped may vanish while its file stays the same."""
     return reason in _PASSING or reason.startswith(_UNREAD)
