@@ -34,6 +34,14 @@ class Skipped(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Printed):
+    """A file that was read all the same, and what is amiss with it, in words for a person."""
+
+    path: Path
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut(Printed):
     """A file or folder that was met and is none to look for pictures in.
 
@@ -296,7 +304,8 @@ class DedupeReport(Tabular[DuplicateGroup]):
 class SyncReport(Printed):
     """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
-    `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind.
+    `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind;
+    `noted` are files that were read although something is amiss with them.
     """
 
     added: int
@@ -311,6 +320,7 @@ class SyncReport(Printed):
     stopped: bool = False
     calibrated: Calibration | None = None
     left_out: tuple[KindCount, ...] = ()
+    noted: tuple[Noted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from time import time_ns
@@ -34,7 +34,7 @@ from siamese_search.images.files import (
 from siamese_search.images.reasons import is_passing, is_too_large
 from siamese_search.images.sandbox import Decoder
 from siamese_search.paths import expanded
-from siamese_search.results import Calibration, ImageFile, Item, KindCount, LeftOut, Skipped, SyncReport
+from siamese_search.results import Calibration, ImageFile, Item, KindCount, LeftOut, Noted, Skipped, SyncReport
 
 BATCH = 64  # pictures a transaction: what a kill can lose
 _NEVER = 0  # a time that no file has: the next sync looks at its content
@@ -57,6 +57,7 @@ class Outcome:
     lost: int = 0
     unseen: tuple[Skipped, ...] = ()
     left_out: tuple[KindCount, ...] = ()
+    noted: list[Noted] = field(default_factory=list)
     stopped: bool = False
 
     def report(
@@ -82,6 +83,7 @@ class Outcome:
             stopped=self.stopped,
             calibrated=calibrated,
             left_out=self.left_out,
+            noted=tuple(self.noted),
         )
 
 
@@ -315,6 +317,8 @@ def _record(store: Store, file: ImageFile, result: Embedded | Skipped, *, item: 
         store.add(file, result, item=item)
         outcome.changed += item is not None
         outcome.added += item is None
+        if result.note:
+            outcome.noted.append(Noted(path=file.path, note=result.note))
         return
     store.skip(SkippedFile(file=file, reason=result.reason))
     # A file that cannot be read just now may be as it was; one that is no picture any more is none.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from siamese_search.images.modes import on_white, plain_mode
+from siamese_search.images.modes import on_ground, plain_mode
 from siamese_search.images.raw import RAW_EXTENSIONS, find_preview
 from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, NeedsMoreError, RefusedError, image_errors, too_large
 from siamese_search.images.sources import File, name_of, opened
@@ -204,7 +204,7 @@ def finish(
         case Thumbnail(longest=longest):
             plain = plain.resize(_fitting(plain.size, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
     mode = "L" if isinstance(wanted, Square) and wanted.channels == 1 else "RGB"
-    shown = upright(on_white(plain), orientation).convert(mode)
+    shown = upright(on_ground(plain), orientation).convert(mode)
     pixels = np.array(shown).reshape(shown.height, shown.width, len(mode))
     return Picture(pixels, width, height, _FORMATS.get(image.format or "", image.format) or "unknown", frames)
 

@@ -1,4 +1,4 @@
-"""Pixels of every kind as a person sees them: 8 bits a channel, RGB or grey, on white."""
+"""Pixels of every kind as a person sees them: 8 bits a channel, RGB or grey, on a ground."""
 
 import numpy as np
 from PIL import Image
@@ -6,6 +6,9 @@ from PIL import Image
 _BITS_PER_SAMPLE = 0x0102  # of TIFF
 _DEEP = 16  # bits
 _WHITE = 65_535.0
+_OPAQUE = 255
+_GLIMPSE = (64, 64)
+_FAINT = 6.0  # standard deviation of greys, of 255, below which a picture looks empty
 
 
 def plain_mode(image: Image.Image) -> Image.Image:
@@ -50,9 +53,15 @@ def _range(low: float, high: float, *, is_float: bool, bits: int) -> tuple[float
     return (low, high) if named is None else (0.0, named)
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """Show what is transparent as white, whatever colour hides behind it."""
+def on_ground(image: Image.Image) -> Image.Image:
+    """Show what is transparent as white, whatever colour hides behind it; as black where nothing is seen on white."""
     if image.mode not in {"LA", "RGBA"}:
         return image
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    shown = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if (
+        np.asarray(image.getchannel("A")).min() < _OPAQUE
+        and np.asarray(shown.convert("L").resize(_GLIMPSE)).std() < _FAINT
+    ):
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return shown

@@ -42,7 +42,8 @@ def find_preview(file: BinaryIO) -> Preview | None:
     if kind is None:
         file.seek(0)
         return None
-    data = head + file.read()
+    file.seek(0)
+    data = file.read()
     found = find_largest(data)
     if found is None:
         raise RefusedError(NO_PREVIEW)
