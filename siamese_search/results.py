@@ -78,7 +78,7 @@ class Calibration(Tabular[CalibrationRow]):
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of pairs judged by a person that went into it, `correction` the factor by which
+    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
     they changed the expected number of false pairs, with its 90 % interval.
     """
 
@@ -129,7 +129,7 @@ class Relation(StrEnum):
 
 
 class Edit(StrEnum):
-    """What an edit looks like, told from two small pictures: an impression, not a proof."""
+    """What an edit looks like, seen in two small pictures: an impression, not a proof."""
 
     RESIZED = "resized"
     RE_ENCODED = "re-encoded"
@@ -268,7 +268,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Printed):
-    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was told to end early.
+    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
     `calibrated` is the new calibration, where one was due.
     """

@@ -142,6 +142,17 @@ def test_libraries_do_not_print_or_exit() -> None:
         assert "sys.exit" not in {ast.unparse(node.func) for node in calls}, path
 
 
+def test_pictures_are_decoded_by_the_decoder_alone() -> None:
+    """Outside `images` nobody calls what decodes in the process that asks, but for pictures of our own making."""
+    decoding = {"images.decode.load_picture", "images.decode.open_image", "images.ordinary.decode_here"}
+    for path in modules():
+        if path.parent == PACKAGE / "images" or path == PACKAGE / "demo.py":
+            continue
+        assert not decoding & {name.removeprefix("siamese_search.") for name in imports(path)}, path
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        assert "Image.open" not in {ast.unparse(node.func) for node in calls}, path
+
+
 def loaded_by(folder: Path, *arguments: str | Path) -> set[str]:
     """Run a command in a fresh process and return the top-level modules it loaded."""
     code = (

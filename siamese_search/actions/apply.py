@@ -7,7 +7,7 @@ from pathlib import Path
 from siamese_search.actions import disk
 from siamese_search.actions.checks import Checks
 from siamese_search.actions.journal import Head, Journal, Record, State, open_journal
-from siamese_search.actions.plan import Plan, Step
+from siamese_search.actions.plan import Plan, Step, journal_of, read_plan
 from siamese_search.errors import FolderError, OptionError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in, resolve_folders
@@ -17,10 +17,10 @@ Progress = Callable[[int, int], None]
 
 
 def apply_plan(
-    plan: Plan,
+    plan: Plan | str | Path,
     *,
-    action: Action,
-    journal: Path,
+    action: Action | str,
+    journal: Path | None = None,
     into: Path | None = None,
     protect: Sequence[Path] = (),
     dry_run: bool = False,
@@ -28,10 +28,17 @@ def apply_plan(
 ) -> ActionReport:
     """Do something with every copy of a plan that passes all checks; refuse the others, one reason each.
 
-    Steps that `journal` knows as done are not done again, so a run that was killed goes on where it was. The gallery
-    forgets what has gone. `dry_run` checks everything and changes nothing. Raises PlanError when the plan or journal as
-    a whole will not do, GalleryError, OptionError.
+    `plan` is a file that `write_plan` wrote, or what `read_plan` made of it; `action` may be a word: "trash", "move",
+    "hardlink" or "reflink". Steps that `journal` (default: the one beside the file) knows as done are not done again,
+    so a run that was killed goes on where it was. The gallery forgets what has gone. `dry_run` checks everything and
+    changes nothing. Raises PlanError when the plan or journal as a whole will not do, GalleryError, OptionError.
     """
+    action = Action(action)
+    if not isinstance(plan, Plan):
+        journal = journal or journal_of(Path(plan))
+        plan = read_plan(Path(plan))
+    if journal is None:
+        raise OptionError("a plan without its file needs a journal")
     into = _destination(action, into, plan)
     with Gallery(plan.gallery) as gallery, Gallery(plan.against or plan.gallery) as other:
         checks = Checks(plan, gallery, other, action=action, protect=protect)

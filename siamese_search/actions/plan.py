@@ -82,7 +82,7 @@ def plan_json(
 
 
 def write_plan(
-    path: Path,
+    path: str | Path,
     report: DedupeReport,
     gallery: Gallery,
     *,
@@ -90,6 +90,7 @@ def write_plan(
     protected: Sequence[Path] = (),
 ) -> None:
     """Write the plan of a report as a file, for `apply_plan`; raises PlanError where one was applied already."""
+    path = Path(path)
     if journal_of(path).exists():
         raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
     text = json.dumps(plan_json(report, gallery, against=against, protected=protected), indent=2)

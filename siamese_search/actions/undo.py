@@ -14,12 +14,13 @@ from siamese_search.results import Action, ActionReport, Refused
 Progress = Callable[[int, int], None]
 
 
-def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionReport:
+def undo_journal(path: str | Path, *, progress: Progress | None = None) -> ActionReport:
     """Take back every step of a journal that was done, last one first; refuse where something is in the way.
 
     A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
     cannot be loaded, the files are restored all the same. Raises PlanError.
     """
+    path = Path(path)
     done: list[Path] = []
     refused: list[Refused] = []
     size = 0

@@ -1,5 +1,6 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,7 @@ def dedupe(
         Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the group that would free most as one picture.")
+        Path | None, typer.Option(metavar="PNG", help="Draw the group with the largest copies as one picture.")
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
@@ -111,7 +112,7 @@ def dedupe(
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
-            write_group_sheet(_most_freeing(found), sheet)
+            write_group_sheet(_largest(found), sheet)
     if json:
         print_json(dedupe_json(found))
     elif csv:
@@ -120,7 +121,7 @@ def dedupe(
         _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
 
 
-def _most_freeing(report: DedupeReport) -> DuplicateGroup:
+def _largest(report: DedupeReport) -> DuplicateGroup:
     if not report.groups:
         raise OptionError("--sheet draws a group, and there is none")
     return max(report.groups, key=_frees)
@@ -131,7 +132,7 @@ def _frees(group: DuplicateGroup) -> int:
 
 
 def _show_pictures(report: DedupeReport) -> None:
-    """Show the groups that would free most, where the terminal can show pictures."""
+    """Show the groups with the largest copies, where the terminal can show pictures."""
     import os  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
@@ -181,7 +182,7 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
     if page:
         print_text(f"Report: {page}")
     if plan:
-        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {plan} --to trash --dry-run")
+        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {shlex.quote(str(plan))} --to trash --dry-run")
 
 
 def _size(facts: Facts | None) -> tuple[str, str]:

@@ -60,15 +60,15 @@ def _opened(file: BinaryIO) -> Iterator[tuple[ImageFile.ImageFile, Header | None
         if header is None:
             raise RiskyPictureError
         _check_cost(header, data)
-        with JpegImageFile(_paced(BytesIO(data))) as image:
+        with JpegImageFile(BytesIO(data)) as image:
             yield image, header
     elif head[:8] == b"\x89PNG\r\n\x1a\n":
-        with PngImageFile(_paced(file)) as image:
+        with PngImageFile(cast("BinaryIO", _Paced(file))) as image:
             yield image, None
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         if _webp_pixels(head) * _WEBP_PIXEL > _MAX_NEED:  # which is taken as soon as it is opened
             raise RiskyPictureError
-        with WebPImageFile(_paced(BytesIO(_whole(file)))) as image:
+        with WebPImageFile(BytesIO(_whole(file))) as image:
             yield image, None
     else:
         raise RiskyPictureError
@@ -116,12 +116,11 @@ def _need(image: ImageFile.ImageFile, header: Header | None) -> int:
     return need
 
 
-def _paced(file: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", _Paced(file))
-
-
 class _Paced:
-    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work."""
+    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work.
+
+    PNG alone needs it, whose parts may be many.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable

@@ -117,11 +117,11 @@ def layout_of(connection: sqlite3.Connection, path: Path) -> Layout:
     raise damaged(path, "not laid out as a gallery is")
 
 
-def closest_layout(connection: sqlite3.Connection) -> Layout | None:
-    """Return the layout that a damaged file has most of; None when it has nothing of any."""
+def closest_layout(connection: sqlite3.Connection) -> tuple[Layout, int]:
+    """Return the layout that a damaged file has most of, and how many of its tables are not there."""
     found = columns_found(connection)
     best = max(LAYOUTS, key=lambda layout: layout.agreement(found))
-    return best if best.agreement(found) else None
+    return best, len(best.columns) - best.agreement(found)
 
 
 def columns_found(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
@@ -139,7 +139,7 @@ def carried(layout: Layout, table: str, row: Row) -> tuple[str, Row]:
 
 def order_of(table: str) -> str:
     """Return the columns that are the key of a table of any format."""
-    return KEYS.get("answers" if table == "reviewed" else table, "key")
+    return KEYS["answers" if table == "reviewed" else table]
 
 
 def _to_2(table: str, row: Row) -> tuple[str, Row]:

@@ -4,11 +4,12 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 
 from siamese_search.errors import BusyError
 from siamese_search.gallery.local.connection import alone, connect, damaged, explained
-from siamese_search.gallery.local.formats import Layout, closest_layout, columns_found
+from siamese_search.gallery.local.formats import Layout, closest_layout
 from siamese_search.gallery.local.layout import new_in_memory
 from siamese_search.gallery.store import DamagedError
 
@@ -29,19 +30,18 @@ def salvaged(path: Path) -> Iterator[tuple[sqlite3.Connection, Layout]]:
     copy = path.with_name(f"{path.name}.copy")
     with ExitStack() as stack:
         stack.callback(_remove, copy)
-        best = 0
+        found = []
         for opened in (_as_it_is, _put_right):
             with _passing_over_damage(path):
                 connection = stack.enter_context(closing(opened(path, copy)))
-                layout = closest_layout(connection)
-                agreement = layout.agreement(columns_found(connection)) if layout else 0
-                if layout and agreement > best:
-                    best, found = agreement, (connection, layout)
-                if layout and agreement == len(layout.columns):
+                layout, missing = closest_layout(connection)
+                found.append((missing, connection, layout))
+                if not missing:
                     break
-        if not best:
+        if not found:
             raise damaged(path, "nothing in it can be read")
-        yield found
+        _, connection, layout = min(found, key=itemgetter(0))
+        yield connection, layout
 
 
 @contextmanager
