@@ -93,9 +93,8 @@ class Catalogue:
     def settings(self) -> Settings:
         """Return what the gallery says of itself: JSON objects by name."""
         found = {}
-        for name in _SETTINGS:
-            text = self._database.meta(name)
-            if text is not None:
+        for name, text in self._database.scan("meta"):
+            if name in _SETTINGS:
                 try:
                     found[name] = json.loads(text)
                 except (ValueError, RecursionError) as error:

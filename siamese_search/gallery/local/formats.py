@@ -139,7 +139,7 @@ def carried(layout: Layout, table: str, row: Row) -> tuple[str, Row]:
 
 def order_of(table: str) -> str:
     """Return the columns that are the key of a table of any format."""
-    return KEYS.get("answers" if table == "reviewed" else table, "key")
+    return KEYS["answers" if table == "reviewed" else table]
 
 
 def _to_2(table: str, row: Row) -> tuple[str, Row]:

@@ -25,8 +25,15 @@ from siamese_search.gallery.local.connection import connect, guarded
 # 3: checksums of defined bytes, where they were of Python's `repr`; answers in words; times of any size.
 FORMAT = 3
 
-# The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
-KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "answers": "first, second"}
+# The order in which tables are read, which is that of their keys.
+KEYS = {
+    "meta": "key",
+    "roots": "id",
+    "items": "id",
+    "embeddings": "item",
+    "skipped": "root, path",
+    "answers": "first, second",
+}
 # The kinds of the columns, checksum left out, as checksums.py names them.
 KINDS = {"meta": "tt", "roots": "ib", "items": "iibiibiit", "embeddings": "ib", "skipped": "ibiit", "answers": "tttf"}
 # Paths are BLOBs, since a file name is bytes and need not be UTF-8. No index finds them, which would take a tenth of
