@@ -456,3 +456,45 @@ def test_every_table_has_its_kinds() -> None:
     assert KEYS.keys() == KINDS.keys()
     assert with_checksum("embeddings", (5, b"code")) == (5, b"code", code_checksum(5, b"code"))
     assert code_checksum(5, b"code") == xxhash.xxh3_64_intdigest(b"code", seed=5) & BITS
+
+
+@pytest.mark.parametrize("damage", ["header", "contents", "cut"])
+def test_a_file_that_sqlite_does_not_open_is_read(store: LocalStore, damage: str) -> None:
+    """With its header or its table of contents gone, or cut off in the middle, what is whole in it is rescued."""
+    before = everything(store)
+    path = path_of(store)
+    data = path.read_bytes()
+    assert data[:6] == b"SQLite"
+    path.write_bytes(
+        {"header": bytes(100) + data[100:], "contents": bytes(4096) + data[4096:], "cut": data[: -len(data) // 3]}[
+            damage
+        ]
+    )
+    with pytest.raises(DamagedError):
+        everything(store)
+    assert store.verify(repair=True).problems == ()
+    if damage == "cut":
+        assert store.roots() == (HOME,)
+    else:
+        assert everything(store) == before
+    assert {entry.name for entry in store.folder.iterdir()} <= {
+        "gallery.db", "gallery.db-wal", "gallery.db-shm", "gallery.db.damaged", "index.faiss",
+    }  # fmt: skip
+
+
+def test_a_repair_on_a_full_disk_changes_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is one line; the damaged file is still there, alone, and can be repaired later."""
+    path = path_of(store)
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(GalleryError, match="cannot be repaired: No space left on device"):
+        store.verify(repair=True)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert {entry.name for entry in store.folder.iterdir()} == {"gallery.db", "index.faiss"}
+    assert store.verify(repair=True).problems == ()

@@ -5,6 +5,7 @@ with the checksum of its other columns, and each table has its number of rows an
 triggers: a row that was altered, lost, doubled or made up is noticed when it is read.
 """
 
+import glob
 import os
 import shutil
 import sqlite3
@@ -117,31 +118,40 @@ def create_database(
     """
     new = path.with_name(f"{path.name}.new")
     try:
-        for rest in path.parent.glob(f"{new.name}*"):  # of a creation that was killed
-            rest.unlink()
-        with guarded(path), closing(connect(new, create=True)) as connection:
-            connection.executescript(f"BEGIN; {_SCHEMA}")
-            for entry in {"format": str(FORMAT), **meta}.items():
-                connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
-            for table, some in groupby(rows, key=itemgetter(0)):
-                whole = (with_checksum(table, row) for _, row in some)
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
-            if last_id:
-                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'items' AND seq < ?", (last_id,))
-                connection.execute(
-                    "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS"
-                    " (SELECT 1 FROM sqlite_sequence WHERE name = 'items')",
-                    (last_id,),
-                )
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
-        if kept:
-            keep_aside(path)
-        new.replace(path)
+        _remove_all(new)  # of a creation that was killed
+        try:
+            with guarded(path), closing(connect(new, create=True)) as connection:
+                _fill(connection, meta, rows, last_id)
+            if kept:
+                keep_aside(path)
+            new.replace(path)
+        finally:
+            _remove_all(new)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written: {error.strerror or error}; mend that and run it again"
         ) from error
+
+
+def _fill(connection: sqlite3.Connection, meta: dict[str, str], rows: Iterable[tuple[str, Row]], last_id: int) -> None:
+    connection.executescript(f"BEGIN; {_SCHEMA}")
+    for entry in {"format": str(FORMAT), **meta}.items():
+        connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
+    for table, some in groupby(rows, key=itemgetter(0)):
+        whole = (with_checksum(table, row) for _, row in some)
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
+    if last_id:
+        connection.execute("DELETE FROM sqlite_sequence WHERE seq < ?", (last_id,))
+        connection.execute(
+            "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)", (last_id,)
+        )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _remove_all(new: Path) -> None:
+    for rest in new.parent.glob(f"{glob.escape(new.name)}*"):
+        rest.unlink(missing_ok=True)
 
 
 def keep_aside(path: Path, suffix: str = "") -> Path:
