@@ -84,3 +84,10 @@ def test_figures_of_an_evaluation_need_a_package(run: Run, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = run("evaluate", "photo", "nowhere", "--figures", "figures")
     assert done.stderr == "simsearch: --figures needs matplotlib: pip install 'siamese-search[train]'\n"
+
+
+def test_grey_networks_need_labels_and_grey_edits(refused: Callable[..., str]) -> None:
+    """Edited views of photos are made in colour; a network for grey pictures cannot learn from them."""
+    grey = ("--set", "architecture=small-grey")
+    assert "small-grey learns from labels alone" in refused(*grey)
+    assert "small-grey takes no photo edits" in refused(*grey, "--labels", "folders")

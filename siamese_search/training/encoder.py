@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siamese_search.encoder import Encoder, device_for, load_encoder
+from siamese_search.errors import OptionError
 from siamese_search.results import Skipped
 from siamese_search.tables import Printed
-from siamese_search.training.config import choose_config
+from siamese_search.training.config import TrainConfig, choose_config
 from siamese_search.training.data import Dataset
 from siamese_search.training.evaluation import Evaluation, evaluate
 from siamese_search.training.needs import FIGURES, TRAINING, require
@@ -62,6 +63,7 @@ def train_encoder(
     dataset = load_dataset(str(data), labels=labels, classes=classes, test_list=test_list)
     config = choose_config(recipe or default_recipe(dataset), options or {}, settings)
     if config.architecture.endswith("-grey"):
+        check_grey(config, dataset)
         dataset = in_grey(dataset)
     run = train(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
     metrics = finish(run, dataset, output, name=name or output.name, on_stage=on_stage or (lambda _stage: None))
@@ -100,6 +102,14 @@ def evaluate_encoder(
 
         write_figures(results, (), evaluation.threshold, figures)
     return evaluation
+
+
+def check_grey(config: TrainConfig, dataset: Dataset) -> None:
+    """Refuse, for an architecture that takes grey pictures, what edits pictures in their colours."""
+    if dataset.labels == "none":
+        raise OptionError(f"{config.architecture} learns from labels alone: give --labels folders or PAIRS.csv")
+    if config.edits == "photo":
+        raise OptionError(f"{config.architecture} takes no photo edits: give --set edits=grey or --set edits=none")
 
 
 def default_recipe(dataset: Dataset) -> str:
