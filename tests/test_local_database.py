@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import BusyError, GalleryError
 from siamese_search.gallery.local import connection as connection_module
+from siamese_search.gallery.local import repair as repair_module
 from siamese_search.gallery.local.checksums import checksum, checksum_as, code_checksum
 from siamese_search.gallery.local.connection import Connections, connect, explained
 from siamese_search.gallery.local.database import Database
@@ -398,6 +399,35 @@ def test_nothing_kept_aside_is_overwritten(store: LocalStore) -> None:
     for number, name in enumerate(names):
         with closing(sqlite3.connect(store.folder / name)) as database:
             assert database.execute("SELECT width FROM items WHERE id = ?", (number + 1,)).fetchone() == (number + 70,)
+
+
+def test_a_log_is_kept_with_its_file(tmp_path: Path) -> None:
+    """One that could not be brought in has the number of the file that it belongs to, and none had it before."""
+    path = tmp_path / "gallery.db"
+    for name in ("gallery.db", "gallery.db-wal", "gallery.db.damaged", "gallery.db.damaged-2-wal"):
+        (tmp_path / name).write_text(name)
+    repair_module._keep_aside(path)  # noqa: SLF001
+    found = {entry.name: entry.read_text() for entry in tmp_path.iterdir()}
+    assert found == {
+        "gallery.db": "gallery.db",
+        "gallery.db.damaged": "gallery.db.damaged",
+        "gallery.db.damaged-2-wal": "gallery.db.damaged-2-wal",
+        "gallery.db.damaged-3": "gallery.db",
+        "gallery.db.damaged-3-wal": "gallery.db-wal",
+    }
+
+
+def test_a_log_of_a_damaged_file_is_read(store: LocalStore) -> None:
+    """What was committed last lies in the log, and counts, though the file's own header is gone."""
+    path = path_of(store)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE items SET width = 70 WHERE id = 1")
+        log = path.with_name("gallery.db-wal").read_bytes()
+        data = path.read_bytes()
+    path.write_bytes(bytes(100) + data[100:])
+    path.with_name("gallery.db-wal").write_bytes(log)
+    assert store.verify(repair=True).problems == ()
+    assert [item.id for item in store.items()] == [2, 3, 4, 5, 6]
 
 
 def test_answers_outlive_the_encoder(store: LocalStore) -> None:

@@ -6,14 +6,12 @@ triggers: a row that was altered, lost, doubled or made up is noticed when it is
 """
 
 import glob
-import os
-import shutil
 import sqlite3
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import cache
-from itertools import count, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -109,12 +107,12 @@ def create_database(
     *,
     rows: Iterable[tuple[str, Row]] = (),
     last_id: int = 0,
-    kept: bool = False,
+    at_last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a gallery.db with some rows, whole or not at all; the caller holds the writer's lock.
+    """Write a gallery.db with some rows, in the place of one there, whole or not at all; as the only writer.
 
-    `last_id` is the greatest id that was ever given, if no item among the rows has it. A file that has its place
-    already is replaced; with `kept` it stays beside the new one, under a name that nothing had.
+    `last_id` is the greatest id that was ever given, if no item among the rows has it. `at_last` is called when the new
+    file is whole and about to get its name.
     """
     new = path.with_name(f"{path.name}.new")
     try:
@@ -122,8 +120,7 @@ def create_database(
         try:
             with guarded(path), closing(connect(new, create=True)) as connection:
                 _fill(connection, meta, rows, last_id)
-            if kept:
-                keep_aside(path)
+            at_last()
             new.replace(path)
         finally:
             _remove_all(new)
@@ -152,22 +149,6 @@ def _fill(connection: sqlite3.Connection, meta: dict[str, str], rows: Iterable[t
 def _remove_all(new: Path) -> None:
     for rest in new.parent.glob(f"{glob.escape(new.name)}*"):
         rest.unlink(missing_ok=True)
-
-
-def keep_aside(path: Path, suffix: str = "") -> Path:
-    """Give a file a second name that nothing had, and return it; `suffix` is what follows the name of gallery.db."""
-    for number in count(1):
-        other = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}{suffix}")
-        if os.path.lexists(other):
-            continue
-        try:
-            other.hardlink_to(path.with_name(path.name + suffix))
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path.with_name(path.name + suffix), other)
-        return other
-    raise AssertionError  # pragma: no cover  there is always another number
 
 
 def with_checksum(table: str, row: Row) -> Row:

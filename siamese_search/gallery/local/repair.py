@@ -1,10 +1,13 @@
 """A damaged gallery.db of any format read as far as it can be, and written anew from the rows that are whole."""
 
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from siamese_search.gallery.local.checksums import Row
 from siamese_search.gallery.local.connection import damaged, guarded
 from siamese_search.gallery.local.flips import before_a_flip
 from siamese_search.gallery.local.formats import Layout, carried, order_of
-from siamese_search.gallery.local.layout import create_database, keep_aside
+from siamese_search.gallery.local.layout import create_database
 from siamese_search.gallery.local.salvage import salvaged
 from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
 from siamese_search.gallery.store import DamagedError, Settings
@@ -22,6 +25,8 @@ _AT_ONCE = 1000  # rows
 _MAX_WORK = 2 * 10**10  # bytes: what looking for flipped bits in a table may read, some ten seconds
 _OVERHEAD = 1000  # bytes that are read in the time that every look at a row takes
 _MAX_IN_A_PAGE = 100  # rows
+
+_SUFFIXES = ("", "-wal", "-shm")
 
 Fallback = Callable[[str | None], Settings]
 
@@ -67,9 +72,8 @@ def _written_anew(path: Path, old: "_Rows", fallback: Fallback) -> Repaired:
         yield from (("skipped", row) for row in old.whole("skipped") if row[0] in known)
         yield from (("answers", row) for row in old.whole("answers"))
 
-    _keep_logs(path)
     texts = {name: json.dumps(value) for name, value in settings.items()}
-    create_database(path, texts, rows=rows(), last_id=old.last_id, kept=True)
+    create_database(path, texts, rows=rows(), last_id=old.last_id, at_last=lambda: _keep_aside(path))
     return Repaired(len(kept), notes)
 
 
@@ -203,10 +207,21 @@ def _work(row: Row) -> int:
     return 8 * size * (size + _OVERHEAD)
 
 
-def _keep_logs(path: Path) -> None:
-    """Take a log aside that could not be brought into the file: it would be taken for that of the new one."""
-    for suffix in ("-wal", "-shm"):
-        log = path.with_name(path.name + suffix)
-        if log.exists():
-            keep_aside(path, suffix)
-            log.unlink()
+def _keep_aside(path: Path) -> None:
+    """Give a file, and a log that could not be brought into it, second names that nothing had.
+
+    The log loses its first name: it would be taken for that of the new file.
+    """
+    for number in count(1):
+        aside = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}")
+        if not any(os.path.lexists(f"{aside}{suffix}") for suffix in _SUFFIXES):
+            break
+    for suffix in _SUFFIXES:
+        source, other = path.with_name(path.name + suffix), aside.with_name(aside.name + suffix)
+        if source.exists():
+            try:
+                other.hardlink_to(source)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, other)
+            if suffix:
+                source.unlink()
