@@ -169,7 +169,7 @@ class Database:
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of any query, unchecked."""
-        with guarded(self.path):
+        with self.snapshot(), guarded(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def integrity(self) -> list[str]:

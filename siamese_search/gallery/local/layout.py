@@ -5,14 +5,13 @@ with the checksum of its other columns, and each table has its number of rows an
 triggers: a row that was altered, lost, doubled or made up is noticed when it is read.
 """
 
-import os
-import shutil
+import glob
 import sqlite3
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import cache
-from itertools import count, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -108,56 +107,48 @@ def create_database(
     *,
     rows: Iterable[tuple[str, Row]] = (),
     last_id: int = 0,
-    kept: bool = False,
+    at_last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a gallery.db with some rows, whole or not at all; the caller holds the writer's lock.
+    """Write a gallery.db with some rows, in the place of one there, whole or not at all; as the only writer.
 
-    `last_id` is the greatest id that was ever given, if no item among the rows has it. A file that has its place
-    already is replaced; with `kept` it stays beside the new one, under a name that nothing had.
+    `last_id` is the greatest id that was ever given, if no item among the rows has it. `at_last` is called when the new
+    file is whole and about to get its name.
     """
     new = path.with_name(f"{path.name}.new")
     try:
-        for rest in path.parent.glob(f"{new.name}*"):  # of a creation that was killed
-            rest.unlink()
-        with guarded(path), closing(connect(new, create=True)) as connection:
-            connection.executescript(f"BEGIN; {_SCHEMA}")
-            for entry in {"format": str(FORMAT), **meta}.items():
-                connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
-            for table, some in groupby(rows, key=itemgetter(0)):
-                whole = (with_checksum(table, row) for _, row in some)
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
-            if last_id:
-                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'items' AND seq < ?", (last_id,))
-                connection.execute(
-                    "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS"
-                    " (SELECT 1 FROM sqlite_sequence WHERE name = 'items')",
-                    (last_id,),
-                )
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
-        if kept:
-            keep_aside(path)
-        new.replace(path)
+        _remove_all(new)  # of a creation that was killed
+        try:
+            with guarded(path), closing(connect(new, create=True)) as connection:
+                _fill(connection, meta, rows, last_id)
+            at_last()
+            new.replace(path)
+        finally:
+            _remove_all(new)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written: {error.strerror or error}; mend that and run it again"
         ) from error
 
 
-def keep_aside(path: Path, suffix: str = "") -> Path:
-    """Give a file a second name that nothing had, and return it; `suffix` is what follows the name of gallery.db."""
-    for number in count(1):
-        other = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}{suffix}")
-        if os.path.lexists(other):
-            continue
-        try:
-            other.hardlink_to(path.with_name(path.name + suffix))
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path.with_name(path.name + suffix), other)
-        return other
-    raise AssertionError  # pragma: no cover  there is always another number
+def _fill(connection: sqlite3.Connection, meta: dict[str, str], rows: Iterable[tuple[str, Row]], last_id: int) -> None:
+    connection.executescript(f"BEGIN; {_SCHEMA}")
+    for entry in {"format": str(FORMAT), **meta}.items():
+        connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
+    for table, some in groupby(rows, key=itemgetter(0)):
+        whole = (with_checksum(table, row) for _, row in some)
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
+    if last_id:
+        connection.execute("DELETE FROM sqlite_sequence WHERE seq < ?", (last_id,))
+        connection.execute(
+            "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)", (last_id,)
+        )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _remove_all(new: Path) -> None:
+    for rest in new.parent.glob(f"{glob.escape(new.name)}*"):
+        rest.unlink(missing_ok=True)
 
 
 def with_checksum(table: str, row: Row) -> Row:
