@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from siamese_search.results import (
         Action,
         ActionReport,
+        Burst,
         Calibration,
         CalibrationRow,
         Copy,
@@ -79,6 +80,7 @@ __all__ = [
     "Action",
     "ActionReport",
     "Answers",
+    "Burst",
     "BusyError",
     "Calibration",
     "CalibrationRow",
