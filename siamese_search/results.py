@@ -3,7 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,11 +12,17 @@ from siamese_search.tables import Printed, Tabular
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile(Printed):
-    """A file that looks like a picture, as `os.stat` saw it. `path` is absolute."""
+    """A file that looks like a picture, as `os.stat` saw it. `path` is absolute.
+
+    Two paths of equal `device` and `inode` are one file; `links` counts its names. All three are 0 where nobody looked.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    device: int = field(default=0, compare=False)
+    inode: int = field(default=0, compare=False)
+    links: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,34 @@ class Skipped(Printed):
 
     path: Path
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Printed):
+    """A file that was read all the same, and what is amiss with it, in words for a person."""
+
+    path: Path
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(Printed):
+    """A file or folder that was met and is none to look for pictures in.
+
+    `kind` is the extension of a file ("CR2", or "without extension"), the name of a system's folder ("@eaDir"), or the
+    pattern that a user excluded.
+    """
+
+    path: Path
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindCount(Printed):
+    """How many files or folders of one kind were left out."""
+
+    kind: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +304,8 @@ class DedupeReport(Tabular[DuplicateGroup]):
 class SyncReport(Printed):
     """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
-    `calibrated` is the new calibration, where one was due.
+    `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind;
+    `noted` are files that were read although something is amiss with them.
     """
 
     added: int
@@ -284,6 +319,8 @@ class SyncReport(Printed):
     index: str
     stopped: bool = False
     calibrated: Calibration | None = None
+    left_out: tuple[KindCount, ...] = ()
+    noted: tuple[Noted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

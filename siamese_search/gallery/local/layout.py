@@ -98,6 +98,8 @@ _MASTER = "SELECT name, type, sql FROM sqlite_master WHERE sql NOT NULL"
 
 Master = dict[str, tuple[str, str]]
 """What a file holds, by name: its type and the SQL that made it."""
+Columns = dict[str, tuple[str, ...]]
+"""The names of the columns of each table, by its name."""
 
 
 def create_database(
@@ -207,26 +209,22 @@ def new_in_memory() -> sqlite3.Connection:
 
 
 @cache
-def our_master() -> Master:
+def our_layout() -> tuple[Master, Columns]:
     """Return what is in a gallery.db of today's format."""
     with closing(new_in_memory()) as connection:
-        return master(connection)
+        return master(connection), columns(connection)
 
 
-@cache
-def our_columns(table: str) -> tuple[str, ...]:
-    """Return the names of a table's columns."""
-    with closing(new_in_memory()) as connection:
-        return columns_in(connection, table)
-
-
-def columns_in(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    """Return the names of a table's columns in some file, () when it is no plain table or one of its columns is not."""
-    kind, sql = master(connection).get(table, ("", ""))
-    if kind != "table" or not str(sql).startswith("CREATE TABLE"):
-        return ()
-    found = connection.execute(f"PRAGMA table_xinfo ({table})").fetchall()
-    return tuple(row[1] for row in found) if not any(row[-1] for row in found) else ()
+def columns(connection: sqlite3.Connection) -> Columns:
+    """Return the names of the columns of each table in a file, () where that is no plain one with plain columns."""
+    found: Columns = {}
+    for name, (kind, sql) in master(connection).items():
+        if kind in {"table", "view"} and not name.startswith("sqlite_"):
+            quoted = name.replace('"', '""')
+            rows = connection.execute(f'PRAGMA table_xinfo ("{quoted}")').fetchall()
+            plain = kind == "table" and str(sql).startswith("CREATE TABLE") and not any(row[-1] for row in rows)
+            found[name] = tuple(row[1] for row in rows) if plain else ()
+    return found
 
 
 def _fits(value: int) -> bool:
