@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.features import Features, Pixels
-from siamese_search.details.verdict import Box, Comparison, Verdict
+from siamese_search.details.verdict import Comparison, Verdict
+from siamese_search.results import Box
 
 _WINDOW = 16  # pixels that are correlated
 _BLUR = 1.5

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, as shares of a picture's width and height."""
+from siamese_search.results import Box
 
 
 class Verdict(StrEnum):
