@@ -122,6 +122,7 @@ class Calibration(Tabular[CalibrationRow]):
     images: int
     likeness: float
     false_pairs: float
+    reach: float = 0.0
     answers: int = 0
     correction: float = 1.0
     correction_low: float = 1.0

@@ -49,6 +49,7 @@ NEARLY_ALL = 0.99  # of the copies that the precision would let it find
 EDITED = 40  # pictures whose edited copies tell the recall
 TRIED = 5  # times as many are tried, when some cannot be read
 EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
+MIN_LOOKED_AT = 8000  # pairs beyond the threshold that are looked at in detail, some minutes of one core
 DUE = 0.1  # a gallery that changed by this share is calibrated again
 
 Floats = NDArray[np.float64]
@@ -133,11 +134,22 @@ def calibrate(
         images=len(items),
         likeness=likeness,
         false_pairs=float(np.interp(row.threshold, distances, correction * false)),
+        reach=reach_of(distances, reported, row.threshold, len(items)),
         answers=len(answers),
         correction=correction,
         correction_low=low,
         correction_high=high,
     )
+
+
+def reach_of(distances: Floats, reported: Floats, threshold: float, images: int) -> float:
+    """Return the distance up to which pairs are few enough to be looked at in detail: beyond it copies lie as well.
+
+    How many more than within the threshold those are depends on the gallery alone, so its time is bounded.
+    """
+    within = float(np.interp(threshold, distances, reported))
+    affordable = distances[reported - within <= max(MIN_LOOKED_AT, images / 2)]
+    return max(threshold, float(affordable[-1]) if len(affordable) else threshold)
 
 
 def is_due(before: Calibration | None, images: int) -> bool:

@@ -103,7 +103,7 @@ def dedupe(
                     index, against=against, folders=folders or (), to_act=plan is not None, progress=progress
                 )
             )
-        limit = gallery.threshold_or(threshold) if precision is None else gallery.threshold_for(precision=precision)
+        limit = threshold if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
                 gallery,

@@ -56,8 +56,9 @@ def find_duplicates(
     picture is compared with those of the other gallery alone, and those are the keepers; what is in both counts as the
     other's, unless it is named in `folders`, or all pictures are in both. `rules` say what is kept.
 
-    Distance proposes, details confirm: of what lies within the threshold (default: the one in force) of each other, a
-    copy is what shows the keeper when the two are laid on one another. Without `details` the distance alone decides.
+    Distance proposes, details confirm: of what lies within the threshold (default: the gallery's `reach`) of each
+    other, a copy is what shows the keeper when the two are laid on one another. Without `details` the distance alone
+    decides, at the threshold in force.
     What a person has called the same picture is that; two that a person has called different are never in one group.
     Groups come in the order of their keepers' paths.
 
@@ -70,7 +71,7 @@ def find_duplicates(
     """
     rules = rules or KeeperRules()
     with gallery.snapshot(), nullcontext() if against is None else against.snapshot():
-        limit = threshold if isinstance(threshold, Threshold) else gallery.threshold_or(threshold)
+        limit = _limit(gallery, threshold, details=details)
         read = _read(gallery, against, limit, read_named(gallery, folders), exact=exact, progress=progress)
     origins = Origins(read.items.values())
     with Decoder() as decoder:
@@ -99,6 +100,13 @@ def find_duplicates(
         bursts=described_bursts,
         details=looked.counts if looked else None,
     )
+
+
+def _limit(gallery: Gallery, threshold: float | Threshold | None, *, details: bool) -> Threshold:
+    """Return how far apart candidates may lie: as a user said, or as far as details are worth a look."""
+    if threshold is None and details:
+        return gallery.reach
+    return threshold if isinstance(threshold, Threshold) else gallery.threshold_or(threshold)
 
 
 def _read(

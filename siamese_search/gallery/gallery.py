@@ -317,6 +317,14 @@ class Gallery:
         _check_options(1, distance)
         return Threshold(distance=distance, source=ThresholdSource.OPTION)
 
+    @property
+    def reach(self) -> Threshold:
+        """How far apart two pictures may lie for their details to be looked at: as far as copies do, if affordable."""
+        own, limit = self.calibration, self.threshold
+        if own is None or own.reach <= limit.distance:
+            return limit
+        return Threshold(distance=own.reach, source=limit.source)
+
     def threshold_for(self, *, precision: float) -> Threshold:
         """Return the loosest threshold that keeps this precision, by the gallery's own calibration or the encoder's.
 
