@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from siamese_search.results import (
         Action,
         ActionReport,
+        Burst,
         Calibration,
         CalibrationRow,
         Copy,
@@ -81,6 +82,7 @@ __all__ = [
     "Action",
     "ActionReport",
     "Answers",
+    "Burst",
     "BusyError",
     "Calibration",
     "CalibrationRow",

@@ -154,12 +154,23 @@ class SearchReport(Tabular[QueryResult]):
     skipped: tuple[Skipped, ...] = ()
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, as shares of a picture's width and height."""
+
+
 class Relation(StrEnum):
-    """How a copy relates to its keeper."""
+    """How a copy relates to its keeper; a plan acts on the first three unless it is asked for more."""
 
     IDENTICAL = "identical"  # the same bytes
     SAME_PIXELS = "same-pixels"  # other bytes, the same picture pixel for pixel
-    NEAR = "near"  # within the threshold
+    CONFIRMED = "confirmed"  # the details agree wherever both can be seen
+    ALTERED = "altered"  # one picture, but a part differs: a caption, another text in one template
+    NEAR = "near"  # within the threshold; the details were not looked at
+    UNCHECKED = "unchecked"  # the details cannot be compared
+
+
+SAFE_RELATIONS = (Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.CONFIRMED)
+"""What a plan acts on where nobody asked for more."""
 
 
 class Edit(StrEnum):
@@ -235,7 +246,8 @@ class Copy(Printed):
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: its
     content has another name that stays, or that is counted already, so its going frees nothing. `companions` are files
-    that belong to it and go where it goes.
+    that belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
+    width and height: left, top, right, bottom.
     """
 
     path: Path
@@ -247,6 +259,7 @@ class Copy(Printed):
     protected: bool = False
     linked: bool = False
     companions: tuple[Path, ...] = ()
+    differences: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,8 +301,27 @@ class Coverage(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetailCounts(Printed):
+    """How many pairs within the threshold were looked at in detail, and what that said.
+
+    `alike` are two pictures, however near, `unchecked` could not be compared, and `left_out` were not: of each picture
+    the nearest few are.
+    """
+
+    compared: int
+    confirmed: int
+    altered: int
+    alike: int
+    unchecked: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DedupeReport(Tabular[DuplicateGroup]):
-    """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with."""
+    """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
+
+    `details` is None where distance alone decided.
+    """
 
     threshold: Threshold
     images: int
@@ -298,6 +330,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
     against: str | None = None
     coverage: Coverage = Coverage()
     bursts: tuple[Burst, ...] = ()
+    details: DetailCounts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
