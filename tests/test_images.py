@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -293,6 +294,8 @@ def test_a_depth_that_a_tiff_names_is_its_range() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_comes_out_alike(mode: str, channels: int) -> None:
     """Each of Pillow's modes that a TIFF can hold ends as uint8 of the shape asked for."""
+    if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow before 13 writes such a TIFF too short")
     file = encoded(Image.new(mode, (7, 5)), "TIFF")
     assert load_picture(file).pixels.shape == (5, 7, 3)
     assert load_picture(file, Square(4, channels)).pixels.shape == (4, 4, channels)  # type: ignore[arg-type]

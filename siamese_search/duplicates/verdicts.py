@@ -46,7 +46,7 @@ def look_at(
 
     confirmed = confirm(
         ranked,
-        _with_split(candidates, split),
+        _with_split(candidates, split, across=scope.other is not None),
         compare,
         distances=_distances(scope),
         always=always if scope.other is None else (),
@@ -78,8 +78,11 @@ def _by_content(scope: Scope, items: Mapping[int, Item]) -> tuple[Scope, dict[in
     return replace(scope, equals=equals), split
 
 
-def _with_split(candidates: Candidates, split: Mapping[int, Sequence[int]]) -> Iterator[Block]:
-    """Yield the candidates, and those of pictures that another one, with the same embedding, stood for."""
+def _with_split(candidates: Candidates, split: Mapping[int, Sequence[int]], *, across: bool) -> Iterator[Block]:
+    """Yield the candidates, and those of pictures that another one, with the same embedding, stood for.
+
+    `across`: only pairs of two galleries count, so these are none with that one.
+    """
     for block in candidates:
         yield block
         rows = [
@@ -90,7 +93,7 @@ def _with_split(candidates: Candidates, split: Mapping[int, Sequence[int]]) -> I
             if (one, other) != (first, second)
         ]
         yield _block(rows)
-    together = [[one, *others] for one, others in split.items()]
+    together = [] if across else [[one, *others] for one, others in split.items()]
     yield _block(
         [
             (one, other, 0.0)
