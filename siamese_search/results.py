@@ -3,6 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -331,6 +332,14 @@ class DedupeReport(Tabular[DuplicateGroup]):
     coverage: Coverage = Coverage()
     bursts: tuple[Burst, ...] = ()
     details: DetailCounts | None = None
+
+    def acts_on(self, copy: Copy, only: Collection[Relation] = ()) -> bool:
+        """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
+
+        Where distance alone decided, that is all there is to go by. What a person called the same is surely that.
+        """
+        safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
+        return not copy.protected and (copy.relation in (only or safe) or (copy.reviewed and not only))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

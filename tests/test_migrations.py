@@ -256,7 +256,8 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path, moment: str) -> None:
     command = f"""
 import os, pathlib, sqlite3
 from siamese_search.gallery.local import layout
-source = pathlib.Path(layout.__file__).read_text().replace({moment!r}, "__import__('os').kill(__import__('os').getpid(), 9)")
+kill = "__import__('os').kill(__import__('os').getpid(), 9)"
+source = pathlib.Path(layout.__file__).read_text().replace({moment!r}, kill)
 exec(compile(source, layout.__file__, "exec"), layout.__dict__)
 from siamese_search.gallery.local import migration
 migration.create_database = layout.create_database
