@@ -103,8 +103,6 @@ class Decoder:
         return bool(reply["same"])
 
     def _load(self, source: Source, wanted: Wanted) -> Picture:
-        if self._owner != os.getpid():  # forked
-            self._begin()
         if isinstance(source, Image.Image | np.ndarray):
             with image_errors(name_of(source)):
                 return finish(image_of(source), None, wanted)
@@ -139,6 +137,8 @@ class Decoder:
         self, request: dict[str, Any], files: Sequence[BinaryIO], names: Sequence[str]
     ) -> tuple[dict[str, Any], bytes]:
         """Ask a process, which is granted little memory first, then what it says it needs, then all there is."""
+        if self._owner != os.getpid():  # forked: the processes answer another one
+            self._begin()
         grant = min(_FIRST_GRANT, self.memory)
         while True:
             with self._room.taken(grant):
