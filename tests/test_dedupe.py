@@ -1,5 +1,6 @@
 """Duplicate groups: copies around the pictures worth keeping."""
 
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from rawfile import raw_file
 from siamese_search.duplicates.candidates import find_candidates
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.duplicates.groups import Block, gather
@@ -251,3 +253,28 @@ def test_an_empty_gallery_has_no_duplicates(encoder: Encoder, tmp_path: Path) ->
     empty = Gallery(tmp_path / "empty", encoder=encoder)
     empty.sync([tmp_path / "nothing"])
     assert find_duplicates(empty).groups == find_duplicates(empty, against=empty).groups == ()
+
+
+def test_what_shows_but_a_part_of_a_file_is_no_copy(
+    tmp_path: Path, encoder: Encoder, sample: Callable[[str], Image.Image]
+) -> None:
+    """An animation never goes for a still, nor a contract for one with its first page, nor a RAW file for a JPEG."""
+    image, other = sample("coffee.png"), sample("chelsea.png").resize(sample("coffee.png").size)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    image.save(folder / "clip.webp", save_all=True, append_images=[other], lossless=True)
+    image.save(folder / "still.png")
+    page = sample("rocket.jpg")
+    page.save(folder / "contract_1.tif", save_all=True, append_images=[other.copy()])
+    page.save(folder / "contract_1_again.tif", save_all=True, append_images=[other.copy()], description="again")
+    page.save(folder / "contract_2.tif", save_all=True, append_images=[image.copy()])
+    out = io.BytesIO()
+    sample("astronaut.png").save(out, "JPEG", quality=95)
+    (folder / "IMG_1.JPG").write_bytes(out.getvalue())
+    (folder / "IMG_1.NEF").write_bytes(raw_file(out.getvalue()))
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    report = gallery.sync([folder], calibrate=False)
+    assert (report.added, report.skipped) == (7, ())
+    (group,) = find_duplicates(gallery, threshold=NEAR).groups
+    assert {group.keep.name, *(copy.path.name for copy in group.copies)} == {"contract_1.tif", "contract_1_again.tif"}
+    assert group.copies[0].relation is Relation.SAME_PIXELS

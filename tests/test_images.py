@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from rawfile import raw_file
 from siamese_search.errors import ImageError
 from siamese_search.images.decode import Square, Thumbnail, load_picture, picture_extensions
 from siamese_search.images.sandbox import Decoder
@@ -221,30 +222,15 @@ def test_a_progressive_jpeg_without_its_last_scan_is_not_whole(sample: Sample) -
         load_picture(whole[: whole.rindex(b"\xff\xda")])
 
 
-def raw(preview: bytes, *, start: bytes = b"", maker: bytes = b"NIKON CORPORATION\0", orientation: int = 1) -> bytes:
-    """Return what a RAW file looks like from outside: a directory, a thumbnail, sensor data, a preview."""
-    small = encoded(Image.new("RGB", (16, 12), "blue"), "JPEG").getvalue()
-    values = 8 + len(start) + 2 + 4 * 12 + 4
-    entries = [
-        struct.pack("<HHII", 0x010F, 2, len(maker), values),
-        struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0),
-        struct.pack("<HHII", 0x014A, 4, 1, 8),
-        struct.pack("<HHII", 0xC612, 1, 4, 1) if start == b"DNG!" else struct.pack("<HHII", 0xC5D8, 4, 1, 1),
-    ]
-    directory = struct.pack("<H", 4) + b"".join(entries) + bytes(4)
-    sensor = np.random.default_rng(0).integers(0, 256, 3000, dtype=np.uint8).tobytes()
-    return b"II*\0" + struct.pack("<I", 8 + len(start)) + start + directory + maker + small + sensor + preview + sensor
-
-
 @pytest.mark.parametrize(
     ("kind", "wrap"),
     [
-        ("NEF", lambda jpeg: raw(jpeg, orientation=6)),
-        ("ARW", lambda jpeg: raw(jpeg, maker=b"SONY\0", orientation=6)),
-        ("CR2", lambda jpeg: raw(jpeg, start=b"CR\x02\0", maker=b"Canon\0", orientation=6)),
-        ("DNG", lambda jpeg: raw(jpeg, start=b"DNG!", maker=b"Phone\0", orientation=6)),
+        ("NEF", lambda jpeg: raw_file(jpeg, orientation=6)),
+        ("ARW", lambda jpeg: raw_file(jpeg, maker=b"SONY\0", orientation=6)),
+        ("CR2", lambda jpeg: raw_file(jpeg, start=b"CR\x02\0", maker=b"Canon\0", orientation=6)),
+        ("DNG", lambda jpeg: raw_file(jpeg, start=b"DNG!", maker=b"Phone\0", orientation=6)),
         ("RAF", lambda jpeg: b"FUJIFILMCCD-RAW 0201" + bytes(80) + jpeg + bytes(500)),
-        ("CR3", lambda jpeg: b"\0\0\0\x18ftypcrx " + bytes(40) + b"CMT1" + raw(b"", orientation=6) + jpeg),
+        ("CR3", lambda jpeg: b"\0\0\0\x18ftypcrx " + bytes(40) + b"CMT1" + raw_file(b"", orientation=6) + jpeg),
     ],
 )
 def test_raw_files_are_read_through_their_preview(sample: Sample, kind: str, wrap: Callable[[bytes], bytes]) -> None:

@@ -1,5 +1,6 @@
 """What files say of themselves: EXIF data, whole and damaged; and the files that belong to a picture."""
 
+import struct
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from rawfile import raw_file
 from siamese_search.duplicates.companions import Companions
-from siamese_search.images.metadata import Metadata, read_metadata
+from siamese_search.images.metadata import Metadata, read_jpeg_metadata
+from siamese_search.images.sandbox import Decoder
+
+DECODER = Decoder()
 
 
 def exif(*, time: str = "2024:05:01 10:20:30", fraction: str = "", **options: str) -> Image.Exif:
@@ -35,7 +40,7 @@ def test_cameras_are_read_from_every_format(tmp_path: Path, extension: str) -> N
     path = tmp_path / f"a.{extension}"
     made = exif(fraction="045", software="Firmware 1.0", offset="+02:00")
     Image.new("RGB", (40, 30), "teal").save(path, exif=made)
-    found = read_metadata(path)
+    found = DECODER.metadata(path)
     assert found == Metadata(
         captured=datetime(2024, 5, 1, 10, 20, 30, 45000),  # noqa: DTZ001
         has_fraction=True,
@@ -52,7 +57,31 @@ def test_nothing_is_no_error(tmp_path: Path) -> None:
     """A picture without data, no picture, and no file."""
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no picture")
-    assert {read_metadata(tmp_path / name) for name in ("a.png", "b.jpg", "c.jpg")} == {Metadata()}
+    assert {DECODER.metadata(tmp_path / name) for name in ("a.png", "b.jpg", "c.jpg")} == {Metadata()}
+
+
+def test_raw_files_say_what_their_cameras_wrote(tmp_path: Path) -> None:
+    """Those that are TIFF say so themselves, others by the JPEG in them."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif())
+    jpeg = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.nef").write_bytes(raw_file(jpeg))
+    (tmp_path / "a.raf").write_bytes(b"FUJIFILMCCD-RAW 0201" + bytes(80) + jpeg)
+    assert DECODER.metadata(tmp_path / "a.nef").camera == "NIKON CORPORATION"
+    assert DECODER.metadata(tmp_path / "a.raf") == DECODER.metadata(tmp_path / "a.jpg") != Metadata()
+
+
+def test_data_that_repeat_themselves_are_read_apart(tmp_path: Path) -> None:
+    """Neither the first directory nor one below it may ask for gigabytes of copies here."""
+    entries = b"".join(struct.pack("<HHII", number, 7, 60_000, 8) for number in range(0x9000, 0x9000 + 4000))
+    below = struct.pack("<H", 4000) + entries + bytes(4)
+    tiff = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x8769, 4, 1, 26) + bytes(4) + below
+    head = b"\xff\xd8\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+    Image.new("RGB", (8, 8)).save(tmp_path / "plain.jpg")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(head + (tmp_path / "plain.jpg").read_bytes()[2:])
+    with path.open("rb") as file:
+        assert read_jpeg_metadata(file) is None
+    assert DECODER.metadata(path) == Metadata()
 
 
 @given(at=st.integers(0, 400), byte=st.integers(0, 255))
@@ -63,7 +92,7 @@ def test_damage_is_no_error(tmp_path_factory: pytest.TempPathFactory, at: int, b
     data = bytearray(path.read_bytes())
     data[at % len(data)] = byte
     path.write_bytes(data)
-    assert isinstance(read_metadata(path), Metadata)
+    assert isinstance(DECODER.metadata(path), Metadata)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +108,7 @@ def test_damage_is_no_error(tmp_path_factory: pytest.TempPathFactory, at: int, b
 def test_times_as_software_writes_them(tmp_path: Path, time: str, expected: datetime | None) -> None:
     """Other separators are understood; what is no time is none."""
     Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif(time=time))
-    assert read_metadata(tmp_path / "a.jpg").captured == expected
+    assert DECODER.metadata(tmp_path / "a.jpg").captured == expected
 
 
 def test_companions(tmp_path: Path) -> None:

@@ -73,8 +73,8 @@ def find_duplicates(
     with gallery.snapshot(), nullcontext() if against is None else against.snapshot():
         limit = _limit(gallery, threshold, details=details)
         read = _read(gallery, against, limit, read_named(gallery, folders), exact=exact, progress=progress)
-    origins = Origins(read.items.values())
     with Decoder() as decoder:
+        origins = Origins(read.items.values(), decoder)
         look = Look({position: item.path for position, item in read.items.items()}, decoder, progress=progress)
         groups, bursts, looked = _arranged(read, rules, origins, look if details else None)
         describer = Describer(

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -24,7 +24,7 @@ class Look:
         self._paths = paths
         self._decoder = decoder
         self._progress = progress
-        self._seen: OrderedDict[int, Features | None] = OrderedDict()
+        self._seen: OrderedDict[int, _Seen | None] = OrderedDict()
         self._lock = Lock()
 
     def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
@@ -43,20 +43,39 @@ class Look:
 
     def _run(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Compare pairs that share their second picture."""
-        second = self._features(pairs[0][1])
+        below = pairs[0][1]
+        second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
-        second = replace(second)  # what it looks like in the mirror is forgotten with the run
-        firsts = (self._features(first) for first, _ in pairs)
-        return [Comparison(Verdict.UNCHECKED) if first is None else compare(first, second) for first in firsts]
+        # What it looks like in the mirror is forgotten with the run.
+        second = replace(second, features=replace(second.features))
+        found = []
+        for above, _ in pairs:
+            first = self._look(above)
+            if first is None:
+                found.append(Comparison(Verdict.UNCHECKED))
+            elif first.is_whole and second.is_whole:
+                found.append(compare(first.features, second.features))
+            else:
+                found.append(Comparison(self._entirely(above, below)))
+        return found
 
-    def _features(self, position: int) -> Features | None:
+    def _entirely(self, first: int, second: int) -> Verdict:
+        """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
+        try:
+            same = self._decoder.same_picture(self._paths[first], self._paths[second])
+        except ImageError:
+            same = False
+        return Verdict.CONFIRMED if same else Verdict.UNCHECKED
+
+    def _look(self, position: int) -> "_Seen | None":
         with self._lock:
             if position in self._seen:
                 self._seen.move_to_end(position)
                 return self._seen[position]
         try:
-            found = features(self._decoder.thumbnail(self._paths[position], longest=LONGEST).pixels)
+            picture = self._decoder.thumbnail(self._paths[position], longest=LONGEST)
+            found = _Seen(features(picture.pixels), picture.is_whole)
         except ImageError:
             found = None
         with self._lock:
@@ -64,6 +83,14 @@ class Look:
             while len(self._seen) > _HELD:
                 self._seen.popitem(last=False)
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was seen of a picture, and whether that is all there is."""
+
+    features: Features
+    is_whole: bool
 
 
 def _runs(places: Sequence[int], key: Sequence[int]) -> Iterator[list[int]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from siamese_search.cores import usable_cores
 from siamese_search.duplicates.companions import Companions
-from siamese_search.images.metadata import Metadata, read_metadata
+from siamese_search.images.metadata import Metadata
+from siamese_search.images.raw import RAW_KINDS
+from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Item
 
-_CAMERA_FORMATS = frozenset({"JPEG", "MPO", "HEIF", "HEIC", "AVIF", "TIFF", "DNG"})  # none writes PNG, WebP or BMP
+_CAMERA_FORMATS = RAW_KINDS | {"JPEG", "HEIF", "HEIC", "AVIF", "TIFF"}  # none writes PNG, WebP or BMP
 _EDITED_AFTER = timedelta(minutes=1)  # between capture and the last writing; a camera needs seconds
 
 _EDITORS = re.compile(
@@ -63,25 +65,28 @@ class Origin:
 class Origins:
     """The origins of the pictures of one run; each file is looked at once."""
 
-    def __init__(self, items: Iterable[Item] = ()) -> None:
+    def __init__(self, items: Iterable[Item] = (), decoder: Decoder | None = None) -> None:
         """Look at some pictures at once, by a few threads."""
-        companions = Companions()
-        self._companions = companions
+        self._companions = Companions()
+        self._decoder = decoder or Decoder()
         some = list(items)
         with ThreadPoolExecutor(usable_cores()) as pool:
-            found = pool.map(lambda item: read_origin(item, companions), some)
+            found = pool.map(self._read, some)
             self._known = dict(zip((item.path for item in some), found, strict=True))
 
     def of(self, item: Item) -> Origin:
         """Return where a picture comes from."""
         if item.path not in self._known:
-            self._known[item.path] = read_origin(item, self._companions)
+            self._known[item.path] = self._read(item)
         return self._known[item.path]
 
+    def _read(self, item: Item) -> Origin:
+        return read_origin(item, self._companions, self._decoder)
 
-def read_origin(item: Item, companions: Companions) -> Origin:
+
+def read_origin(item: Item, companions: Companions, decoder: Decoder) -> Origin:
     """Look at a file's data, its name and its neighbours."""
-    metadata = read_metadata(item.path)
+    metadata = decoder.metadata(item.path)
     rewritten = _rewritten(item, metadata)
     return Origin(
         metadata=metadata,

@@ -17,6 +17,7 @@ from PIL import AvifImagePlugin, Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.decode import Square, Thumbnail, Wanted, decode
+from siamese_search.images.metadata import read_metadata, to_json
 from siamese_search.images.reasons import NO_MEMORY, NeedsMoreError, image_errors
 from siamese_search.images.same import same_picture
 
@@ -40,6 +41,7 @@ def serve(descriptor: int, *, max_pixels: int, seconds: float, memory: int) -> N
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # as many pictures as there are cores are decoded at once
     pipe = Connection(descriptor)
     with suppress(EOFError, OSError):
+        pipe.send_bytes(b"up")
         while True:
             request = json.loads(pipe.recv_bytes())
             with ExitStack() as stack:
@@ -105,6 +107,8 @@ def _answer(
         _limit_memory(memory if grant is None else _used() + grant + _SLACK, memory)
         if request["kind"] == "same":
             return {"same": same_picture(files[0], files[1], max_pixels=max_pixels, grant=grant)}, b""
+        if request["kind"] == "metadata":
+            return {"metadata": to_json(read_metadata(files[0]))}, b""
         with image_errors("0"):
             picture = decode(files[0], _wanted(request), max_pixels=max_pixels, grant=grant)
     except NeedsMoreError as error:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from siamese_search.images.modes import on_ground, plain_mode
-from siamese_search.images.raw import RAW_EXTENSIONS, find_preview
+from siamese_search.images.raw import RAW_EXTENSIONS, RAW_KINDS, find_preview
 from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, NeedsMoreError, RefusedError, image_errors, too_large
 from siamese_search.images.sources import File, name_of, opened
 from siamese_search.images.tiff import ORIENTATION
@@ -59,6 +59,11 @@ class Picture:
     format: str
     frames: int = 1
     note: str = ""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is all that the file shows: no further frame or page, and not the preview of a RAW file."""
+        return self.frames == 1 and self.format not in RAW_KINDS
 
     @property
     def image(self) -> Image.Image:

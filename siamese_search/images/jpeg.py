@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from siamese_search.images.tiff import read_directory
+from siamese_search.images.tiff import EXIF, GPS, read_directory
 
 RST0, SOI, EOI, SOS, APP1 = 0xD0, 0xD8, 0xD9, 0xDA, 0xE1
 _EXIF = b"Exif\0\0"
@@ -94,10 +94,11 @@ def max_scans(data: bytes) -> int:
 
 
 def exif_weight(exif: bytes) -> int:
-    """Return how many bytes reading all values of EXIF's first directory copies."""
+    """Return how many bytes reading the values of EXIF's directories copies."""
     directory = read_directory(exif)
     if directory:
-        return directory.weight()
+        below = (directory.below(tag) for tag in (EXIF, GPS))
+        return directory.weight() + sum(each.weight() for each in below if each)
     return len(exif) ** 2 if exif[:2] in {b"II", b"MM"} else 0  # BigTIFF, which no camera puts here
 
 

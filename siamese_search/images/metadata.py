@@ -1,19 +1,22 @@
 """What a picture file says of itself: when, with what and where it was taken, and what it was written with.
 
-Only the head of a file is read, nothing is decoded, and whatever is damaged in it counts as not there.
+Only the head of a file is read, nothing is decoded, and whatever is damaged in it counts as not there. Outside this
+package, ask a `sandbox.Decoder` for it.
 """
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.decode import open_image
+from siamese_search.images.jpeg import exif_weight, read_header
+from siamese_search.images.raw import find_preview
 from siamese_search.images.reasons import image_errors
 
 # Exif 2.32, CIPA DC-008: the tags of its tables 4 to 8
@@ -26,6 +29,8 @@ _WIDTH, _HEIGHT = 0xA002, 0xA003
 _LATITUDE = 2
 
 _MAX_TEXT = 100
+_HEAD = 1 << 18  # bytes of a JPEG that hold its EXIF data
+_MAX_WEIGHT = 1 << 20  # bytes that reading them may copy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +64,50 @@ class Metadata:
         return None
 
 
-def read_metadata(path: Path) -> Metadata:
-    """Return what a file says of itself; nothing for a file that has no such data, or cannot be read."""
+def read_metadata(file: BinaryIO) -> Metadata:
+    """Return what an open file of any format says of itself; nothing for one that has no such data, or is damaged."""
     try:
-        with image_errors(str(path)), path.open("rb") as file, open_image(file) as image:
-            return _metadata(_exif(image))
+        with image_errors("-"):
+            head = file.read(4)
+            file.seek(0)
+            if head in {b"II*\0", b"MM\0*"}:  # a TIFF, or a RAW file that begins like one, is itself what EXIF data are
+                exif = Image.Exif()
+                exif.load(file.read())
+                return _metadata(exif)
+            preview = find_preview(file)
+            with open_image(BytesIO(preview.jpeg) if preview else file) as image:
+                return _metadata(_exif(image))
     except ImageError:
         return Metadata()
+
+
+def read_jpeg_metadata(file: BinaryIO) -> Metadata | None:
+    """Return what an open JPEG says of itself; None for another file, or for data that make much work to read."""
+    header = read_header(file.read(_HEAD))
+    if header is None or exif_weight(header.exif) > _MAX_WEIGHT:
+        return None
+    exif = Image.Exif()
+    with suppress(Exception):  # damaged EXIF raises nearly anything
+        exif.load(header.exif)
+        return _metadata(exif)
+    return Metadata()
+
+
+def to_json(metadata: Metadata) -> dict[str, Any]:
+    """Return what passes from one process to another."""
+    values = asdict(metadata)
+    for name in ("captured", "changed"):
+        values[name] = values[name] and values[name].isoformat()
+    values["offset"] = None if metadata.offset is None else metadata.offset.total_seconds()
+    return values
+
+
+def from_json(values: dict[str, Any]) -> Metadata:
+    """Return what `to_json` was given."""
+    moments = {name: values[name] and datetime.fromisoformat(values[name]) for name in ("captured", "changed")}
+    offset = None if values["offset"] is None else timedelta(seconds=values["offset"])
+    size = None if values["size"] is None else (int(values["size"][0]), int(values["size"][1]))
+    return Metadata(**{**values, **moments, "offset": offset, "size": size})
 
 
 def _exif(image: Image.Image) -> Image.Exif:

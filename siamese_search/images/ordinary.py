@@ -5,6 +5,7 @@ directly, for `Image.open` would warn of, or refuse, what a limit of the whole p
 whatever turns out to be large or slow, raises RiskyPictureError: then it is decoded where it can be killed.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -52,10 +53,13 @@ def decode_here(file: BinaryIO, wanted: Wanted, *, max_pixels: int, room: Room) 
 @contextmanager
 def _opened(file: BinaryIO) -> Iterator[tuple[ImageFile.ImageFile, Header | None]]:
     """Open a JPEG, PNG or WebP for its header; a JPEG comes with its own."""
+    if file.seek(0, os.SEEK_END) > _MAX_FILE:
+        raise RiskyPictureError
+    file.seek(0)
     head = file.read(30)
     file.seek(0)
     if head[:3] == b"\xff\xd8\xff":
-        data = _whole(file)
+        data = file.read()
         header = read_header(data)
         if header is None:
             raise RiskyPictureError
@@ -68,7 +72,7 @@ def _opened(file: BinaryIO) -> Iterator[tuple[ImageFile.ImageFile, Header | None
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         if _webp_pixels(head) * _WEBP_PIXEL > _MAX_NEED:  # which is taken as soon as it is opened
             raise RiskyPictureError
-        with WebPImageFile(BytesIO(_whole(file))) as image:
+        with WebPImageFile(file) as image:
             yield image, None
     else:
         raise RiskyPictureError
@@ -87,13 +91,6 @@ def _webp_pixels(head: bytes) -> int:
         case _:
             raise RiskyPictureError
     return width * height
-
-
-def _whole(file: BinaryIO) -> bytes:
-    data = file.read(_MAX_FILE + 1)
-    if len(data) > _MAX_FILE:
-        raise RiskyPictureError
-    return data
 
 
 def _check_cost(header: Header, data: bytes) -> None:

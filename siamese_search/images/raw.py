@@ -10,6 +10,7 @@ from siamese_search.images.tiff import DNG_VERSION, MAKE, ORIENTATION, SUB_DIREC
 RAW_EXTENSIONS = frozenset(
     {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".sr2", ".srw"}
 )
+RAW_KINDS = frozenset({"ARW", "CR2", "CR3", "DNG", "NEF", "ORF", "PEF", "RAF", "RW2", "SRW"})
 NO_PREVIEW = "a RAW file without a preview that can be read"
 _MAX_HEAD = 1 << 20  # bytes that hold the first directory
 _MAGIC = (

@@ -10,6 +10,7 @@ from PIL import Image, ImageFile
 from siamese_search.images.decode import open_image, orientation_of, prepare, upright
 from siamese_search.images.depth import is_deeper_than_decoded
 from siamese_search.images.modes import plain_mode
+from siamese_search.images.raw import find_preview
 from siamese_search.images.reasons import NeedsMoreError, image_errors
 
 _STRIP = 1 << 20  # pixels that are compared at a time
@@ -21,15 +22,15 @@ def same_picture(first: BinaryIO, second: BinaryIO, *, max_pixels: int, grant: i
     """Tell whether two open files show the same picture pixel for pixel, whatever their format.
 
     They do when they have equally many frames or pages, shown equally long, of the same size, upright, in the same
-    colours where one can see through to them, as transparent, as deep, with the same colour profile. What is deeper
-    than it can be decoded here is the same as nothing else. Raises ImageError, whose path is "0" or "1" for the file
-    that is to blame, and NeedsMoreError where more memory is needed than is granted.
+    colours where they can be seen, as transparent, as deep, with the same colour profile. What holds more than is
+    decoded here, deeper colours or what a sensor saw, is the same as nothing else. Raises ImageError, whose path is "0"
+    or "1" for the file that is to blame, and NeedsMoreError where more memory is needed than is granted.
     """
     with ExitStack() as stack:
         images = []
         for number, file in enumerate((first, second)):
             with image_errors(str(number)):
-                if is_deeper_than_decoded(file):
+                if is_deeper_than_decoded(file) or find_preview(file):
                     return False
                 images.append(stack.enter_context(open_image(file)))
                 prepare(images[-1], None, max_pixels=max_pixels)

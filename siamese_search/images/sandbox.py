@@ -27,6 +27,7 @@ import siamese_search
 from siamese_search.cores import usable_cores
 from siamese_search.errors import ImageError
 from siamese_search.images.decode import MAX_PIXELS, Picture, Square, Thumbnail, Wanted, finish
+from siamese_search.images.metadata import Metadata, from_json, read_jpeg_metadata
 from siamese_search.images.ordinary import decode_here
 from siamese_search.images.reasons import NO_MEMORY, RiskyPictureError, image_errors
 from siamese_search.images.room import Room
@@ -35,7 +36,9 @@ from siamese_search.images.sources import File, Source, image_of, is_real_file, 
 SECONDS = 20.0  # of work, for one picture
 MEMORY = 2 << 30  # bytes
 CRASHES = "makes the decoder crash"
-_PATIENCE = 3  # so many times as long may pass on the clock, on a busy machine or a slow disk
+_PATIENCE = 3  # so many times as long may pass on the clock, on a busy machine or a slow disk,
+_MIN_PATIENCE = 10.0  # and so many seconds in any case
+_START = 60.0  # seconds in which a process comes up, however busy the machine
 _MAX_REPLY = 1 << 16  # bytes of JSON
 _FIRST_GRANT = 96 << 20  # bytes: enough for most pictures
 _ROOM_PER_CORE = 160 << 20
@@ -102,9 +105,19 @@ class Decoder:
         reply, _ = self._ask({"kind": "same"}, [first, second])
         return bool(reply["same"])
 
+    def metadata(self, source: File) -> Metadata:
+        """Return what a picture file says of itself; nothing for one that has no such data, or cannot be read."""
+        try:
+            with image_errors(name_of(source)), opened(source) as file:
+                here = read_jpeg_metadata(file)
+                if here is not None:
+                    return here
+                reply, _ = self._ask_about({"kind": "metadata"}, [file], [name_of(source)])
+                return from_json(reply["metadata"])
+        except ImageError:
+            return Metadata()
+
     def _load(self, source: Source, wanted: Wanted) -> Picture:
-        if self._owner != os.getpid():  # forked
-            self._begin()
         if isinstance(source, Image.Image | np.ndarray):
             with image_errors(name_of(source)):
                 return finish(image_of(source), None, wanted)
@@ -139,6 +152,8 @@ class Decoder:
         self, request: dict[str, Any], files: Sequence[BinaryIO], names: Sequence[str]
     ) -> tuple[dict[str, Any], bytes]:
         """Ask a process, which is granted little memory first, then what it says it needs, then all there is."""
+        if self._owner != os.getpid():  # forked: the processes answer another one
+            self._begin()
         grant = min(_FIRST_GRANT, self.memory)
         while True:
             with self._room.taken(grant):
@@ -161,7 +176,7 @@ class Decoder:
         except Empty:
             helper = _Helper(max_pixels=self.max_pixels, seconds=self.seconds, memory=self.memory)
         try:
-            answer = helper.ask(request, files, patience=_PATIENCE * self.seconds)
+            answer = helper.ask(request, files, patience=max(_MIN_PATIENCE, _PATIENCE * self.seconds))
         except (OSError, EOFError, ValueError):
             reason = helper.kill(limit=self.seconds)
             if reason == CRASHES and request["grant"] < self.memory:  # as a library may that gets no memory
@@ -192,11 +207,17 @@ class _Helper:
             env={**os.environ, "PYTHONPATH": os.pathsep.join([package, *sys.path]), "OPENBLAS_NUM_THREADS": "1"},
         )
         its_end.close()
+        self._is_up = False
 
     def ask(
         self, request: dict[str, Any], files: Sequence[BinaryIO], *, patience: float
     ) -> tuple[dict[str, Any], bytes]:
         """Return the answer and the pixels; raises EOFError, OSError or ValueError when there is no answer."""
+        if not self._is_up:
+            if not self._pipe.poll(_START):
+                raise TimeoutError
+            self._pipe.recv_bytes(_MAX_REPLY)
+            self._is_up = True
         real = [is_real_file(file) for file in files]
         self._pipe.send_bytes(json.dumps({**request, "descriptors": real}).encode())
         for file, by_descriptor in zip(files, real, strict=True):

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO, FileIO
-from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -40,7 +39,7 @@ def opened(source: File) -> Iterator[BinaryIO]:
     A stream that can seek counts from its start, and stays open; of any other counts what is left to be read.
     """
     if isinstance(source, str | os.PathLike):
-        with Path(source).open("rb") as file:
+        with open(source, "rb") as file:  # noqa: PTH123  a third of the time of Path.open
             yield _seekable(file, os.fspath(source))
     elif isinstance(source, bytes):
         yield BytesIO(source)

@@ -3,17 +3,18 @@
 from typing import Literal
 
 MAKE, ORIENTATION, SUB_DIRECTORIES, DNG_VERSION = 0x010F, 0x0112, 0x014A, 0xC612
+EXIF, GPS = 0x8769, 0x8825  # directories of their own
 _TYPE_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # bytes
 
 
 class Directory:
-    """Where the values of a TIFF's first directory are; a damaged one is cut off where it ends."""
+    """Where the values of a TIFF's first directory are, or of one `at` another place; a damaged one ends early."""
 
-    def __init__(self, data: bytes, start: int = 0) -> None:
+    def __init__(self, data: bytes, start: int = 0, *, at: int | None = None) -> None:
         self._data = data
         self._start = start
         self._order: Literal["little", "big"] = "little" if data[start : start + 2] == b"II" else "big"
-        first = start + self._number(start + 4, 4)
+        first = start + (self._number(start + 4, 4) if at is None else at)
         entries = range(first + 2, min(first + 2 + 12 * self._number(first, 2), len(data)), 12)
         self._places = {self._number(at, 2): at for at in entries}
 
@@ -31,6 +32,12 @@ class Directory:
         at, size = self._places[tag], self._size(self._places[tag])
         place = at + 8 if size <= 4 else self._start + self._number(at + 8, 4)  # noqa: PLR2004  what an entry holds
         return self._data[place : place + size].split(b"\0")[0].decode("latin-1").strip()
+
+    def below(self, tag: int) -> "Directory | None":
+        """Return the directory that a value leads to."""
+        if tag not in self._places:
+            return None
+        return Directory(self._data, self._start, at=self._number(self._places[tag] + 8, 4))
 
     def weight(self) -> int:
         """Return how many bytes the values add up to: whoever reads all copies each, and they may be the same bytes."""
