@@ -23,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -30,7 +31,7 @@ import siamese_search as ss
 from edits import EVERYDAY, HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF
 from mixed import make_mixed
 from sets import SUITES, Photo, find_photos, make_set, read_set
-from siamese_search.details import WORKING_SIZE, Features, compare, features, use_one_thread
+from siamese_search.details import LONGEST, Features, Verdict, compare, features
 
 HALVES = ("tune", "report")
 SETS = ("B", "C", "mixed")
@@ -39,7 +40,6 @@ NEAREST = 3
 MIXED = EVERYDAY | {
     name: HEAVY[name] for name in ("tiny_64px", "jpeg_q5", "crop_area20", "rotate_30", "sepia_invert", "perspective")
 }
-VERDICTS = ("confirmed", "altered", "alike", "unchecked")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -151,16 +151,21 @@ def read_pairs(folder: Path) -> list[Pair]:
 def features_of(path: Path) -> tuple[Features, float]:
     """Return a picture's features, and the CPU seconds that they took."""
     with Image.open(path) as image:
-        image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))
+        image.draft("RGB", (LONGEST, LONGEST))
         picture = image.convert("RGB")
-    if max(picture.size) > WORKING_SIZE:
-        picture.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.BILINEAR)
+    if max(picture.size) > LONGEST:
+        picture.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
     start = time.thread_time()
     found = features(np.asarray(picture))
     return found, time.thread_time() - start
 
 
-def judge(images: Path, pair: Pair) -> tuple[str, float, float, int]:
+def use_one_thread() -> None:
+    """Leave the cores to the other processes of the pool."""
+    cv2.setNumThreads(1)
+
+
+def judge(images: Path, pair: Pair) -> tuple[Verdict, float, float, int]:
     """Return the verdict on a pair, the CPU seconds of comparing and of its first's features, and their bytes."""
     (first, spent), (second, _) = features_of(images / pair.first), features_of(images / pair.second)
     start = time.thread_time()
@@ -175,7 +180,7 @@ def run(options: argparse.Namespace) -> None:
         pairs = read_pairs(folder)
         with ProcessPoolExecutor(os.cpu_count(), initializer=use_one_thread) as pool:
             judged = list(pool.map(partial(judge, folder / "images"), pairs, chunksize=50))
-        table: dict[str, Counter[str]] = defaultdict(Counter)
+        table: dict[str, Counter[Verdict]] = defaultdict(Counter)
         for pair, (verdict, *_) in zip(pairs, judged, strict=True):
             edit, kind = pair.kind.split("/")[-1], pair.kind.split("/")[0]
             rows = [f"right {edit}", "right, all"] if pair.same else [f"wrong {kind}", "wrong, all"]
@@ -183,11 +188,11 @@ def run(options: argparse.Namespace) -> None:
                 rows.append(f"right {kind} (edited)")
             for row in rows:
                 table[row][verdict] += 1
-            if verdict == "confirmed" and not pair.same:
+            if verdict is Verdict.CONFIRMED and not pair.same:
                 print(f"FALSE {pair.first} {pair.second}")
-        print(f"\n| {name} | pairs | {' | '.join(VERDICTS)} |\n|---|---|{'---|' * len(VERDICTS)}")
+        print(f"\n| {name} | pairs | {' | '.join(Verdict)} |\n|---|---|{'---|' * len(Verdict)}")
         for row, counts in sorted(table.items()):
-            print(f"| {row} | {counts.total()} | {' | '.join(str(counts[verdict]) for verdict in VERDICTS)} |")
+            print(f"| {row} | {counts.total()} | {' | '.join(str(counts[verdict]) for verdict in Verdict)} |")
         costs = np.array([numbers for _, *numbers in judged])
         same = np.array([pair.same for pair in pairs], bool)
         print(

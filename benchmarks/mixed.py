@@ -13,8 +13,8 @@ import gzip
 import shutil
 import subprocess
 import tempfile
-from colorsys import hsv_to_rgb
 from collections.abc import Callable, Iterator, Sequence
+from colorsys import hsv_to_rgb
 from pathlib import Path
 from random import Random
 
@@ -26,12 +26,78 @@ from sets import ENDINGS
 Picture = Image.Image
 Draw = Callable[[Random, "Chances", Sequence[Path]], Picture]  # the template's chances, the picture's own, photos
 
-WORDS = (
-    "the of invoice total amount date due item price unit tax number order ship address city street contract party "
-    "clause shall agree term pay bank account client service goods delivery return warranty law court sign witness "
-    "page annex table figure result method data model sample value mean error rate"
-).split()
-CODE = "def return for in if else while import self None True yield assert raise len range open read write".split()
+WORDS = [
+    "the",
+    "of",
+    "invoice",
+    "total",
+    "amount",
+    "date",
+    "due",
+    "item",
+    "price",
+    "unit",
+    "tax",
+    "number",
+    "order",
+    "ship",
+    "address",
+    "city",
+    "street",
+    "contract",
+    "party",
+    "clause",
+    "shall",
+    "agree",
+    "term",
+    "pay",
+    "bank",
+    "account",
+    "client",
+    "service",
+    "goods",
+    "delivery",
+    "return",
+    "warranty",
+    "law",
+    "court",
+    "sign",
+    "witness",
+    "page",
+    "annex",
+    "table",
+    "figure",
+    "result",
+    "method",
+    "data",
+    "model",
+    "sample",
+    "value",
+    "mean",
+    "error",
+    "rate",
+]
+CODE = [
+    "def",
+    "return",
+    "for",
+    "in",
+    "if",
+    "else",
+    "while",
+    "import",
+    "self",
+    "None",
+    "True",
+    "yield",
+    "assert",
+    "raise",
+    "len",
+    "range",
+    "open",
+    "read",
+    "write",
+]
 
 
 class Chances(Random):

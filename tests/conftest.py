@@ -30,6 +30,11 @@ hypothesis.settings.load_profile("fixed")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_configure() -> None:
+    """Let torch compute in one thread, as `make test` does: threads that wait for each other take ten times as long."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests that read larger data sets where those are absent."""
     if not SHARED.is_dir():

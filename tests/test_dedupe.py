@@ -149,7 +149,7 @@ def test_real_copies_are_grouped(gallery: Gallery, photos: Path) -> None:
         for group in report.groups
     ]
     assert found == [
-        ("astronaut.png", [("copies/astronaut bright.jpg", Relation.NEAR)]),
+        ("astronaut.png", [("copies/astronaut bright.jpg", Relation.CONFIRMED)]),
         ("chelsea.png", [("copies/chelsea again.png", Relation.IDENTICAL)]),
         ("copies/coffee.bmp", [("coffee.png", Relation.SAME_PIXELS)]),  # the larger file
     ]
@@ -195,11 +195,17 @@ def test_folders_restrict_the_report(gallery: Gallery, photos: Path) -> None:
         find_duplicates(gallery, folders=[photos / "nowhere"])
 
 
-def test_a_file_that_is_gone_by_now_counts_as_near(gallery: Gallery, photos: Path) -> None:
-    """Comparing pixels needs both files; without one the group stands."""
+def test_a_file_that_is_gone_by_now_is_no_copy(gallery: Gallery, photos: Path) -> None:
+    """Comparing details needs both files; by distance alone the group stands."""
     (photos / "coffee.png").unlink()
-    relations = [copy.relation for group in find_duplicates(gallery, threshold=NEAR).groups for copy in group.copies]
-    assert relations == [Relation.NEAR, Relation.IDENTICAL, Relation.NEAR]
+
+    def relations(*, details: bool) -> list[Relation]:
+        report = find_duplicates(gallery, threshold=NEAR, details=details)
+        assert (report.details.unchecked if report.details else 1) == 1
+        return [copy.relation for group in report.groups for copy in group.copies]
+
+    assert relations(details=True) == [Relation.CONFIRMED, Relation.IDENTICAL]
+    assert relations(details=False) == [Relation.NEAR, Relation.IDENTICAL, Relation.NEAR]
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan")])

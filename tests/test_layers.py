@@ -15,10 +15,11 @@ import siamese_search
 PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
-    {"errors", "escapes", "version", "cores", "vectors"},
+    {"errors", "escapes", "version", "cores", "faiss_threads", "vectors"},
     {"paths", "tables"},
     {"results", "atomic"},
     {"images"},
+    {"details"},
     {"encoder"},
     {"calibration"},
     {"gallery"},
@@ -30,7 +31,8 @@ LAYERS = (
 )
 # The parts of the package that may load each heavy library.
 OWNERS = {
-    "faiss": {"gallery/local/"},
+    "cv2": {"details/"},
+    "faiss": {"details/", "faiss_threads.py", "gallery/local/"},
     "onnxruntime": {"encoder/runtime.py"},
     "torch": {"encoder/network.py", "encoder/export.py", "encoder/runtime.py", "training/"},
     "PIL": {"images/", "training/", "report/", "demo.py"},

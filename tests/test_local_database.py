@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import BusyError, GalleryError
 from siamese_search.gallery.local import connection as connection_module
+from siamese_search.gallery.local import repair as repair_module
 from siamese_search.gallery.local.checksums import checksum, checksum_as, code_checksum
 from siamese_search.gallery.local.connection import Connections, connect, explained
 from siamese_search.gallery.local.database import Database
@@ -400,6 +401,35 @@ def test_nothing_kept_aside_is_overwritten(store: LocalStore) -> None:
             assert database.execute("SELECT width FROM items WHERE id = ?", (number + 1,)).fetchone() == (number + 70,)
 
 
+def test_a_log_is_kept_with_its_file(tmp_path: Path) -> None:
+    """One that could not be brought in has the number of the file that it belongs to, and none had it before."""
+    path = tmp_path / "gallery.db"
+    for name in ("gallery.db", "gallery.db-wal", "gallery.db.damaged", "gallery.db.damaged-2-wal"):
+        (tmp_path / name).write_text(name)
+    repair_module._keep_aside(path)  # noqa: SLF001
+    found = {entry.name: entry.read_text() for entry in tmp_path.iterdir()}
+    assert found == {
+        "gallery.db": "gallery.db",
+        "gallery.db.damaged": "gallery.db.damaged",
+        "gallery.db.damaged-2-wal": "gallery.db.damaged-2-wal",
+        "gallery.db.damaged-3": "gallery.db",
+        "gallery.db.damaged-3-wal": "gallery.db-wal",
+    }
+
+
+def test_a_log_of_a_damaged_file_is_read(store: LocalStore) -> None:
+    """What was committed last lies in the log, and counts, though the file's own header is gone."""
+    path = path_of(store)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("UPDATE items SET width = 70 WHERE id = 1")
+        log = path.with_name("gallery.db-wal").read_bytes()
+        data = path.read_bytes()
+    path.write_bytes(bytes(100) + data[100:])
+    path.with_name("gallery.db-wal").write_bytes(log)
+    assert store.verify(repair=True).problems == ()
+    assert [item.id for item in store.items()] == [2, 3, 4, 5, 6]
+
+
 def test_answers_outlive_the_encoder(store: LocalStore) -> None:
     """Where not even the encoder is known, folders and answers stay, and everything is left to be embedded anew."""
     path = path_of(store)
@@ -456,3 +486,45 @@ def test_every_table_has_its_kinds() -> None:
     assert KEYS.keys() == KINDS.keys()
     assert with_checksum("embeddings", (5, b"code")) == (5, b"code", code_checksum(5, b"code"))
     assert code_checksum(5, b"code") == xxhash.xxh3_64_intdigest(b"code", seed=5) & BITS
+
+
+@pytest.mark.parametrize("damage", ["header", "contents", "cut"])
+def test_a_file_that_sqlite_does_not_open_is_read(store: LocalStore, damage: str) -> None:
+    """With its header or its table of contents gone, or cut off in the middle, what is whole in it is rescued."""
+    before = everything(store)
+    path = path_of(store)
+    data = path.read_bytes()
+    assert data[:6] == b"SQLite"
+    path.write_bytes(
+        {"header": bytes(100) + data[100:], "contents": bytes(4096) + data[4096:], "cut": data[: -len(data) // 3]}[
+            damage
+        ]
+    )
+    with pytest.raises(DamagedError):
+        everything(store)
+    assert store.verify(repair=True).problems == ()
+    if damage == "cut":
+        assert store.roots() == (HOME,)
+    else:
+        assert everything(store) == before
+    assert {entry.name for entry in store.folder.iterdir()} <= {
+        "gallery.db", "gallery.db-wal", "gallery.db-shm", "gallery.db.damaged", "index.faiss",
+    }  # fmt: skip
+
+
+def test_a_repair_on_a_full_disk_changes_nothing(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is one line; the damaged file is still there, alone, and can be repaired later."""
+    path = path_of(store)
+    path.write_bytes(bytes(100) + path.read_bytes()[100:])
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(GalleryError, match="cannot be repaired: No space left on device"):
+        store.verify(repair=True)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert {entry.name for entry in store.folder.iterdir()} == {"gallery.db", "index.faiss"}
+    assert store.verify(repair=True).problems == ()

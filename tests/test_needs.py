@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from siamese_search.encoder import device_for
+from siamese_search.errors import OptionError
 from siamese_search.training.needs import TRAINING
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -61,6 +63,14 @@ def test_missing_imagenet_weights_are_named(refused: Callable[..., str], monkeyp
 def test_a_missing_gpu_is_named(refused: Callable[..., str]) -> None:
     """Also before any picture is read."""
     assert "device cuda: torch finds no GPU" in refused("--device", "cuda", data="nowhere")
+
+
+def test_without_torch_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever left it out computes on the CPU, and is told so when asking for a GPU by name."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device_for("auto") == "cpu"
+    with pytest.raises(OptionError, match="torch is not installed"):
+        device_for("cuda")
 
 
 def test_an_unknown_device_is_named(refused: Callable[..., str]) -> None:

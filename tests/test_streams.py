@@ -84,7 +84,7 @@ def test_a_working_directory_that_is_gone(shell: Shell) -> None:
 
 @pytest.mark.parametrize("most", [8, 12, 16])
 def test_few_files_may_be_open(run_process: Run, run: Run, photos: Path, most: int) -> None:
-    """Too few descriptors end in one line, or are enough."""
+    """Too few descriptors are enough, or told in a line of our own; never by a traceback."""
     assert run("index", photos).returncode == 0
 
     def limit() -> None:
@@ -93,7 +93,8 @@ def test_few_files_may_be_open(run_process: Run, run: Run, photos: Path, most: i
     for command in (("query", photos / "rocket.png"), ("index", photos), ("dedupe", "--threshold", "0.3")):
         finished = run_process(*command, preexec_fn=limit)
         assert finished.returncode in {0, 1}, finished.stderr
-        assert len(finished.stderr.splitlines()) == finished.returncode, finished.stderr
+        assert all(line.startswith("simsearch: ") for line in finished.stderr.splitlines()), finished.stderr
+        assert finished.stderr or not finished.returncode
 
 
 @pytest.mark.parametrize(

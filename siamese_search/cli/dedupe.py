@@ -1,6 +1,7 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -17,10 +18,11 @@ from siamese_search.cli.options import (
 )
 from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
-from siamese_search.results import KEEP_RULES, DedupeReport, DuplicateGroup, Facts
+from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Facts, Relation
 
 app = typer.Typer()
 
+_ONLY = (*SAFE_RELATIONS, Relation.ALTERED)
 _SHOWN = 10  # groups with their pictures in a terminal
 
 
@@ -52,6 +54,17 @@ def dedupe(
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone."),
+    ] = True,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RELATION",
+            help=f"Plan for these copies alone: {', '.join(_ONLY)}.  [default: {', '.join(SAFE_RELATIONS)}]",
+        ),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Miss no pair: compare all pictures with all, also in a large gallery.")
     ] = False,
@@ -81,6 +94,7 @@ def dedupe(
     from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
+    wanted = _relations(only or ())
     rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
     with ExitStack() as stack, silent_decoders():
         with progress_bar("Embedding", quiet=quiet) as progress:
@@ -97,13 +111,14 @@ def dedupe(
                 folders=folders or None,
                 against=other,
                 rules=rules,
+                details=details,
                 exact=exact,
                 progress=progress,
             )
         if plan:
             from siamese_search.actions import write_plan  # noqa: PLC0415
 
-            write_plan(plan, found, gallery, against=other, protected=rules.protect)
+            write_plan(plan, found, gallery, against=other, protected=rules.protect, only=wanted)
         if report:
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
@@ -118,7 +133,15 @@ def dedupe(
     elif csv:
         print_csv(dedupe_csv(found))
     else:
-        _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
+        _print_dedupe(found, wanted, page=report / "index.html" if report else None, plan=plan)
+
+
+def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
+    chosen = [name for value in names for name in value.split(",")]
+    for name in chosen:
+        if name not in _ONLY:
+            raise OptionError(f"--only {name}: no such relation; there are {', '.join(_ONLY)}")
+    return tuple(Relation(name) for name in chosen)
 
 
 def _largest(report: DedupeReport) -> DuplicateGroup:
@@ -147,13 +170,14 @@ def _show_pictures(report: DedupeReport) -> None:
         sys.stdout.write(picture_row((group.keep, *(copy.path for copy in group.copies)), protocol))
 
 
-def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None) -> None:
+def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path | None, plan: Path | None) -> None:
     from siamese_search.report.words import (  # noqa: PLC0415
         coverage_sentence,
+        details_sentence,
         human_bytes,
         kind_words,
         reason_words,
-        threshold_sentence,
+        relations_sentence,
     )
 
     rows = []
@@ -168,13 +192,20 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
         print_table(columns, rows, right=("group", "distance", "pixels", "size"))
         _show_pictures(report)
     copies = sum(len(group.copies) for group in report.groups)
-    free = sum(map(_frees, report.groups))
+    free = sum(
+        copy.facts.size
+        for group in report
+        for copy in group
+        if copy.facts and not copy.linked and report.acts_on(copy, only)
+    )
     beside = f" against {report.against}" if report.against else ""
     print_text(
         f"{report.images:,} images{beside}: {len(report.groups):,} groups with {copies:,} copies,"
         f" {human_bytes(free)} to free."
     )
-    print_text(threshold_sentence(report.threshold, found=copies))
+    if copies:
+        print_text(f"{relations_sentence(report)}.")
+    print_text(details_sentence(report))
     print_text(coverage_sentence(report.coverage))
     if report.bursts:
         frames = sum(len(burst.pictures) for burst in report.bursts)

@@ -1,23 +1,15 @@
-"""Local features: does one picture show the other, where, and what differs?
+"""The details of two pictures compared: whether one shows the other, where, and what differs.
 
-The distance of embeddings proposes pairs, the details confirm them. Nothing here knows of galleries or files: pixels
-come in, features are kept, pairs of features are compared.
+Distance proposes, details confirm. Nothing here knows of galleries or files: pixels come in, their features are kept, and
+features are compared.
 
     one, other = features(pixels), features(other_pixels)
-    compare(one, other).verdict  # "confirmed", "altered", "alike" or "unchecked"
+    compare(one, other).verdict
 """
 
-from siamese_search.details.compare import Change, Comparison, Difference, Verdict, compare
-from siamese_search.details.features import WORKING_SIZE, Features, features, use_one_thread
+from siamese_search.details.compare import compare
+from siamese_search.details.features import LONGEST, Features, features
+from siamese_search.details.threads import one_thread
+from siamese_search.details.verdict import Comparison, Verdict
 
-__all__ = [
-    "WORKING_SIZE",
-    "Change",
-    "Comparison",
-    "Difference",
-    "Features",
-    "Verdict",
-    "compare",
-    "features",
-    "use_one_thread",
-]
+__all__ = ["LONGEST", "Comparison", "Features", "Verdict", "compare", "features", "one_thread"]

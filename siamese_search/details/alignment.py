@@ -1,5 +1,6 @@
 """How one picture lies in another: points matched by what surrounds them, and one transform that most matches obey."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -8,7 +9,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details.features import WORKING_SIZE, Features
+from siamese_search.details.features import LONGEST, Features
+from siamese_search.faiss_threads import one_thread
 
 Matrix = NDArray[np.float64]
 Points = NDArray[np.float32]
@@ -25,6 +27,8 @@ _MAX_STRETCH = 2.5  # one side against the other
 _MAX_TILT = 3.0  # how much nearer one corner may be than another, seen from the side
 _SAME_SHAPE = 1.03
 _SAME_THUMB = 0.9  # correlation
+_SNAP = 8.0  # pixels that the corners may be off
+_NONE: Points = np.empty((0, 2), np.float32)
 
 
 @dataclass(frozen=True)
@@ -39,46 +43,68 @@ class Alignment:
     inliers: int
     source: Points
     target: Points
-    mirrored: bool = False
-    inverted: bool = False
 
 
 def matched(first: Features, second: Features) -> list[Alignment]:
     """Return the alignments that enough matched points obey, the best supported first: at most three."""
     if min(len(first.points), len(second.points)) < MIN_INLIERS:
         return []
-    index = faiss.IndexBinaryFlat(8 * first.descriptors.shape[1])
-    index.add(first.descriptors)
     variants = (second.descriptors, second.mirrored, second.inverted)
-    distances, nearest = index.search(np.concatenate(variants), 2)
+    distances, nearest = _two_nearest(np.concatenate(variants), first.descriptors)
     distinct = distances[:, 0] < _RATIO * distances[:, 1]
     found: list[Alignment] = []
     start = 0
-    for variant, descriptors in enumerate(variants):
+    for descriptors in variants:
         rows = np.flatnonzero(distinct[start : start + len(descriptors)])
         source, target = second.points[rows], first.points[nearest[start + rows, 0]]
         start += len(descriptors)
         fit = _fitted(source, target)
         if fit:
-            found.append(Alignment(*fit, source, target, mirrored=variant == 1, inverted=variant == 2))  # noqa: PLR2004
+            found.append(Alignment(*fit, source, target))
     return sorted(found, key=lambda alignment: -alignment.inliers)
 
 
-def laid_on(first: Features, second: Features) -> list[Alignment]:
-    """Return the way in which the frames of two pictures of one shape, turned or mirrored, look most alike, if any do."""
-    best, matrix = _SAME_THUMB, None
+@one_thread()
+def _two_nearest(asked: NDArray[np.uint8], among: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return in how many bits the two nearest descriptors differ, and their rows, each `(n, 2)`."""
+    index = faiss.IndexBinaryFlat(8 * among.shape[1])
+    index.add(among)
+    distances, nearest = index.search(asked, 2)
+    return distances, nearest
+
+
+def laid_on(first: Features, second: Features) -> Alignment | None:
+    """Return how two frames of one shape are laid on each other, turned or mirrored, if the pictures look alike so."""
+    best, found = _SAME_THUMB, None
     goal = _standardised(first.thumb)
-    for turns, mirror in product(range(4), (False, True)):
+    for (turns, mirror), matrix in _layings(first, second):
         thumb = np.rot90(second.thumb[:, ::-1] if mirror else second.thumb, turns)
-        width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
-        shape = first.width * height / (first.height * width)
         likeness = float((goal * _standardised(thumb)).mean())
-        if likeness > best and 1 / _SAME_SHAPE < shape < _SAME_SHAPE:
-            best, matrix = likeness, _turn(first, second, turns=turns, mirror=mirror)
-    if matrix is None:
-        return []
-    none = np.empty((0, 2), np.float32)
-    return [Alignment(matrix, 0, none, none, mirrored=bool(np.linalg.det(matrix) < 0))]
+        if likeness > best:
+            best, found = likeness, Alignment(matrix, 0, _NONE, _NONE)
+    return found
+
+
+def snapped(first: Features, second: Features, alignment: Alignment) -> Alignment | None:
+    """Return the frames laid on each other as a whole, where an alignment all but says so: it cannot be as exact."""
+    frame = corners(second.width, second.height)
+    for _, matrix in _layings(first, second):
+        if np.linalg.norm(project(alignment.matrix, frame) - project(matrix, frame), axis=1).max() < _SNAP:
+            return Alignment(matrix, alignment.inliers, _NONE, _NONE)
+    return None
+
+
+def corners(width: float, height: float) -> Points:
+    """Return the corners of a frame, float32 `(4, 2)`, one after the other around it."""
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+
+
+def _layings(first: Features, second: Features) -> Iterator[tuple[tuple[int, bool], Matrix]]:
+    """Yield the ways to lay one frame on another of the same shape: quarter turns, mirrored or not, and the matrix."""
+    for turns, mirror in product(range(4), (False, True)):
+        width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
+        if 1 / _SAME_SHAPE < first.width * height / (first.height * width) < _SAME_SHAPE:
+            yield (turns, mirror), _turn(first, second, turns=turns, mirror=mirror)
 
 
 def _standardised(thumb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -136,9 +162,9 @@ def _obeying(matrix: Matrix, source: Points, target: Points) -> int:
 
 def _possible(matrix: Matrix) -> bool:
     """Tell whether a picture can lie so in another: no point at infinity, not out of all proportion."""
-    corners = np.array([[0, 0], [0, WORKING_SIZE], [WORKING_SIZE, 0], [WORKING_SIZE, WORKING_SIZE]])
+    corners = np.array([[0, 0], [0, LONGEST], [LONGEST, 0], [LONGEST, LONGEST]])
     depth = corners @ matrix[2, :2] + matrix[2, 2]
     if not np.isfinite(matrix).all() or depth.min() <= 0 or depth.max() > _MAX_TILT * depth.min():
         return False
     large, small = np.linalg.svd(matrix[:2, :2] / matrix[2, 2], compute_uv=False)
-    return bool(1 / _MAX_SCALE < small and large < _MAX_SCALE and large < _MAX_STRETCH * small)
+    return bool(small > 1 / _MAX_SCALE and large < _MAX_SCALE and large < _MAX_STRETCH * small)

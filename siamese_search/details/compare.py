@@ -1,28 +1,25 @@
 """Does one picture show the other, and where do they differ? The verdict on a pair."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, project
+from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, project, snapped
 from siamese_search.details.colours import Colours, relate
-from siamese_search.details.differences import Box, Evidence, examine
+from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.features import Features
 from siamese_search.details.overlap import Overlap, overlap
+from siamese_search.details.verdict import Comparison, Verdict
+from siamese_search.results import Box
 
-Verdict = Literal["confirmed", "altered", "alike", "unchecked"]
-Change = Literal["mirrored", "turned", "inverted", "cropped", "recoloured"]
-
+_ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
 _FEW_WINDOWS = 80.0  # so few may be the edges of a frame that was added
 _MIN_EDGES = 400  # pixels, without those
-_TURNED = 2.0  # degrees
-_CROPPED = 0.9
 
 
 @dataclass(frozen=True)
@@ -45,98 +42,96 @@ _PHOTO = (
 )
 _DRAWN = (Limits(roughness=0.15, agreement=0.9, differing=0.0005, strokes=3),)
 _MAX_HUE = 25.0
+_RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
 _MAX_REPAINTED = 18.0
 _PAPER = 0.3  # of one tone, or
 _FLAT = 0.9  # without edges, or
 _SPARSE = 40.0  # windows: it is drawn, written, or a photo that shows next to nothing
+_RICH = 25  # tones: with so many, a change of all of them is one of light, not of paint
 _MIN_SHARP = 128  # pixels: smaller drawings and pages have lost what tells them from others
+
+_MIN_SHADES = 12.0  # standard deviation
+_EQUAL_SHADES = 12.0
 
 _ALTERED_INLIERS, _ALTERED_AGREEMENT = 15, 0.45
 _SURE_INLIERS, _SURE_AGREEMENT = 100, 0.25
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A region that differs: its box in the first and in the second picture.
-
-    Left, top, right, bottom, as shares of the picture's width and height, in [0, 1]. In a turned picture the box
-    holds the region and more.
-    """
-
-    first: Box
-    second: Box
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What the details of two pictures say.
-
-    `agreement` is the share of the overlap's structure that agrees, and `covered` the share of the first and of the
-    second picture that the overlap is, all in [0, 1]. `transform`, 3 x 3, takes places in the second picture to the
-    first, both as shares of width and height; it is None where the pictures could not be laid on each other, and then
-    agreement and covered are 0. `matches` is how many points say so. `differences` are the regions that differ, the
-    largest first, when the verdict is `altered`. `changes` says what was done to make one of the other.
-    """
-
-    verdict: Verdict
-    agreement: float = 0.0
-    covered: tuple[float, float] = (0.0, 0.0)
-    transform: tuple[tuple[float, float, float], ...] | None = None
-    matches: int = 0
-    differences: tuple[Difference, ...] = ()
-    changes: tuple[Change, ...] = ()
-
-
 def compare(first: Features, second: Features) -> Comparison:
-    """Compare the details of two pictures.
+    """Compare two pictures, whichever shows more: turned, in the mirror, inverted, or seen from the side.
 
-    `confirmed`: they agree wherever the two overlap, and the overlap is all of one of them. `altered`: one picture, but a
-    part differs. `alike`: the details do not agree. `unchecked`: there is too little to compare. Deterministic; the order
-    of the two hardly matters, but it is not without effect.
+    Equal input gives equal answers; which one is the first makes next to no difference. What the arithmetic breaks
+    down on counts as unchecked.
     """
     try:
         return _compare(first, second)
     except (cv2.error, np.linalg.LinAlgError):
-        return Comparison("unchecked")  # pictures on which the arithmetic breaks down
+        return Comparison(Verdict.UNCHECKED)
 
 
 def _compare(first: Features, second: Features) -> Comparison:
-    alignments = matched(first, second) or laid_on(first, second)
-    if not alignments:
-        few = min(len(first.points), len(second.points)) < _MIN_POINTS
-        return Comparison("unchecked" if few else "alike")
-    alignment = alignments[0]
+    found = [_compare_laid(first, second, alignment) for alignment in _alignments(first, second)]
+    if found:
+        return min(found, key=lambda comparison: _ORDER[comparison.verdict])
+    few = min(len(first.points), len(second.points)) < _MIN_POINTS
+    return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
+
+
+def _alignments(first: Features, second: Features) -> list[Alignment]:
+    best = next(iter(matched(first, second)), None)
+    whole = snapped(first, second, best) if best else laid_on(first, second)
+    return [alignment for alignment in (whole, best) if alignment]
+
+
+def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:
     both = overlap(first, second, alignment)
     evidence = examine(both)
     colours = relate(both, evidence.content, negative=evidence.negative)
-    sharp = min(first.sharp, second.sharp)
-    verdict = _verdict(alignment, both, evidence, colours, sharp)
-    transform = _in_shares(first, second, alignment.matrix)
-    return Comparison(
-        verdict,
-        evidence.agreement,
-        both.covered,
-        tuple((float(a), float(b), float(c)) for a, b, c in transform),
-        alignment.inliers,
-        _differences(first, second, both, evidence) if verdict == "altered" else (),
-        _changes(alignment, both, evidence, colours) if verdict in {"confirmed", "altered"} else (),
+    verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
+    if verdict is Verdict.UNCHECKED and _same_shades(first, second, evidence):
+        verdict = Verdict.CONFIRMED
+    covers, covered = both.covered
+    found = Comparison(verdict, evidence.agreement, covers, covered=covered, matches=alignment.inliers)
+    if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+        return found
+    mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
+    recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
+    in_first, in_second = _places(first, second, both, evidence) if verdict is Verdict.ALTERED else ((), ())
+    return replace(
+        found,
+        mirrored=mirrored,
+        inverted=evidence.negative,
+        recoloured=recoloured and not evidence.negative,
+        turned=_turned(alignment.matrix, mirrored=mirrored),
+        transform=tuple(tuple(row) for row in _in_shares(first, second, alignment.matrix).tolist()),
+        differences=in_first,
+        differences_in_second=in_second,
+        largest=evidence.differing if verdict is Verdict.ALTERED else 0.0,
     )
 
 
+def _same_shades(first: Features, second: Features, evidence: Evidence) -> bool:
+    """Tell whether two pictures without any edges, but with more than one shade, are equal in all of their colours."""
+    one, other = first.thumb.astype(np.float32), second.thumb.astype(np.float32)
+    shaded = min(float(one.std()), float(other.std())) >= _MIN_SHADES
+    plain = int(evidence.content.sum()) == 0 and not len(first.points) and not len(second.points)
+    return shaded and plain and float(np.abs(one - other).max()) <= _EQUAL_SHADES
+
+
 def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
-    laid = len(alignment.source) == 0
+    laid = alignment.inliers == 0
     if evidence.windows < _MIN_WINDOWS or (evidence.windows < _FEW_WINDOWS and not _more_than_a_frame(both, evidence)):
-        return "unchecked"
+        return Verdict.UNCHECKED
     if max(both.covered) < _MIN_COVERED or (not laid and alignment.inliers < _MIN_INLIERS):
-        return "alike"
+        return Verdict.ALIKE
     if _one(evidence, colours, sharp):
-        return "confirmed"
+        return Verdict.CONFIRMED
     if evidence.agreement >= _ALTERED_AGREEMENT and (laid or alignment.inliers >= _ALTERED_INLIERS):
-        return "altered"
+        return Verdict.ALTERED
     if evidence.agreement >= _SURE_AGREEMENT and alignment.inliers >= _SURE_INLIERS:
-        return "altered"
-    return "alike"
+        return Verdict.ALTERED
+    return Verdict.ALIKE
 
 
 def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
@@ -146,7 +141,7 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
     templates in common, and a digit may be all that differs.
     """
     drawn = evidence.paper > _PAPER or evidence.flat > _FLAT or evidence.windows < _SPARSE
-    if drawn:
+    if drawn and evidence.tones < _RICH:
         coloured = colours.repainted > _MAX_REPAINTED
     else:
         coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
@@ -193,16 +188,24 @@ def _in_shares(first: Features, second: Features, matrix: Matrix) -> Matrix:
     return np.asarray(shares / shares[2, 2], np.float64)
 
 
-def _differences(first: Features, second: Features, both: Overlap, evidence: Evidence) -> tuple[Difference, ...]:
-    found = []
+def _turned(matrix: Matrix, *, mirrored: bool) -> float:
+    """Return by how many degrees the second picture is turned against the first, clockwise."""
+    (a, b), (c, d) = matrix[:2, :2] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    return -float(np.degrees(np.arctan2(c - b, a + d)))
+
+
+def _places(
+    first: Features, second: Features, both: Overlap, evidence: Evidence
+) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    """Return where the pictures differ, in the first and in the second; the box of a turned place holds more than it."""
+    base, other = [], []
     for left, top, right, bottom in evidence.boxes:
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         there = project(both.to_other, corners)
-        here = (left, top, right, bottom)
-        other = (*there.min(axis=0).tolist(), *there.max(axis=0).tolist())
-        of_first, of_second = (other, here) if both.swapped else (here, other)
-        found.append(Difference(_shares(of_first, first), _shares(of_second, second)))
-    return tuple(found)
+        base.append((left, top, right, bottom))
+        other.append((*there.min(axis=0).tolist(), *there.max(axis=0).tolist()))
+    in_first, in_second = (other, base) if both.swapped else (base, other)
+    return tuple(_shares(box, first) for box in in_first), tuple(_shares(box, second) for box in in_second)
 
 
 def _shares(box: Box, picture: Features) -> Box:
@@ -210,19 +213,3 @@ def _shares(box: Box, picture: Features) -> Box:
     width, height = picture.width, picture.height
     within = np.clip([left / width, top / height, right / width, bottom / height], 0, 1).tolist()
     return (within[0], within[1], within[2], within[3])
-
-
-def _changes(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours) -> tuple[Change, ...]:
-    linear = alignment.matrix[:2, :2]
-    mirrored = np.linalg.det(linear) < 0
-    upright = linear @ np.diag([-1.0, 1.0]) if mirrored else linear
-    angle = abs(float(np.degrees(np.arctan2(upright[1, 0] - upright[0, 1], upright[0, 0] + upright[1, 1]))))
-    recoloured = colours.turned > _MAX_HUE / 2 or colours.unexplained > _MAX_UNEXPLAINED
-    said: dict[Change, bool] = {
-        "mirrored": bool(mirrored),
-        "turned": angle > _TURNED,
-        "inverted": evidence.negative,
-        "cropped": min(both.covered) < _CROPPED,
-        "recoloured": recoloured and not evidence.negative,
-    }
-    return tuple(change for change, done in said.items() if done)

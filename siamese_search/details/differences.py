@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.overlap import Overlap, Pixels
+from siamese_search.results import Box
 
-Box = tuple[float, float, float, float]
 Plane = NDArray[np.float32]
 
 _BLUR = 1.2
@@ -102,7 +102,8 @@ def _curve(counts: NDArray[np.floating]) -> Pixels:
         return np.arange(256, dtype=np.uint8)
     step = 256 // _TONES
     middle = np.arange(_TONES)[often] * step + step / 2
-    return np.interp(np.arange(256), middle, median[often] * step + step / 2).clip(0, 255).astype(np.uint8)
+    curve = np.interp(np.arange(256), middle, median[often] * step + step / 2)
+    return np.asarray(curve.clip(0, 255), np.uint8)
 
 
 def _commonest(counts: NDArray[np.floating]) -> float:
@@ -169,7 +170,7 @@ def _strokes(a: Pixels, b: Pixels, valid: Pixels, residual: Plane) -> tuple[Pixe
     five = np.ones((5, 5), np.uint8)
     edges_a, edges_b = cv2.morphologyEx(a, cv2.MORPH_GRADIENT, five), cv2.morphologyEx(b, cv2.MORPH_GRADIENT, five)
     content = (valid > 0) & (cv2.max(edges_a, edges_b) > _EDGE)
-    excuse = cv2.min(edges_a, edges_b).astype(np.float32) + _LOOSE
+    excuse = cv2.max(edges_a, edges_b).astype(np.float32) + _LOOSE
     off = cv2.convertScaleAbs(cv2.divide(residual, excuse), alpha=_QUANTA)
     where = content.astype(np.uint8) if content.sum() >= _MIN_EDGES else valid
     counts = cv2.calcHist([off], [0], where, [256], [0, 256]).ravel()

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-WORKING_SIZE = 512  # pixels of the longer side: what is finer than that is not seen
+LONGEST = 512  # pixels of the longer side: what is finer than that is not seen
 THUMB = 24
 _POINTS = 1000
 _INVERTED = 500  # negatives are rare: the strongest points will do
@@ -30,7 +30,7 @@ class Features:
     `points` are float32 `(n, 2)`, x and y in a frame of `width` x `height` pixels, the strongest first; `descriptors` and
     `mirrored` uint8 `(n, 32)`, and `inverted` the same of the first points only. `jpeg` is the picture in that frame,
     `thumb` uint8 `(24, 24, 3)` the picture squashed, blue first. `sharp` is how many pixels the longer side had before it
-    was scaled, at most `WORKING_SIZE`: a thumbnail has no fine details to compare.
+    was scaled, at most `LONGEST`: a thumbnail has no fine details to compare.
     """
 
     width: int
@@ -57,7 +57,7 @@ class Features:
 def features(pixels: NDArray[np.uint8]) -> Features:
     """Find the details of an RGB picture, uint8 `(height, width, 3)`, from one pixel on.
 
-    It is scaled to `WORKING_SIZE` first, up as well as down: decode it at about that size. The same pixels give the same
+    It is scaled to `LONGEST` first, up as well as down: decode it at about that size. The same pixels give the same
     details. A picture with nothing in it, or too narrow for anything, has no points. Pixels of another shape or type
     raise ValueError.
     """
@@ -68,23 +68,12 @@ def features(pixels: NDArray[np.uint8]) -> Features:
     height, width = grey.shape
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     thumb = np.asarray(cv2.resize(picture, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
-    return Features(width, height, min(WORKING_SIZE, max(pixels.shape)), *_described(grey), thumb, jpeg.tobytes())
-
-
-def use_one_thread() -> None:
-    """Keep OpenCV and FAISS, in this whole process, from starting threads: for a process that only compares details.
-
-    Results are the same with threads. Without this call nothing here touches what the process has set.
-    """
-    import faiss  # noqa: PLC0415  (finding details needs none of it)
-
-    cv2.setNumThreads(1)
-    faiss.omp_set_num_threads(1)
+    return Features(width, height, min(LONGEST, max(pixels.shape)), *_described(grey), thumb, jpeg.tobytes())
 
 
 def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
-    scale = WORKING_SIZE / max(height, width)
+    scale = LONGEST / max(height, width)
     if scale == 1:
         return pixels
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -97,7 +86,7 @@ def _described(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return points, and their descriptors in the picture, in its mirror image and in its negative."""
     found: Sequence[cv2.KeyPoint] = ()
-    orb = cv2.ORB_create(_POINTS, scaleFactor=_STEP, nlevels=_LEVELS, fastThreshold=_CONTRAST)
+    orb = cv2.ORB.create(_POINTS, scaleFactor=_STEP, nlevels=_LEVELS, fastThreshold=_CONTRAST)
     if min(grey.shape) >= _MIN_SIDE:
         found, descriptors = orb.detectAndCompute(grey, None)
     if not found:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details.alignment import Alignment, Matrix, Points, project
+from siamese_search.details.alignment import Alignment, Matrix, Points, corners, project
 from siamese_search.details.features import Features
 
 Pixels = NDArray[np.uint8]
@@ -46,7 +46,7 @@ def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
         at, to = alignment.source, alignment.target
         scale = 1 / scale
     else:
-        base, other, to_other = first.pixels(), second.pixels(), np.linalg.inv(alignment.matrix)
+        base, other, to_other = first.pixels(), second.pixels(), np.asarray(np.linalg.inv(alignment.matrix), np.float64)
         at, to = alignment.target, alignment.source
     size, other_size = (base.shape[1], base.shape[0]), (other.shape[1], other.shape[0])
     covered = _covered(to_other, size, other_size)
@@ -73,16 +73,11 @@ def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
     )
 
 
-def corners(width: float, height: float) -> NDArray[np.float32]:
-    """Return the corners of a frame, float32 `(4, 2)`, one after the other around it."""
-    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-
-
 def _covered(to_other: Matrix, size: tuple[int, int], other_size: tuple[int, int]) -> tuple[float, float]:
     """Return the share of the base and of the other that lies within the other one."""
     own, foreign = corners(*size), corners(*other_size)
     in_other = project(to_other, own).astype(np.float32)
-    in_base = project(np.linalg.inv(to_other), foreign).astype(np.float32)
+    in_base = project(np.asarray(np.linalg.inv(to_other), np.float64), foreign).astype(np.float32)
     of_base, _ = cv2.intersectConvexConvex(own, in_base)
     of_other, _ = cv2.intersectConvexConvex(foreign, in_other)
     area, other_area = size[0] * size[1], other_size[0] * other_size[1]

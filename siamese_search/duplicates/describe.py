@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from siamese_search.cores import usable_cores
+from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.aliases import FileGroup
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
@@ -13,10 +14,22 @@ from siamese_search.duplicates.scope import Answers
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Copy, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
+_EQUAL = frozenset({Relation.IDENTICAL, Relation.SAME_PIXELS})
+_OF_VERDICT = {
+    Verdict.CONFIRMED: Relation.CONFIRMED,
+    Verdict.ALTERED: Relation.ALTERED,
+    Verdict.ALIKE: Relation.NEAR,
+    Verdict.UNCHECKED: Relation.UNCHECKED,
+}
+_NOT_LOOKED_AT = Comparison(Verdict.ALIKE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Describer:
-    """Turns groups of positions into groups of files; `against`: the keepers are another gallery's."""
+    """Turns groups of positions into groups of files; `against`: the keepers are another gallery's.
+
+    `comparisons` hold what the details say of pairs.
+    """
 
     items: Mapping[int, Item]
     answers: Answers
@@ -24,6 +37,7 @@ class Describer:
     origins: Origins
     against: bool
     decoder: Decoder
+    comparisons: Mapping[tuple[int, int], Comparison]
 
     def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
@@ -47,23 +61,34 @@ class Describer:
 
     def _copies(self, keeper: Item, files: FileGroup) -> tuple[Copy, ...]:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
-        kinds = [relation(keeper, copy, distance, self.decoder) for copy, distance in copies]
-        first = glimpse(keeper.path, self.decoder) if Relation.NEAR in kinds else None
+        seen = [self._seen(files.group.keeper, position) for position, _ in files.group.copies]
+        kinds = [
+            relation(keeper, copy, distance, self.decoder, otherwise=_OF_VERDICT[comparison.verdict])
+            for (copy, distance), comparison in zip(copies, seen, strict=True)
+        ]
+        first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
         return tuple(
             Copy(
                 path=copy.path,
                 distance=distance,
                 relation=kind,
-                looks=looks(keeper, copy, first, glimpse(copy.path, self.decoder)) if kind is Relation.NEAR else (),
+                looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
                 companions=self.origins.of(copy).companions,
+                differences=comparison.differences if kind is Relation.ALTERED else (),
             )
-            for (copy, distance), (position, _), kind in zip(copies, files.group.copies, kinds, strict=True)
+            for (copy, distance), (position, _), kind, comparison in zip(
+                copies, files.group.copies, kinds, seen, strict=True
+            )
             for hashes in [(keeper.content_hash, copy.content_hash)]
         )
+
+    def _seen(self, keeper: int, copy: int) -> Comparison:
+        """Return what the details say of a pair, whichever of the two outranks the other."""
+        return self.comparisons.get((keeper, copy)) or self.comparisons.get((copy, keeper)) or _NOT_LOOKED_AT
 
 
 def _facts(item: Item) -> Facts:

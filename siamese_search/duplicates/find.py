@@ -14,8 +14,10 @@ from siamese_search.duplicates.describe import Describer
 from siamese_search.duplicates.exposures import one_exposure_pairs, read_exposures, split_by_exposure
 from siamese_search.duplicates.groups import gather_with_equals
 from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.looking import Look
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.scope import Named, Scope, read_items, read_named, read_scope
+from siamese_search.duplicates.verdicts import Looked, look_at
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
 from siamese_search.images.sandbox import Decoder
@@ -44,6 +46,7 @@ def find_duplicates(
     folders: Sequence[str | Path] | None = None,
     against: Gallery | None = None,
     rules: KeeperRules | None = None,
+    details: bool = True,
     exact: bool = False,
     progress: Progress | None = None,
 ) -> DedupeReport:
@@ -51,10 +54,12 @@ def find_duplicates(
 
     An entry of `folders` may be one indexed picture: then the groups that hold it are returned. With `against` every
     picture is compared with those of the other gallery alone, and those are the keepers; what is in both counts as the
-    other's, unless it is named in `folders`, or all pictures are in both. `rules` say what is kept. Every copy lies
-    within the threshold (default: the one in force) of the keeper itself, or a person has said that it is the same
-    picture; two that a person has called different are never in one group. Pictures with the same embedding stay
-    together. Groups come in the order of their keepers' paths.
+    other's, unless it is named in `folders`, or all pictures are in both. `rules` say what is kept.
+
+    Distance proposes, details confirm: of what lies within the threshold (default: the one in force) of each other, a
+    copy is what shows the keeper when the two are laid on one another. Without `details` the distance alone decides.
+    What a person has called the same picture is that; two that a person has called different are never in one group.
+    Groups come in the order of their keepers' paths.
 
     Pictures that a camera took at different moments are never copies of each other: near ones are in `bursts`. Nor are
     two names of one file.
@@ -68,8 +73,9 @@ def find_duplicates(
         limit = threshold if isinstance(threshold, Threshold) else gallery.threshold_or(threshold)
         read = _read(gallery, against, limit, read_named(gallery, folders), exact=exact, progress=progress)
     origins = Origins(read.items.values())
-    groups, bursts = _arranged(read, rules, origins)
     with Decoder() as decoder:
+        look = Look({position: item.path for position, item in read.items.items()}, decoder, progress=progress)
+        groups, bursts, looked = _arranged(read, rules, origins, look if details else None)
         describer = Describer(
             items=read.items,
             answers=read.scope.answers,
@@ -77,6 +83,7 @@ def find_duplicates(
             origins=origins,
             against=against is not None,
             decoder=decoder,
+            comparisons=looked.comparisons if looked else {},
         )
         tell = _teller(len(groups) + len(bursts), progress)
         described = tuple(map(tell, describer.describe(groups)))
@@ -90,6 +97,7 @@ def find_duplicates(
         against=None if against is None else against.location,
         coverage=read.candidates.coverage,
         bursts=described_bursts,
+        details=looked.counts if looked else None,
     )
 
 
@@ -116,14 +124,23 @@ def _to_rank(scope: Scope, candidates: Candidates) -> list[int]:
     return sorted(found.union(*(scope.equals[position] for position in found & scope.equals.keys())))
 
 
-def _arranged(read: _Read, rules: KeeperRules, origins: Origins) -> tuple[list[FileGroup], list[tuple[int, ...]]]:
-    """Gather the pairs into groups, by their keepers' paths, and into bursts, by their first pictures' paths."""
+def _arranged(
+    read: _Read, rules: KeeperRules, origins: Origins, look: Look | None
+) -> tuple[list[FileGroup], list[tuple[int, ...]], Looked | None]:
+    """Gather the pairs into groups, by their keepers' paths, and into bursts, by their first pictures' paths.
+
+    With a `look` details decide, and what they say is returned too.
+    """
     scope, items, singles = read.scope, read.items, read.named.singles
     worth = rules.order(origins)
     ranked = sorted(items, key=lambda position: (scope.precedence(position), worth(items[position])))
     exposures = read_exposures(items, origins, count=len(scope.ids))
     pairs, labels = one_exposure_pairs(read.candidates, exposures, scope)
-    gathered = gather_with_equals(ranked, pairs, scope.equals, apart=scope.apart, are_copies=scope.other is None)
+    looked = look_at(pairs, ranked, items, scope, look) if look else None
+    if looked:
+        gathered, scope = looked.groups, looked.scope
+    else:
+        gathered = gather_with_equals(ranked, pairs, scope.equals, apart=scope.apart, are_copies=scope.other is None)
     groups = split_by_exposure(gathered, exposures, scope)
     bursts = find_bursts(labels, groups, exposures, ranked)
     if singles:
@@ -133,6 +150,7 @@ def _arranged(read: _Read, rules: KeeperRules, origins: Origins) -> tuple[list[F
     return (
         sorted(files, key=lambda each: items[each.group.keeper].path),
         sorted(bursts, key=lambda burst: items[burst[0]].path),
+        looked,
     )
 
 

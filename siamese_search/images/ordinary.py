@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from siamese_search.images.decode import Picture, Wanted, finish, prepare
-from siamese_search.images.jpeg import Header, directory_weight, max_scans, read_header
+from siamese_search.images.jpeg import Header, exif_weight, max_scans, read_header
 from siamese_search.images.reasons import RefusedError, RiskyPictureError
 from siamese_search.images.room import Room
 
@@ -100,7 +100,7 @@ def _check_cost(header: Header, data: bytes) -> None:
     """Raise RiskyPictureError for a JPEG whose many scans or EXIF make more work than its size tells."""
     pixels = header.width * header.height
     scans = 1 if header.one_scan else max_scans(data)
-    if (scans > 1 and pixels * scans > _MAX_SCANNED) or directory_weight(header.exif) > _MAX_WEIGHT:
+    if (scans > 1 and pixels * scans > _MAX_SCANNED) or exif_weight(header.exif) > _MAX_WEIGHT:
         raise RiskyPictureError
 
 
@@ -111,7 +111,7 @@ def _need(image: ImageFile.ImageFile, header: Header | None) -> int:
         need += header.width * header.height * header.components * _COEFFICIENT
     exif = image.info.get("exif", b"") if header is None else b""
     profile = "Raw profile type exif" in image.info  # EXIF in a comment of a PNG, to be unpacked first
-    if need > _MAX_NEED or profile or directory_weight(exif.removeprefix(b"Exif\0\0")) > _MAX_WEIGHT:
+    if need > _MAX_NEED or profile or exif_weight(exif.removeprefix(b"Exif\0\0")) > _MAX_WEIGHT:
         raise RiskyPictureError
     return need
 

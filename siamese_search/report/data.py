@@ -99,6 +99,7 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
             "known": report.coverage.known,
             "found": report.coverage.found,
         },
+        "details": None if report.details is None else asdict(report.details),
         "bursts": [
             {
                 "pictures": [str(path) for path in burst.pictures],
@@ -123,6 +124,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
                 "protected": copy.protected,
                 "linked": copy.linked,
                 "companions": [str(path) for path in copy.companions],
+                "differences": [list(box) for box in copy.differences],
             }
             for copy in group.copies
         ],

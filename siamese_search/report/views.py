@@ -18,7 +18,14 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.words import coverage_sentence, note_words, reason_words, relation_words, threshold_sentence
+from siamese_search.report.words import (
+    coverage_sentence,
+    details_sentence,
+    note_words,
+    reason_words,
+    relation_words,
+    threshold_sentence,
+)
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
@@ -134,7 +141,7 @@ class Viewer:
     def dedupe(self, report: DedupeReport) -> DedupeView:
         """Return the view of a dedupe report."""
         savings = [
-            sum(_bytes(copy.path) for copy in group.copies if not (copy.protected or copy.linked))
+            sum(_bytes(copy.path) for copy in group.copies if report.acts_on(copy) and not copy.linked)
             for group in report.groups
         ]
         ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
@@ -145,7 +152,7 @@ class Viewer:
             group_count=len(report.groups),
             copy_count=len(distances),
             reclaimable=sum(savings),
-            sentence=threshold_sentence(report.threshold, found=len(distances)),
+            sentence=details_sentence(report),
             coverage=coverage_sentence(report.coverage),
             threshold=report.threshold.distance,
             bars=_histogram(distances, report.threshold.distance),

@@ -14,7 +14,7 @@ from siamese_search.gallery.local.layout import (
     as_written,
     create_database,
     marks,
-    our_columns,
+    our_layout,
     with_checksum,
 )
 from siamese_search.gallery.local.migration import migrate
@@ -169,7 +169,7 @@ class Database:
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of any query, unchecked."""
-        with guarded(self.path):
+        with self.snapshot(), guarded(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def integrity(self) -> list[str]:
@@ -210,7 +210,7 @@ class Database:
 
     def put(self, table: str, row: Row) -> None:
         """Write a row, in place of one with the same key."""
-        anew = ", ".join(f"{column} = excluded.{column}" for column in our_columns(table))
+        anew = ", ".join(f"{column} = excluded.{column}" for column in our_layout()[1][table])
         query = f"INSERT INTO {table} VALUES ({marks(table)}) ON CONFLICT ({KEYS[table]}) DO UPDATE SET {anew}"  # noqa: S608
         with guarded(self.path):
             self._connection.execute(query, with_checksum(table, row))

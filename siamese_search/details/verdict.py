@@ -1,0 +1,45 @@
+"""What a comparison of details says."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from siamese_search.results import Box
+
+
+class Verdict(StrEnum):
+    """Whether two pictures are one."""
+
+    CONFIRMED = "confirmed"  # one picture, wherever both can be seen, and all of one of them is seen in the other
+    ALTERED = "altered"  # one picture, but a part differs
+    ALIKE = "alike"  # not one picture, as far as can be told
+    UNCHECKED = "unchecked"  # there is too little to compare
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the details say of two pictures. Shares and places are in [0, 1]; 0 where neither could be laid on the other.
+
+    `agreement` is the share of the structure seen in both that agrees; `covers` the share of the first picture that the
+    second one shows, and `covered` that of the second that the first one shows; `matches` the number of points that
+    say so. Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees, in [-180, 180], clockwise,
+    after the mirror) say what the second is of the first. Of altered ones, `differences` are the places of the first
+    picture where they differ, the largest first, `differences_in_second` the same places in the second, and `largest` is
+    the size of the largest as a share of what was compared.
+
+    `transform` is the map from shares of width and height of the second picture to those of the first, row by row, 3 x 3,
+    for homogeneous columns.
+    """
+
+    verdict: Verdict
+    agreement: float = 0.0
+    covers: float = 0.0
+    mirrored: bool = False
+    inverted: bool = False
+    differences: tuple[Box, ...] = ()
+    largest: float = 0.0
+    differences_in_second: tuple[Box, ...] = ()
+    covered: float = 0.0
+    matches: int = 0
+    turned: float = 0.0
+    recoloured: bool = False
+    transform: tuple[tuple[float, ...], ...] = ()
