@@ -80,7 +80,9 @@ def make_mixed_set(
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
         families = {row["file"]: row["family"].split("_")[0] for row in csv.DictReader(file)}
     right = list(edited(folder / "images", families, photos))
-    groups = {file: file for file in families} | {pair.second: pair.first for pair in right}
+    equal = {(folder / "images" / file).read_bytes(): file for file in sorted(families, reverse=True)}
+    groups = {file: equal[(folder / "images" / file).read_bytes()] for file in families}  # chance repeats some
+    groups |= {pair.second: groups[pair.first] for pair in right}
     kinds = {file: families[original] for file, original in groups.items()}
     return right, groups, kinds
 

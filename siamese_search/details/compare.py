@@ -10,9 +10,11 @@ from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.features import Features
 from siamese_search.details.overlap import Overlap, overlap
+from siamese_search.details.plain import same_shades
 from siamese_search.details.verdict import Comparison, Verdict
 from siamese_search.results import Box
 
+_AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MIN_INLIERS = 10
@@ -51,9 +53,6 @@ _SPARSE = 40.0  # windows: it is drawn, written, or a photo that shows next to n
 _RICH = 25  # tones: with so many, a change of all of them is one of light, not of paint
 _MIN_SHARP = 128  # pixels: smaller drawings and pages have lost what tells them from others
 
-_MIN_SHADES = 12.0  # standard deviation
-_EQUAL_SHADES = 12.0
-
 _ALTERED_INLIERS, _ALTERED_AGREEMENT = 15, 0.45
 _SURE_INLIERS, _SURE_AGREEMENT = 100, 0.25
 
@@ -71,6 +70,8 @@ def compare(first: Features, second: Features) -> Comparison:
 
 
 def _compare(first: Features, second: Features) -> Comparison:
+    if same_shades(first, second):
+        return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
     found = [_compare_laid(first, second, alignment) for alignment in _alignments(first, second)]
     if found:
         return min(found, key=lambda comparison: _ORDER[comparison.verdict])
@@ -89,8 +90,6 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     evidence = examine(both)
     colours = relate(both, evidence.content, negative=evidence.negative)
     verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
-    if verdict is Verdict.UNCHECKED and _same_shades(first, second, evidence):
-        verdict = Verdict.CONFIRMED
     covers, covered = both.covered
     found = Comparison(verdict, evidence.agreement, covers, covered=covered, matches=alignment.inliers)
     if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
@@ -109,14 +108,6 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
         differences_in_second=in_second,
         largest=evidence.differing if verdict is Verdict.ALTERED else 0.0,
     )
-
-
-def _same_shades(first: Features, second: Features, evidence: Evidence) -> bool:
-    """Tell whether two pictures without any edges, but with more than one shade, are equal in all of their colours."""
-    one, other = first.thumb.astype(np.float32), second.thumb.astype(np.float32)
-    shaded = min(float(one.std()), float(other.std())) >= _MIN_SHADES
-    plain = int(evidence.content.sum()) == 0 and not len(first.points) and not len(second.points)
-    return shaded and plain and float(np.abs(one - other).max()) <= _EQUAL_SHADES
 
 
 def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
