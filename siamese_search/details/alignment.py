@@ -1,6 +1,5 @@
 """How one picture lies in another: points matched by what surrounds them, and one transform that most matches obey."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -77,18 +76,23 @@ def laid_on(first: Features, second: Features) -> Alignment | None:
     """Return how two frames of one shape are laid on each other, turned or mirrored, if the pictures look alike so."""
     best, found = _SAME_THUMB, None
     goal = _standardised(first.thumb)
-    for (turns, mirror), matrix in _layings(first, second):
+    for turns, mirror in product(range(4), (False, True)):
+        width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
+        if not 1 / _SAME_SHAPE < first.width * height / (first.height * width) < _SAME_SHAPE:
+            continue
         thumb = np.rot90(second.thumb[:, ::-1] if mirror else second.thumb, turns)
         likeness = float((goal * _standardised(thumb)).mean())
         if likeness > best:
+            matrix = _turn(first, second, turns=turns, mirror=mirror)
             best, found = likeness, Alignment(matrix, 0, _NONE, _NONE)
     return found
 
 
 def snapped(first: Features, second: Features, alignment: Alignment) -> Alignment | None:
-    """Return the frames laid on each other as a whole, where an alignment all but says so: it cannot be as exact."""
+    """Return one frame laid on all of the other, where an alignment all but says so: it cannot be as exact."""
     frame = corners(second.width, second.height)
-    for _, matrix in _layings(first, second):
+    for turns, mirror in product(range(4), (False, True)):
+        matrix = _turn(first, second, turns=turns, mirror=mirror)
         if np.linalg.norm(project(alignment.matrix, frame) - project(matrix, frame), axis=1).max() < _SNAP:
             return Alignment(matrix, alignment.inliers, _NONE, _NONE)
     return None
@@ -97,14 +101,6 @@ def snapped(first: Features, second: Features, alignment: Alignment) -> Alignmen
 def corners(width: float, height: float) -> Points:
     """Return the corners of a frame, float32 `(4, 2)`, one after the other around it."""
     return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-
-
-def _layings(first: Features, second: Features) -> Iterator[tuple[tuple[int, bool], Matrix]]:
-    """Yield the ways to lay one frame on another of the same shape: quarter turns, mirrored or not, and the matrix."""
-    for turns, mirror in product(range(4), (False, True)):
-        width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
-        if 1 / _SAME_SHAPE < first.width * height / (first.height * width) < _SAME_SHAPE:
-            yield (turns, mirror), _turn(first, second, turns=turns, mirror=mirror)
 
 
 def _standardised(thumb: NDArray[np.uint8]) -> NDArray[np.float32]:

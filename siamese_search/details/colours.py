@@ -53,8 +53,10 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     factor, off = _common_change(a[inside], b[inside])
     far = np.zeros(inside.shape, np.uint8)
     far[inside] = off > _UNLIKE
-    count, _, stats, _ = cv2.connectedComponentsWithStats(far)
-    unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum()) if count > 1 else 0.0
+    unexplained = 0.0
+    if far.any():
+        _, _, stats, _ = cv2.connectedComponentsWithStats(far)
+        unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
     return Colours(turned, unexplained, repainted, toned=bool(toned))
 

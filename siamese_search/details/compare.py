@@ -1,5 +1,6 @@
 """Does one picture show the other, and where do they differ? The verdict on a pair."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -72,17 +73,22 @@ def compare(first: Features, second: Features) -> Comparison:
 def _compare(first: Features, second: Features) -> Comparison:
     if same_shades(first, second):
         return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
-    found = [_compare_laid(first, second, alignment) for alignment in _alignments(first, second)]
+    found = []
+    for alignment in _alignments(first, second):
+        found.append(_compare_laid(first, second, alignment))
+        if found[-1].verdict is Verdict.CONFIRMED:
+            break
     if found:
         return min(found, key=lambda comparison: _ORDER[comparison.verdict])
     few = min(len(first.points), len(second.points)) < _MIN_POINTS
     return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
-def _alignments(first: Features, second: Features) -> list[Alignment]:
+def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
+    """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
     best = next(iter(matched(first, second)), None)
     whole = snapped(first, second, best) if best else laid_on(first, second)
-    return [alignment for alignment in (whole, best) if alignment]
+    yield from (alignment for alignment in (whole, best) if alignment)
 
 
 def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:

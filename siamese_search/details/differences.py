@@ -94,16 +94,39 @@ def _grey(pixels: Pixels) -> Pixels:
 
 
 def _curve(counts: NDArray[np.floating]) -> Pixels:
-    """Return what each tone of one picture is in the other, for the most part: uint8 `(256,)`."""
-    total = counts.sum(axis=1)
-    median = (np.cumsum(counts, axis=1) < total[:, None] / 2).sum(axis=1)
+    """Return what each tone of one picture, a row of the counts, is in the other, for the most part: uint8 `(256,)`.
+
+    The ends, which may be too rare to tell from where they lie, go by their rank.
+    """
+    total, other = counts.sum(axis=1), counts.sum(axis=0)
     often = total > max(20.0, 0.0005 * float(total.sum()))
     if not often.any():
         return np.arange(256, dtype=np.uint8)
+    median = (np.cumsum(counts, axis=1) < total[:, None] / 2).sum(axis=1)
+    tones, become = np.flatnonzero(often), median[often]
+    ends, others = _ends(total), _ends(other)
+    if _is_negative(counts):
+        others = others[::-1]
+    if ends[0] < tones[0]:
+        tones, become = np.append(ends[0], tones), np.append(others[0], become)
+    if ends[1] > tones[-1]:
+        tones, become = np.append(tones, ends[1]), np.append(become, others[1])
     step = 256 // _TONES
-    middle = np.arange(_TONES)[often] * step + step / 2
-    curve = np.interp(np.arange(256), middle, median[often] * step + step / 2)
+    curve = np.interp(np.arange(256), tones * step + step / 2, become * step + step / 2)
     return np.asarray(curve.clip(0, 255), np.uint8)
+
+
+def _ends(counts: NDArray[np.floating]) -> tuple[int, int]:
+    """Return the darkest and the lightest tone, but for one pixel in a thousand."""
+    rank = np.cumsum(counts) / counts.sum()
+    return int((rank < 0.001).sum()), int((rank < 0.999).sum())  # noqa: PLR2004
+
+
+def _is_negative(counts: NDArray[np.floating]) -> bool:
+    """Tell whether the tones of one picture fall as those of the other rise."""
+    tone = np.arange(_TONES) - _TONES / 2
+    row, column = counts.sum(axis=1) @ tone, counts.sum(axis=0) @ tone
+    return bool(tone @ counts @ tone < row * column / counts.sum())
 
 
 def _commonest(counts: NDArray[np.floating]) -> float:
@@ -180,12 +203,16 @@ def _strokes(a: Pixels, b: Pixels, valid: Pixels, residual: Plane) -> tuple[Pixe
 
 
 def _largest(marked: Pixels) -> int:
-    count, _, stats, _ = cv2.connectedComponentsWithStats(marked)
-    return int(stats[1:, cv2.CC_STAT_AREA].max()) if count > 1 else 0
+    if not marked.any():
+        return 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(marked)
+    return int(stats[1:, cv2.CC_STAT_AREA].max())
 
 
 def _boxes(marked: Pixels) -> tuple[Box, ...]:
     """Return boxes around what is marked, near ones together."""
+    if not marked.any():
+        return ()
     joined = cv2.dilate(marked, np.ones((_NEAR + 1, _NEAR + 1), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(joined)
     order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MAX_BOXES] + 1
