@@ -6,6 +6,7 @@ All pictures of a set are different; those of one family share a template: a let
 shape. `OUT/images` holds them, `OUT/manifest.csv` names each one's family. Photos are needed for memes, cards and
 bursts; PDF files give pages by `pdftoppm` (poppler-utils). Two seeds share no template.
 """
+# ruff: noqa: SIM905  (a sentence is text)
 
 import argparse
 import csv
@@ -26,78 +27,12 @@ from sets import ENDINGS
 Picture = Image.Image
 Draw = Callable[[Random, "Chances", Sequence[Path]], Picture]  # the template's chances, the picture's own, photos
 
-WORDS = [
-    "the",
-    "of",
-    "invoice",
-    "total",
-    "amount",
-    "date",
-    "due",
-    "item",
-    "price",
-    "unit",
-    "tax",
-    "number",
-    "order",
-    "ship",
-    "address",
-    "city",
-    "street",
-    "contract",
-    "party",
-    "clause",
-    "shall",
-    "agree",
-    "term",
-    "pay",
-    "bank",
-    "account",
-    "client",
-    "service",
-    "goods",
-    "delivery",
-    "return",
-    "warranty",
-    "law",
-    "court",
-    "sign",
-    "witness",
-    "page",
-    "annex",
-    "table",
-    "figure",
-    "result",
-    "method",
-    "data",
-    "model",
-    "sample",
-    "value",
-    "mean",
-    "error",
-    "rate",
-]
-CODE = [
-    "def",
-    "return",
-    "for",
-    "in",
-    "if",
-    "else",
-    "while",
-    "import",
-    "self",
-    "None",
-    "True",
-    "yield",
-    "assert",
-    "raise",
-    "len",
-    "range",
-    "open",
-    "read",
-    "write",
-]
+WORDS = (
+    "the of invoice total amount date due item price unit tax number order ship address city street contract party "
+    "clause shall agree term pay bank account client service goods delivery return warranty law court sign witness "
+    "page annex table figure result method data model sample value mean error rate"
+).split()
+CODE = "def return for in if else while import self None True yield assert raise len range open read write".split()
 
 
 class Chances(Random):

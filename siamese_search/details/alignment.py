@@ -34,8 +34,8 @@ _NONE: Points = np.empty((0, 2), np.float32)
 class Alignment:
     """How the second picture may lie in the first: `matrix`, 3 x 3, takes the second's points to the first's.
 
-    `source` (in the second) and `target` (in the first) are the matched points, float32 `(n, 2)`, of which `inliers` obey
-    the matrix. None were matched where the frames are simply laid on each other.
+    `source` (in the second) and `target` (in the first) are the matched points, float32 `(n, 2)`, of which `inliers`
+    obey the matrix. There are none of them where the frames are simply laid on each other.
     """
 
     matrix: Matrix
@@ -73,7 +73,7 @@ def _two_nearest(asked: NDArray[np.uint8], among: NDArray[np.uint8]) -> tuple[ND
 
 
 def laid_on(first: Features, second: Features) -> Alignment | None:
-    """Return how two frames of one shape are laid on each other, turned or mirrored, if the pictures look alike so."""
+    """Return how two frames of one shape lie on each other, turned or mirrored, if the pictures look alike so."""
     best, found = _SAME_THUMB, None
     goal = _standardised(first.thumb)
     for turns, mirror in product(range(4), (False, True)):
@@ -109,7 +109,7 @@ def _standardised(thumb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _turn(first: Features, second: Features, *, turns: int, mirror: bool) -> Matrix:
-    """Return the matrix that mirrors a frame, turns it by so many quarters, counter-clockwise, and lays it on another."""
+    """Return the matrix that mirrors a frame, turns it by quarters, counter-clockwise, and lays it on another."""
     to_unit = np.diag([1 / second.width, 1 / second.height, 1.0])
     if mirror:
         to_unit = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]]) @ to_unit

@@ -22,10 +22,10 @@ Colour = NDArray[np.complex64]
 class Colours:
     """How the colours of an overlap relate.
 
-    `turned` is the change of all hues in degrees, in [0, 180]; `unexplained` the largest region, as a share of the overlap,
-    whose colours the common change does not explain; `repainted` by how many levels of red, green or blue the
-    neighbourhood of edges differs, exposure matched, at the 90th percentile; `toned` whether one has a single tint for each
-    lightness: it is grey, or sepia.
+    `turned` is the change of all hues in degrees, in [0, 180]; `unexplained` the largest region, as a share of the
+    overlap, whose colours the common change does not explain; `repainted` by how many levels of red, green or blue the
+    neighbourhood of edges differs, exposure matched, at the 90th percentile; `toned` whether one has a single tint for
+    each lightness: it is grey, or sepia.
     """
 
     turned: float
@@ -88,7 +88,7 @@ def _spread_of_tints(colour: Colour, light: NDArray[np.uint8]) -> float:
 
 
 def _common_change(one: Colour, other: Colour) -> tuple[complex, NDArray[np.floating]]:
-    """Return the turn and stretch, as a complex factor, that takes most colours of `other` to `one`'s, and what is left."""
+    """Return the turn and stretch, a complex factor, that takes most of `other` to `one`, and what is left over."""
     weight = np.full(len(one), 1.0, np.float32)
     factor, off = 1 + 0j, np.abs(one - other)
     for _ in range(_ROUNDS):

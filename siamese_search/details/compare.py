@@ -187,14 +187,14 @@ def _in_shares(first: Features, second: Features, matrix: Matrix) -> Matrix:
 
 def _turned(matrix: Matrix, *, mirrored: bool) -> float:
     """Return by how many degrees the second picture is turned against the first, clockwise."""
-    (a, b), (c, d) = matrix[:2, :2] @ np.diag([-1.0 if mirrored else 1.0, 1.0])
+    (a, b), (c, d) = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ matrix[:2, :2]
     return -float(np.degrees(np.arctan2(c - b, a + d)))
 
 
 def _places(
     first: Features, second: Features, both: Overlap, evidence: Evidence
 ) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """Return where the pictures differ, in the first and in the second; the box of a turned place holds more than it."""
+    """Return where the pictures differ, in the first and in the second; a turned place's box holds more than it."""
     base, other = [], []
     for left, top, right, bottom in evidence.boxes:
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])

@@ -27,10 +27,10 @@ _BITS = 256
 class Features:
     """What is kept of one picture to compare it with others: about 130 KB. It can be pickled.
 
-    `points` are float32 `(n, 2)`, x and y in a frame of `width` x `height` pixels, the strongest first; `descriptors` and
-    `mirrored` uint8 `(n, 32)`, and `inverted` the same of the first points only. `jpeg` is the picture in that frame,
-    `thumb` uint8 `(24, 24, 3)` the picture squashed, blue first. `sharp` is how many pixels the longer side had before it
-    was scaled, at most `LONGEST`: a thumbnail has no fine details to compare.
+    `points` are float32 `(n, 2)`, x and y in a frame of `width` x `height` pixels, the strongest first; `descriptors`
+    and `mirrored` uint8 `(n, 32)`, and `inverted` the same of the first points only. `jpeg` is the picture in that
+    frame, `thumb` uint8 `(24, 24, 3)` the picture squashed, blue first. `sharp` is how many pixels the longer side had
+    before it was scaled, at most `LONGEST`: a thumbnail has no fine details to compare.
     """
 
     width: int
@@ -57,8 +57,8 @@ class Features:
 def features(pixels: NDArray[np.uint8]) -> Features:
     """Find the details of an RGB picture, uint8 `(height, width, 3)`, from one pixel on.
 
-    It is scaled to `LONGEST` first, up as well as down: decode it at about that size. The same pixels give the same
-    details. A picture with nothing in it, or too narrow for anything, has no points. Pixels of another shape or type
+    It is scaled to `LONGEST` first, up as well as down: decode it at about that size. Equal pixels give equal details.
+    A picture with nothing in it, or too narrow for anything, has no points. Pixels of another shape or type
     raise ValueError.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:  # noqa: PLR2004

@@ -21,11 +21,11 @@ _SHRUNK = 0.75
 
 @dataclass(frozen=True)
 class Overlap:
-    """What two pictures both show: `base` and `other` are uint8 `(height, width, 3)`, `mask` `(height, width)`, 0 or 255.
+    """What two pictures both show.
 
-    `other` is laid on `base`, which is the first picture, or the second where `swapped`. `to_other` takes the base's
-    points to the other's own frame, `size` is that frame's width and height. `covered` is how much of the first and of
-    the second picture the overlap is.
+    `base` and `other` are uint8 `(height, width, 3)`, `mask` `(height, width)`, 0 or 255. `other` is laid on `base`,
+    which is the first picture, or the second where `swapped`. `to_other` takes the base's points to the other's own
+    frame. `covered` is how much of the first and of the second picture the overlap is.
     """
 
     base: Pixels
@@ -33,7 +33,6 @@ class Overlap:
     mask: Pixels
     swapped: bool
     to_other: Matrix
-    size: tuple[int, int]
     covered: tuple[float, float]
 
 
@@ -68,7 +67,6 @@ def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
         np.asarray(mask, np.uint8),
         swapped,
         to_other,
-        other_size,
         covered[::-1] if swapped else covered,
     )
 

@@ -17,17 +17,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the details say of two pictures. Shares and places are in [0, 1]; 0 where neither could be laid on the other.
+    """What the details say of two pictures.
 
-    `agreement` is the share of the structure seen in both that agrees; `covers` the share of the first picture that the
-    second one shows, and `covered` that of the second that the first one shows; `matches` the number of points that
-    say so. Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees, in [-180, 180], clockwise,
-    after the mirror) say what the second is of the first. Of altered ones, `differences` are the places of the first
-    picture where they differ, the largest first, `differences_in_second` the same places in the second, and `largest` is
-    the size of the largest as a share of what was compared.
+    Shares and places are in [0, 1]. `agreement` is the share of the structure seen in both that agrees; `covers` the
+    share of the first picture that the second one shows, `covered` that of the second that the first one shows; all are
+    0 where neither could be laid on the other. `matches` is the number of points that say how.
 
-    `transform` is the map from shares of width and height of the second picture to those of the first, row by row, 3 x 3,
-    for homogeneous columns.
+    Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees clockwise, in [-180, 180],
+    after the mirror) say what the second is of the first, and `transform`, 3 x 3, row by row, takes shares of the
+    second's width and height, as homogeneous columns, to those of the first. Of altered ones, `differences` are the
+    places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
+    second, and `largest` is the size of the largest as a share of what was compared.
     """
 
     verdict: Verdict
