@@ -10,7 +10,7 @@ from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.features import Features
-from siamese_search.details.overlap import Overlap, overlap
+from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.plain import same_shades
 from siamese_search.details.verdict import Comparison, Verdict
 from siamese_search.results import Box
@@ -92,12 +92,15 @@ def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
 
 
 def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:
+    of_first, of_second = covered(first, second, alignment.matrix)
+    found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
+    if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
+        return found
     both = overlap(first, second, alignment)
     evidence = examine(both)
     colours = relate(both, evidence.content, negative=evidence.negative)
     verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
-    covers, covered = both.covered
-    found = Comparison(verdict, evidence.agreement, covers, covered=covered, matches=alignment.inliers)
+    found = replace(found, verdict=verdict, agreement=evidence.agreement)
     if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
         return found
     mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
@@ -117,14 +120,11 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
 
 
 def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
-    laid = alignment.inliers == 0
     if evidence.windows < _MIN_WINDOWS or (evidence.windows < _FEW_WINDOWS and not _more_than_a_frame(both, evidence)):
         return Verdict.UNCHECKED
-    if max(both.covered) < _MIN_COVERED or (not laid and alignment.inliers < _MIN_INLIERS):
-        return Verdict.ALIKE
     if _one(evidence, colours, sharp):
         return Verdict.CONFIRMED
-    if evidence.agreement >= _ALTERED_AGREEMENT and (laid or alignment.inliers >= _ALTERED_INLIERS):
+    if evidence.agreement >= _ALTERED_AGREEMENT and (not alignment.inliers or alignment.inliers >= _ALTERED_INLIERS):
         return Verdict.ALTERED
     if evidence.agreement >= _SURE_AGREEMENT and alignment.inliers >= _SURE_INLIERS:
         return Verdict.ALTERED

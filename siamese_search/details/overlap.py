@@ -25,7 +25,7 @@ class Overlap:
 
     `base` and `other` are uint8 `(height, width, 3)`, `mask` `(height, width)`, 0 or 255. `other` is laid on `base`,
     which is the first picture, or the second where `swapped`. `to_other` takes the base's points to the other's own
-    frame. `covered` is how much of the first and of the second picture the overlap is.
+    frame.
     """
 
     base: Pixels
@@ -33,7 +33,17 @@ class Overlap:
     mask: Pixels
     swapped: bool
     to_other: Matrix
-    covered: tuple[float, float]
+
+
+def covered(first: Features, second: Features, matrix: Matrix) -> tuple[float, float]:
+    """Return how much of the first picture lies within the second, and of the second within the first."""
+    frames = corners(first.width, first.height), corners(second.width, second.height)
+    in_first = project(matrix, frames[1]).astype(np.float32)
+    in_second = project(np.asarray(np.linalg.inv(matrix), np.float64), frames[0]).astype(np.float32)
+    of_first, _ = cv2.intersectConvexConvex(frames[0], in_first)
+    of_second, _ = cv2.intersectConvexConvex(frames[1], in_second)
+    areas = first.width * first.height, second.width * second.height
+    return min(1.0, max(0.0, of_first / areas[0])), min(1.0, max(0.0, of_second / areas[1]))
 
 
 def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
@@ -47,8 +57,7 @@ def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
     else:
         base, other, to_other = first.pixels(), second.pixels(), np.asarray(np.linalg.inv(alignment.matrix), np.float64)
         at, to = alignment.target, alignment.source
-    size, other_size = (base.shape[1], base.shape[0]), (other.shape[1], other.shape[0])
-    covered = _covered(to_other, size, other_size)
+    size = base.shape[1], base.shape[0]
     if scale < _SHRUNK:
         other = np.asarray(cv2.GaussianBlur(other, (0, 0), 0.45 / scale), np.uint8)
     white = np.full(other.shape[:2], 255, np.uint8)
@@ -67,19 +76,7 @@ def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
         np.asarray(mask, np.uint8),
         swapped,
         to_other,
-        covered[::-1] if swapped else covered,
     )
-
-
-def _covered(to_other: Matrix, size: tuple[int, int], other_size: tuple[int, int]) -> tuple[float, float]:
-    """Return the share of the base and of the other that lies within the other one."""
-    own, foreign = corners(*size), corners(*other_size)
-    in_other = project(to_other, own).astype(np.float32)
-    in_base = project(np.asarray(np.linalg.inv(to_other), np.float64), foreign).astype(np.float32)
-    of_base, _ = cv2.intersectConvexConvex(own, in_base)
-    of_other, _ = cv2.intersectConvexConvex(foreign, in_other)
-    area, other_area = size[0] * size[1], other_size[0] * other_size[1]
-    return min(1.0, max(0.0, of_base / area)), min(1.0, max(0.0, of_other / other_area))
 
 
 def _terms(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
