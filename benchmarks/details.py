@@ -62,7 +62,7 @@ def make(options: argparse.Namespace) -> None:
     for name in options.sets:
         folder = options.work / name
         if name == "mixed":
-            right, groups, kinds = make_mixed_set(folder, photos, sorted(options.pdf)[own::2], seed=3 + own)
+            right, groups, kinds = make_mixed_set(folder, photos, sorted(options.pdf)[own::2], seed=options.seed + own)
         else:
             make_set(photos, SUITES[name], folder)
             rows = read_set(folder)
@@ -212,6 +212,7 @@ def main() -> None:
     making.add_argument("photos", type=Path)
     making.add_argument("--listed", type=Path)
     making.add_argument("--pdf", type=Path, action="append", default=[])
+    making.add_argument("--seed", type=int, default=3, help="of the drawn templates")
     making.add_argument("--half", choices=HALVES, required=True)
     making.add_argument("--sets", nargs="+", choices=SETS, default=SETS)
     making.set_defaults(work_on=make)

@@ -18,6 +18,7 @@ from siamese_search.results import Box
 _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
+_MANY_POINTS = 100
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
@@ -87,7 +88,12 @@ def _compare(first: Features, second: Features) -> Comparison:
 def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
     """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
     best = next(iter(matched(first, second)), None)
-    whole = snapped(first, second, best) if best else laid_on(first, second)
+    if best:
+        whole = snapped(first, second, best)
+    elif min(len(first.points), len(second.points)) < _MANY_POINTS:
+        whole = laid_on(first, second)
+    else:  # so many points, and none of them agree
+        whole = None
     yield from (alignment for alignment in (whole, best) if alignment)
 
 

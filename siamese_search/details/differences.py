@@ -26,6 +26,8 @@ _LOOSE = 24  # grey levels that are added to the gradient that excuses a differe
 _OFF = 0.35  # of that
 _OFF_USUAL = 3.0  # and of what is usual at the edges of this pair
 _OFF_LEVELS = 32
+_FULL_RANGE = 200  # grey levels
+_PALEST = 0.6  # of that; paler ones would show what encoders do
 _QUANTA = 32  # of a ratio of 1
 _NEAR = 12  # boxes closer than this, in pixels, are one
 _MAX_BOXES = 12
@@ -72,7 +74,8 @@ def examine(both: Overlap) -> Evidence:
     residual = cv2.min(_residual(a, seen_b, valid), _residual(b, seen_a, valid) / min(1.0, contrast))
 
     windows, regions, agreement, negative = _windows(a, b, both.mask, np.asarray(residual, np.float32))
-    strokes, roughness, content = _strokes(a, seen_b, valid, np.asarray(residual, np.float32))
+    faint = float(np.clip(_range(counts) / _FULL_RANGE, _PALEST, 1))
+    strokes, roughness, content = _strokes(a, seen_b, valid, np.asarray(residual, np.float32), faint)
     marked = cv2.resize(regions, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_NEAREST) | strokes
     return Evidence(
         agreement=agreement,
@@ -118,7 +121,7 @@ def _curve(counts: NDArray[np.floating]) -> Pixels:
 
 def _ends(counts: NDArray[np.floating]) -> tuple[int, int]:
     """Return the darkest and the lightest tone, but for one pixel in a thousand."""
-    rank = np.cumsum(counts) / counts.sum()
+    rank = np.cumsum(counts) / max(1.0, float(counts.sum()))
     return int((rank < 0.001).sum()), int((rank < 0.999).sum())  # noqa: PLR2004
 
 
@@ -185,20 +188,29 @@ def _windows(a: Pixels, b: Pixels, mask: Pixels, residual: Plane) -> tuple[float
     return len(weight) / _WINDOW**2, np.asarray(regions, np.uint8), agreement, negative
 
 
-def _strokes(a: Pixels, b: Pixels, valid: Pixels, residual: Plane) -> tuple[Pixels, float, NDArray[np.bool_]]:
-    """Find fine differences: what is off by far more than is usual for this pair, for the edge that both have there.
+def _range(counts: NDArray[np.floating]) -> int:
+    """Return how many grey levels the base's tones range over."""
+    darkest, lightest = _ends(counts.sum(axis=0))
+    return (lightest - darkest) * (256 // _TONES)
 
-    Returns where (0 or 1), the usual share of an edge that is off, and where there are edges.
+
+def _strokes(
+    a: Pixels, b: Pixels, valid: Pixels, residual: Plane, faint: float
+) -> tuple[Pixels, float, NDArray[np.bool_]]:
+    """Find fine differences: what is off by far more than is usual for this pair, for the edge that is there.
+
+    `faint` is the range of tones as a share of the usual one: in a pale picture, small differences count. Returns where
+    (0 or 1), the usual share of an edge that is off, and where there are edges.
     """
     five = np.ones((5, 5), np.uint8)
     edges_a, edges_b = cv2.morphologyEx(a, cv2.MORPH_GRADIENT, five), cv2.morphologyEx(b, cv2.MORPH_GRADIENT, five)
     content = (valid > 0) & (cv2.max(edges_a, edges_b) > _EDGE)
-    excuse = cv2.max(edges_a, edges_b).astype(np.float32) + _LOOSE
+    excuse = cv2.max(edges_a, edges_b).astype(np.float32) + _LOOSE * faint
     off = cv2.convertScaleAbs(cv2.divide(residual, excuse), alpha=_QUANTA)
     where = content.astype(np.uint8) if content.sum() >= _MIN_EDGES else valid
     counts = cv2.calcHist([off], [0], where, [256], [0, 256]).ravel()
     usual = float(np.searchsorted(np.cumsum(counts), 0.9 * float(counts.sum()))) / _QUANTA
-    strokes = (off > _QUANTA * max(_OFF, _OFF_USUAL * usual)) & (residual > _OFF_LEVELS)
+    strokes = (off > _QUANTA * max(_OFF, _OFF_USUAL * usual)) & (residual > _OFF_LEVELS * faint)
     return strokes.astype(np.uint8), usual, np.asarray(content, np.bool_)
 
 
