@@ -19,6 +19,7 @@ _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
+_LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
@@ -77,7 +78,7 @@ def _compare(first: Features, second: Features) -> Comparison:
     found = []
     for alignment in _alignments(first, second):
         found.append(_compare_laid(first, second, alignment))
-        if found[-1].verdict is Verdict.CONFIRMED:
+        if found[-1].verdict is Verdict.CONFIRMED or found[-1].agreement > _LAID_RIGHT:
             break
     if found:
         return min(found, key=lambda comparison: _ORDER[comparison.verdict])
