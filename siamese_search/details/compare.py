@@ -9,7 +9,7 @@ import numpy as np
 from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, project, snapped
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
-from siamese_search.details.features import Features
+from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.plain import same_shades
 from siamese_search.details.verdict import Comparison, Verdict
@@ -151,12 +151,14 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
         coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
+    # Of a small drawing that was enlarged, a pixel is no difference yet.
+    pixel = (LONGEST / sharp) ** 2 if drawn else 1
     for limits in _DRAWN if drawn else _PHOTO:
         if evidence.roughness <= limits.roughness:
             return (
                 evidence.agreement >= limits.agreement
                 and evidence.differing <= limits.differing
-                and evidence.strokes <= limits.strokes
+                and evidence.strokes <= limits.strokes * pixel
             )
     return False
 
