@@ -1,14 +1,17 @@
 """Two pictures compared in detail: copies are confirmed, what only looks alike is not."""
 
+import pickle
 from collections.abc import Callable
 from io import BytesIO
+from itertools import combinations_with_replacement
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from siamese_search.details import Comparison, Verdict, compare, features
+from siamese_search.details import Comparison, Verdict, compare, features, one_thread
 
 Picture = Image.Image
 Sample = Callable[[str], Picture]
@@ -197,3 +200,190 @@ def test_equal_input_gives_equal_answers(sample: Sample) -> None:
     picture = sample("rocket.jpg")
     copy = picture.rotate(17, expand=True)
     assert compared(picture, copy) == compared(picture, copy)
+
+
+def table(*, cell: str = "418.20") -> Picture:
+    """Return a table of forty cells, of which one holds what is asked for."""
+    out = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(out)
+    for place in range(40):
+        left, top = 10 + 124 * (place % 5), 10 + 57 * (place // 5)
+        draw.rectangle((left, top, left + 124, top + 57), outline="#c0c0c0")
+        text = cell if place == 23 else f"{(place * 7919) % 997}.{place:02}"
+        draw.text((left + 20, top + 18), text, fill="black", font=ImageFont.load_default(20))
+    return out
+
+
+def chart(seed: int) -> Picture:
+    """Return a line chart: its axes and its title are those of every other chart."""
+    rng = np.random.default_rng(seed)
+    out = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(out)
+    draw.line([(60, 20), (60, 430), (620, 430)], fill="black", width=2)
+    draw.text((220, 446), "rate of return", fill="black", font=ImageFont.load_default(18))
+    heights = np.clip(220 + np.cumsum(rng.integers(-22, 23, 70)), 30, 420)
+    draw.line([(60 + 8 * place, int(height)) for place, height in enumerate(heights)], fill="#1f77b4", width=3)
+    return out
+
+
+def code(seed: int) -> Picture:
+    """Return something like a QR code: its three finders are those of every other one."""
+    modules = np.random.default_rng(seed).integers(0, 2, (33, 33)).astype(np.uint8) * 255
+    for top, left in ((0, 0), (0, 26), (26, 0)):
+        modules[max(0, top - 1) : top + 8, max(0, left - 1) : left + 8] = 255
+        modules[top : top + 7, left : left + 7] = 0
+        modules[top + 1 : top + 6, left + 1 : left + 6] = 255
+        modules[top + 2 : top + 5, left + 2 : left + 5] = 0
+    return ImageOps.expand(Image.fromarray(modules).resize((330, 330), Image.Resampling.NEAREST), 35, fill=255)
+
+
+def captioned(picture: Picture, words: str) -> Picture:
+    """Return a picture with words over it."""
+    out = picture.resize((480, 480))
+    ImageDraw.Draw(out).text(
+        (30, 400), words, fill="white", font=ImageFont.load_default(40), stroke_width=3, stroke_fill="black"
+    )
+    return out
+
+
+def test_one_number_in_a_table_is_enough() -> None:
+    """A table whose one cell differs is altered, there; compressed it is confirmed."""
+    found = compared(table(), table(cell="977.35"))
+    assert found.verdict is Verdict.ALTERED
+    left, top, right, bottom = found.differences[0]
+    assert 0.55 < left < right < 0.8
+    assert 0.45 < top < bottom < 0.65
+    assert compared(table(), jpeg(table(), 60)).verdict is Verdict.CONFIRMED
+
+
+def test_what_shares_a_template_is_not_confirmed(sample: Sample) -> None:
+    """Charts with one pair of axes, codes with the same finders, one photo under other words."""
+    photo = sample("chelsea.png")
+    pairs = (
+        (chart(1), chart(2)),
+        (code(1), code(2)),
+        (captioned(photo, "not this again"), captioned(photo, "monday morning")),
+    )
+    for one, other in pairs:
+        for shown in (other, jpeg(other, 50), other.resize((other.width // 2, other.height // 2))):
+            assert compared(one, shown).verdict is not Verdict.CONFIRMED
+        assert compared(one, jpeg(one, 50)).verdict is Verdict.CONFIRMED
+
+
+def test_thumbnails_of_pages_are_not_confirmed() -> None:
+    """What tells one form from another cannot be seen at 64 pixels."""
+    one, other = form("Miller", "Anna"), form("Miller", "Hans")
+    for first, second in ((one, one), (one, other), (other, one)):
+        small = second.resize((48, 64))
+        assert compared(first, small).verdict is not Verdict.CONFIRMED
+        assert compared(first.resize((48, 64)), small).verdict is not Verdict.CONFIRMED
+
+
+@pytest.mark.parametrize("turn", [0, 5])
+def test_blank_pages_are_unchecked(turn: int) -> None:
+    """A page with nothing but its number says too little, and so do the corners of one that was turned."""
+    pages = []
+    for number in ("", "3", "83"):
+        out = Image.new("L", (595, 842), 255)
+        ImageDraw.Draw(out).text((290, 800), number, fill=0, font=ImageFont.load_default(12))
+        pages.append(out.rotate(turn, fillcolor=0))
+    for one, other in combinations_with_replacement(pages, 2):
+        assert compared(one, other).verdict is Verdict.UNCHECKED
+
+
+def test_a_thumbnail_of_a_photo_is_found(sample: Sample) -> None:
+    """At 64 pixels, too; whether as a copy or as one that differs depends on how much is left."""
+    for name in ("astronaut.png", "chelsea.png", "coffee.png"):
+        picture = sample(name)
+        small = picture.copy()
+        small.thumbnail((64, 64))
+        assert compared(picture, jpeg(small, 60)).verdict in {Verdict.CONFIRMED, Verdict.ALTERED}
+
+
+def test_a_screen_seen_from_the_side_is_found(sample: Sample) -> None:
+    """Perspective is more than an affine map."""
+    picture = sample("astronaut.png").resize((512, 512))
+    coefficients = (1.25, 0.2, -60, 0.05, 1.3, -40, 0.0002, 0.0005)
+    seen = picture.transform(picture.size, Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BICUBIC)
+    assert compared(picture, seen).verdict in {Verdict.CONFIRMED, Verdict.ALTERED}
+    assert compared(picture, seen).agreement > 0.85
+
+
+def test_two_parts_of_one_picture_are_not_one(sample: Sample) -> None:
+    """Each shows what the other lacks, so neither may stand for the other."""
+    picture = sample("astronaut.png").resize((512, 512))
+    left, right = picture.crop((0, 0, 340, 512)), picture.crop((170, 0, 512, 512))
+    assert compared(left, right).verdict is Verdict.ALIKE
+    assert compared(picture, left).verdict is Verdict.CONFIRMED
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turn", [0, 30, 90, 180, -60])
+def test_the_transform_is_told(sample: Sample, turn: int, *, mirrored: bool) -> None:
+    """It takes places of the second picture to the first, and says how far the second is turned, clockwise."""
+    picture = sample("astronaut.png").resize((400, 300))
+    other = (ImageOps.mirror(picture) if mirrored else picture).rotate(-turn, Image.Resampling.BICUBIC, expand=True)
+    found = compared(picture, other)
+    assert found.verdict is Verdict.CONFIRMED
+    assert found.mirrored is mirrored
+    assert abs((found.turned - turn + 180) % 360 - 180) < 1
+    middle = np.array(found.transform) @ (0.5, 0.5, 1)
+    assert middle[:2] / middle[2] == pytest.approx((0.5, 0.5), abs=0.01)
+    assert found.covers > 0.95
+
+
+def test_differences_lie_in_both_pictures(sample: Sample) -> None:
+    """In a mirrored copy with a sticker, the sticker is on the other side."""
+    picture = sample("astronaut.png").resize((480, 480))
+    other = ImageOps.mirror(picture)
+    ImageDraw.Draw(other).ellipse((40, 60, 130, 150), fill="#d02040", outline="white", width=8)
+    found = compared(picture, other)
+    assert found.verdict is Verdict.ALTERED
+    assert found.mirrored
+    (first_left, *_), (second_left, *_) = found.differences[0], found.differences_in_second[0]
+    assert first_left > 0.65
+    assert second_left < 0.15
+
+
+def test_which_is_first_does_not_matter(sample: Sample) -> None:
+    """The verdicts are the same the other way round."""
+    photo = sample("coffee.png")
+    pictures = [photo, photo.rotate(20, expand=True), captioned(photo, "coffee"), chart(1), table(), code(1)]
+    found = [features(np.asarray(picture.convert("RGB"))) for picture in pictures]
+    for one, other in combinations_with_replacement(found, 2):
+        assert compare(one, other).verdict is compare(other, one).verdict
+
+
+def test_the_host_keeps_its_threads(sample: Sample) -> None:
+    """Nothing that OpenCV is set to changes, and its threads change nothing."""
+    picture = sample("rocket.jpg")
+    before = cv2.getNumThreads()
+    found = compared(picture, picture.rotate(8))
+    assert cv2.getNumThreads() == before
+    with one_thread():
+        assert compared(picture, picture.rotate(8)) == found
+    assert cv2.getNumThreads() == before
+
+
+def test_features_are_small_and_travel(sample: Sample) -> None:
+    """They can be held by thousands, sent to another process, and do not hold on to the pixels."""
+    found = features(np.asarray(sample("chelsea.png")))
+    assert found.nbytes < 200_000
+    again = pickle.loads(pickle.dumps(found))  # noqa: S301  our own
+    assert compare(found, again).verdict is Verdict.CONFIRMED
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 1), (8, 8, 4), (0, 8, 3)])
+def test_other_pixels_are_refused(shape: tuple[int, ...]) -> None:
+    """Features are those of RGB pixels, and of nothing else."""
+    with pytest.raises(ValueError, match="uint8 pixels"):
+        features(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="uint8 pixels"):
+        features(np.zeros((8, 8, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_views_of_pixels_will_do(sample: Sample) -> None:
+    """Pixels need not lie in one piece."""
+    pixels = np.asarray(sample("chelsea.png"))
+    assert compare(features(pixels[:, ::-1][:, ::-1]), features(pixels)).verdict is Verdict.CONFIRMED
+    assert compare(features(pixels[::2, ::2]), features(pixels)).verdict is Verdict.CONFIRMED

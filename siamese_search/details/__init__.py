@@ -1,4 +1,11 @@
-"""The details of two pictures compared: whether one shows the other, where, and what differs."""
+"""The details of two pictures compared: whether one shows the other, where, and what differs.
+
+Distance proposes, details confirm. Nothing here knows of galleries or files: pixels come in, their features are kept,
+and features are compared.
+
+    one, other = features(pixels), features(other_pixels)
+    compare(one, other).verdict
+"""
 
 from siamese_search.details.compare import compare
 from siamese_search.details.features import LONGEST, Features, features

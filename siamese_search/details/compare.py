@@ -1,88 +1,221 @@
-"""Two pictures compared in detail: whether one is the other, whole or in part, and where they differ.
+"""Does one picture show the other, and where do they differ? The verdict on a pair."""
 
-Corners that look alike are matched; one affine map that many of the matches follow is looked for by RANSAC
-(M. Fischler, R. Bolles, 1981). The map alone would not do: two pages of one book share their headings, two forms
-everything but what was filled in. So one picture is laid on the other, see `laid`, and what both show is compared place
-by place.
-"""
-
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cv2
-import faiss
 import numpy as np
 
-from siamese_search.details.features import Features
-from siamese_search.details.laid import Map, compare_laid
-from siamese_search.details.plain import compare_plain
+from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, project, snapped
+from siamese_search.details.colours import Colours, relate
+from siamese_search.details.differences import Evidence, examine
+from siamese_search.details.features import LONGEST, Features
+from siamese_search.details.overlap import Overlap, covered, overlap
+from siamese_search.details.plain import same_shades
 from siamese_search.details.verdict import Comparison, Verdict
-from siamese_search.faiss_threads import one_thread
+from siamese_search.results import Box
 
-_RATIO = 0.8  # of the distances of the nearest and the second nearest descriptor (D. Lowe, 2004)
-_BITS = 256
-_MIN_POINTS = 8
-_MIN_FOLLOWERS = 10  # matches that follow the map
-_REACH = 4.0  # pixels that they may be off
-_TRIES = 1000
-_MIN_AREA, _MAX_AREA = 0.015, 60.0  # factor by which the map may change areas
-_ONE_SHAPE = 0.03  # by which proportions may differ, as they do when a size is rounded
-_MAX_STRETCH = 2.6  # of one direction against the other
+_AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
+_MIN_POINTS = 12  # in a picture, for its not matching to say anything
+_MANY_POINTS = 100
+_LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
+_MIN_INLIERS = 10
+_MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
+_MIN_WINDOWS = 5.0
+_FEW_WINDOWS = 80.0  # so few may be the edges of a frame that was added
+_MIN_EDGES = 400  # pixels, without those
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Up to where a pair of this `roughness` is one: see `Evidence` for what is limited."""
+
+    roughness: float
+    agreement: float
+    differing: float
+    strokes: int
+
+
+# Found on half of the photos, manuals and templates of benchmarks/details.py; docs/details.md has what they do on the
+# other half. The first row whose roughness is not exceeded counts; beyond the last nothing is confirmed.
+_PHOTO = (
+    Limits(roughness=0.1, agreement=0.75, differing=0.0015, strokes=24),
+    Limits(roughness=0.2, agreement=0.75, differing=0.0015, strokes=48),
+    Limits(roughness=0.45, agreement=0.75, differing=0.0025, strokes=64),
+    Limits(roughness=0.85, agreement=0.65, differing=0.005, strokes=64),
+)
+_DRAWN = (Limits(roughness=0.15, agreement=0.9, differing=0.0005, strokes=3),)
+_MAX_HUE = 25.0
+_RECOLOURED = 12.0
+_MAX_UNEXPLAINED = 0.08
+_MAX_REPAINTED = 18.0
+_PAPER = 0.3  # of one tone, or
+_FLAT = 0.9  # without edges, or
+_SPARSE = 40.0  # windows: it is drawn, written, or a photo that shows next to nothing
+_RICH = 25  # tones: with so many, a change of all of them is one of light, not of paint
+_MIN_SHARP = 128  # pixels: smaller drawings and pages have lost what tells them from others
+
+_ALTERED_INLIERS, _ALTERED_AGREEMENT = 15, 0.45
+_SURE_INLIERS, _SURE_AGREEMENT = 100, 0.25
 
 
 def compare(first: Features, second: Features) -> Comparison:
-    """Compare two pictures, whichever shows more: upright, in the mirror, or inverted.
+    """Compare two pictures, whichever shows more: turned, in the mirror, inverted, or seen from the side.
 
-    Equal input gives equal answers. What OpenCV cannot work with counts as unchecked.
+    Equal input gives equal answers; which one is the first makes next to no difference. What the arithmetic breaks
+    down on counts as unchecked.
     """
     try:
         return _compare(first, second)
-    except cv2.error:
+    except (cv2.error, np.linalg.LinAlgError):
         return Comparison(Verdict.UNCHECKED)
 
 
 def _compare(first: Features, second: Features) -> Comparison:
-    whole = _whole(first, second)
-    if whole is not None and (found := compare_laid(first, second, whole)).verdict is Verdict.CONFIRMED:
-        return found  # as most copies are: encoded again, another size
-    if min(len(first.places), len(second.places)) < _MIN_POINTS:
-        return compare_plain(first, second)
-    best = Comparison(Verdict.ALIKE)
-    for is_mirrored, is_inverted in ((False, False), (True, False), (False, True)):
-        other = second.mirrored if is_mirrored else second.inverted if is_inverted else second
-        onto = _fit(first, other)
-        if onto is not None:
-            found = compare_laid(first, other, onto)
-            if found.agreement > best.agreement:
-                best = replace(found, mirrored=is_mirrored, inverted=is_inverted)
-        if best.verdict is not Verdict.ALIKE:
+    if same_shades(first, second):
+        return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
+    found = []
+    for alignment in _alignments(first, second):
+        found.append(_compare_laid(first, second, alignment))
+        if found[-1].verdict is Verdict.CONFIRMED or found[-1].agreement > _LAID_RIGHT:
             break
-    return best
+    if found:
+        return min(found, key=lambda comparison: _ORDER[comparison.verdict])
+    few = min(len(first.points), len(second.points)) < _MIN_POINTS
+    return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
-def _whole(first: Features, second: Features) -> Map | None:
-    """Return the map that lays all of the second picture on all of the first, where they have one shape."""
-    across, down = (one / other for one, other in zip(first.size, second.size, strict=True))
-    return np.array([[across, 0, 0], [0, down, 0]]) if abs(across / down - 1) < _ONE_SHAPE else None
+def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
+    """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
+    best = next(iter(matched(first, second)), None)
+    if best:
+        whole = snapped(first, second, best)
+    elif min(len(first.points), len(second.points)) < _MANY_POINTS:
+        whole = laid_on(first, second)
+    else:  # so many points, and none of them agree
+        whole = None
+    yield from (alignment for alignment in (whole, best) if alignment)
 
 
-@one_thread()
-def _fit(first: Features, second: Features) -> Map | None:
-    """Return the affine map that takes places of the second picture to those of the first, if there is one."""
-    index = faiss.IndexBinaryFlat(_BITS)
-    index.add(first.descriptors)
-    apart, nearest = index.search(second.descriptors, 2)
-    good = np.flatnonzero(apart[:, 0] < _RATIO * apart[:, 1])
-    if len(good) < _MIN_FOLLOWERS:
-        return None
-    source, target = second.places[good], first.places[nearest[good, 0]]
-    cv2.setRNGSeed(0)
-    found, follows = cv2.estimateAffine2D(
-        source, target, method=cv2.RANSAC, ransacReprojThreshold=_REACH, maxIters=_TRIES, confidence=0.995
+def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:
+    of_first, of_second = covered(first, second, alignment.matrix)
+    found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
+    if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
+        return found
+    both = overlap(first, second, alignment)
+    evidence = examine(both)
+    colours = relate(both, evidence.content, negative=evidence.negative)
+    verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
+    found = replace(found, verdict=verdict, agreement=evidence.agreement)
+    if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+        return found
+    mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
+    recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
+    in_first, in_second = _places(first, second, both, evidence) if verdict is Verdict.ALTERED else ((), ())
+    return replace(
+        found,
+        mirrored=mirrored,
+        inverted=evidence.negative,
+        recoloured=recoloured and not evidence.negative,
+        turned=_turned(alignment.matrix, mirrored=mirrored),
+        transform=tuple(tuple(row) for row in _in_shares(first, second, alignment.matrix).tolist()),
+        differences=in_first,
+        differences_in_second=in_second,
+        largest=evidence.differing if verdict is Verdict.ALTERED else 0.0,
     )
-    if found is None or int(follows.sum()) < _MIN_FOLLOWERS or not np.isfinite(found).all():
-        return None
-    stretches = np.linalg.svd(found[:, :2], compute_uv=False)
-    area = float(stretches[0] * stretches[1])
-    if not (_MIN_AREA < area < _MAX_AREA and stretches[0] < _MAX_STRETCH * stretches[1]):
-        return None
-    return np.asarray(found, np.float64)
+
+
+def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
+    if evidence.windows < _MIN_WINDOWS or (evidence.windows < _FEW_WINDOWS and not _more_than_a_frame(both, evidence)):
+        return Verdict.UNCHECKED
+    if _one(evidence, colours, sharp):
+        return Verdict.CONFIRMED
+    if evidence.agreement >= _ALTERED_AGREEMENT and (not alignment.inliers or alignment.inliers >= _ALTERED_INLIERS):
+        return Verdict.ALTERED
+    if evidence.agreement >= _SURE_AGREEMENT and alignment.inliers >= _SURE_INLIERS:
+        return Verdict.ALTERED
+    return Verdict.ALIKE
+
+
+def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
+    """Tell whether two pictures show one thing, as far as they overlap.
+
+    Photos of different things hardly ever fit each other, and are allowed more wear. Pages, screens and drawings have
+    templates in common, and a digit may be all that differs.
+    """
+    drawn = evidence.paper > _PAPER or evidence.flat > _FLAT or evidence.windows < _SPARSE
+    if drawn and evidence.tones < _RICH:
+        coloured = colours.repainted > _MAX_REPAINTED
+    else:
+        coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
+    if coloured or (drawn and sharp < _MIN_SHARP):
+        return False
+    # Of a small drawing that was enlarged, a pixel is no difference yet.
+    pixel = (LONGEST / sharp) ** 2 if drawn else 1
+    for limits in _DRAWN if drawn else _PHOTO:
+        if evidence.roughness <= limits.roughness:
+            return (
+                evidence.agreement >= limits.agreement
+                and evidence.differing <= limits.differing
+                and evidence.strokes <= limits.strokes * pixel
+            )
+    return False
+
+
+def _more_than_a_frame(both: Overlap, evidence: Evidence) -> bool:
+    """Tell whether there are edges beside those of bars and corners that were added around both pictures."""
+    grey = cv2.cvtColor(both.base, cv2.COLOR_BGR2GRAY)
+    height, width = grey.shape
+    filled = np.zeros((height + 2, width + 2), np.uint8)
+    corners = ((0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1))
+    areas = []
+    for number, corner in enumerate(corners, start=1):
+        if filled[corner[1] + 1, corner[0] + 1] == 0:
+            how = 4 | (number << 8) | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE
+            cv2.floodFill(grey, filled, corner, 0, loDiff=6, upDiff=6, flags=how)
+            areas.append(number)
+    if len(areas) == 1:  # all around is one: the ground that something is drawn on
+        return True
+    added = cv2.dilate((filled[1:-1, 1:-1] > 0).astype(np.uint8), np.ones((17, 17), np.uint8))
+    return int((evidence.content & (added == 0)).sum()) >= _MIN_EDGES
+
+
+def _in_shares(first: Features, second: Features, matrix: Matrix) -> Matrix:
+    """Return a matrix of pixels' centres as one of shares of width and height."""
+    half = np.array([[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    shares = (
+        np.diag([1 / first.width, 1 / first.height, 1.0])
+        @ half
+        @ matrix
+        @ np.linalg.inv(half)
+        @ np.diag([second.width, second.height, 1.0])
+    )
+    return np.asarray(shares / shares[2, 2], np.float64)
+
+
+def _turned(matrix: Matrix, *, mirrored: bool) -> float:
+    """Return by how many degrees the second picture is turned against the first, clockwise."""
+    (a, b), (c, d) = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ matrix[:2, :2]
+    return -float(np.degrees(np.arctan2(c - b, a + d)))
+
+
+def _places(
+    first: Features, second: Features, both: Overlap, evidence: Evidence
+) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+    """Return where the pictures differ, in the first and in the second; a turned place's box holds more than it."""
+    base, other = [], []
+    for left, top, right, bottom in evidence.boxes:
+        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        there = project(both.to_other, corners)
+        base.append((left, top, right, bottom))
+        other.append((*there.min(axis=0).tolist(), *there.max(axis=0).tolist()))
+    in_first, in_second = (other, base) if both.swapped else (base, other)
+    return tuple(_shares(box, first) for box in in_first), tuple(_shares(box, second) for box in in_second)
+
+
+def _shares(box: Box, picture: Features) -> Box:
+    left, top, right, bottom = box
+    width, height = picture.width, picture.height
+    within = np.clip([left / width, top / height, right / width, bottom / height], 0, 1).tolist()
+    return (within[0], within[1], within[2], within[3])

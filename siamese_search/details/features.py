@@ -1,95 +1,128 @@
-"""What is compared of a picture: local features, and the picture itself, small.
+"""The details of one picture: where its corners are, what lies around each, and the picture itself, small.
 
-The features are ORB's (E. Rublee, V. Rabaud, K. Konolige, G. Bradski, ORB: an efficient alternative to SIFT or SURF,
-2011): corners at several sizes, each with 256 comparisons of greys around it, turned as the corner is.
+The points are those of ORB (Rublee, Rabaud, Konolige and Bradski, 2011). What ORB says of a point's surroundings does
+not survive a mirror or a negative, so those of the mirrored and of the inverted picture are described as well.
 """
 
-import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-LONGEST = 512  # pixels of the longer side of what is compared
-_POINTS = 800
+LONGEST = 512  # pixels of the longer side: what is finer than that is not seen
+THUMB = 24
+_POINTS = 1000
+_INVERTED = 500  # negatives are rare: the strongest points will do
+_STEP = 1.3  # from one level of the pyramid to the next
 _LEVELS = 8
-_STEP = 1.3  # from one size to the next
-_EDGE = 20  # pixels from the rim within which no corner is described
-_CORNER = 8  # difference of greys
-_COLOURS = 64  # pixels of the longer side of the colours that are kept
-
-Pixels = NDArray[np.uint8]
-
-_local = threading.local()
+_CONTRAST = 8  # grey levels
+_MIN_SIDE = 64  # the surroundings of a point do not fit into much less
+_JPEG_QUALITY = 90
+_BITS = 256
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Features:
-    """A picture's greys, uint8 (h, w), its colours, uint8 (h', w', 3), and its corners: places and descriptors.
+    """What is kept of one picture to compare it with others: about 130 KB. It can be pickled.
 
-    `places` is float32 (n, 2), in pixels of the greys, and `descriptors` uint8 (n, 32). `enlarged` is the factor by
-    which the picture was, above 1 where it has fewer pixels than its greys.
+    `points` are float32 `(n, 2)`, x and y in a frame of `width` x `height` pixels, the strongest first; `descriptors`
+    and `mirrored` uint8 `(n, 32)`, and `inverted` the same of the first points only. `jpeg` is the picture in that
+    frame, `thumb` uint8 `(24, 24, 3)` the picture squashed, blue first. `sharp` is how many pixels the longer side had
+    before it was scaled, at most `LONGEST`: a thumbnail has no fine details to compare.
     """
 
-    greys: Pixels
-    colours: Pixels
-    enlarged: float
-    places: NDArray[np.float32]
-    descriptors: Pixels
+    width: int
+    height: int
+    sharp: int
+    points: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
+    mirrored: NDArray[np.uint8]
+    inverted: NDArray[np.uint8]
+    thumb: NDArray[np.uint8]
+    jpeg: bytes
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the greys."""
-        return self.greys.shape[1], self.greys.shape[0]
+    def nbytes(self) -> int:
+        """How many bytes it holds."""
+        arrays = (self.points, self.descriptors, self.mirrored, self.inverted, self.thumb)
+        return len(self.jpeg) + sum(array.nbytes for array in arrays)
 
-    @cached_property
-    def mirrored(self) -> "Features":
-        """The picture in the mirror; its descriptors are found anew, since they cannot be turned into those."""
-        greys, colours = (np.ascontiguousarray(pixels[:, ::-1]) for pixels in (self.greys, self.colours))
-        return _of(greys, colours, self.enlarged)
-
-    @cached_property
-    def inverted(self) -> "Features":
-        """The picture with black for white; its corners turn round as well, so they are described anew."""
-        return _of(255 - self.greys, 255 - self.colours, self.enlarged)
+    def pixels(self) -> NDArray[np.uint8]:
+        """Decode the picture, uint8 `(height, width, 3)`, blue first."""
+        return np.asarray(cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
-def features(pixels: Pixels) -> Features:
-    """Return the features of a picture, RGB uint8 (h, w, 3) of at least one pixel.
+def features(pixels: NDArray[np.uint8]) -> Features:
+    """Find the details of an RGB picture, uint8 `(height, width, 3)`, from one pixel on.
 
-    Its greys are brought to LONGEST: small pictures are enlarged, so that there is room for corners.
+    It is scaled to `LONGEST` first, up as well as down: decode it at about that size. Equal pixels give equal details.
+    A picture with nothing in it, or too narrow for anything, has no points. Pixels of another shape or type
+    raise ValueError.
     """
-    shown = _scaled(np.ascontiguousarray(pixels), LONGEST)
-    greys = np.asarray(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), np.uint8)
-    return _of(greys, _scaled(shown, _COLOURS), LONGEST / max(pixels.shape[:2]))
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:  # noqa: PLR2004
+        raise ValueError(f"details are found in uint8 pixels (height, width, 3), not in {pixels.dtype} {pixels.shape}")
+    picture = cv2.cvtColor(_scaled(pixels), cv2.COLOR_RGB2BGR)
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)
+    height, width = grey.shape
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    thumb = np.asarray(cv2.resize(picture, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)
+    return Features(width, height, min(LONGEST, max(pixels.shape)), *_described(grey), thumb, jpeg.tobytes())
 
 
-def _of(greys: Pixels, colours: Pixels, enlarged: float) -> Features:
-    try:
-        corners, descriptors = _detector().detectAndCompute(greys, None)
-    except cv2.error:  # too narrow to look for corners in
-        corners, descriptors = (), None
-    if descriptors is None:
-        return Features(greys, colours, enlarged, np.empty((0, 2), np.float32), np.empty((0, 32), np.uint8))
-    places = np.array([corner.pt for corner in corners], np.float32).reshape(-1, 2)
-    return Features(greys, colours, enlarged, places, np.asarray(descriptors, np.uint8))
+def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    scale = LONGEST / max(height, width)
+    if scale == 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=how), np.uint8)
 
 
-def _detector() -> cv2.ORB:
-    """Return this thread's own detector."""
-    if not hasattr(_local, "detector"):
-        _local.detector = cv2.ORB.create(
-            _POINTS, scaleFactor=_STEP, nlevels=_LEVELS, edgeThreshold=_EDGE, patchSize=31, fastThreshold=_CORNER
+def _described(
+    grey: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return points, and their descriptors in the picture, in its mirror image and in its negative."""
+    found: Sequence[cv2.KeyPoint] = ()
+    orb = cv2.ORB.create(_POINTS, scaleFactor=_STEP, nlevels=_LEVELS, fastThreshold=_CONTRAST)
+    if min(grey.shape) >= _MIN_SIDE:
+        found, descriptors = orb.detectAndCompute(grey, None)
+    if not found:
+        none = np.empty((0, _BITS // 8), np.uint8)
+        return np.empty((0, 2), np.float32), none, none, none
+    order = np.argsort([-point.response for point in found], kind="stable")
+    found = [found[i] for i in order]
+    # ORB multiplies a place in a smaller level by the level's scale; the centre of its pixel lies half a step further.
+    scales = np.array([_STEP**point.octave for point in found])
+    places = np.array([point.pt for point in found])
+    points = (places + (scales[:, None] - 1) / 2).astype(np.float32)
+    flipped = np.stack([grey.shape[1] - scales - places[:, 0], places[:, 1]], axis=1)
+    angles = np.array([point.angle for point in found])
+    mirrored = _described_at(orb, np.asarray(cv2.flip(grey, 1), np.uint8), found, flipped, 180 - angles)
+    # A negative turns every point's direction around, and every bit over.
+    few = slice(_INVERTED)
+    inverted = ~_described_at(orb, grey, found[few], places[few], angles[few] + 180)
+    return points, np.asarray(descriptors, np.uint8)[order], mirrored, inverted
+
+
+def _described_at(
+    orb: cv2.ORB,
+    grey: NDArray[np.uint8],
+    found: Sequence[cv2.KeyPoint],
+    places: NDArray[np.float64],
+    angles: NDArray[np.float64],
+) -> NDArray[np.uint8]:
+    """Describe the surroundings of points at other places, turned otherwise; zeros where there is no room for them."""
+    keys = [
+        cv2.KeyPoint(x, y, point.size, angle, point.response, point.octave, number)
+        for number, (point, (x, y), angle) in enumerate(
+            zip(found, places.tolist(), (angles % 360).tolist(), strict=True)
         )
-    detector: cv2.ORB = _local.detector
-    return detector
-
-
-def _scaled(pixels: Pixels, longest: int) -> Pixels:
-    scale = longest / max(pixels.shape[:2])
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return np.asarray(
-        cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC), np.uint8
-    )
+    ]
+    kept, descriptors = orb.compute(grey, keys)
+    out = np.zeros((len(found), _BITS // 8), np.uint8)
+    if kept:
+        out[[key.class_id for key in kept]] = descriptors
+    return out

@@ -1,29 +1,37 @@
-"""Pictures without corners compared as they are, small: gradients, plain shapes, what is out of focus."""
+"""Pictures without a single edge compared as they are, small: gradients, plain skies, what is out of focus."""
 
 import cv2
 import numpy as np
 
 from siamese_search.details.features import Features
-from siamese_search.details.verdict import Comparison, Verdict
 
-_SIDE = 48  # pixels
-_SHAPED = 12.0  # standard deviation of greys from which on there is something to compare
-_MEAN, _GREATEST = 3.0, 20.0  # difference of colours that scaling and encoding may cause
-_SHAPE = 0.03  # by which the proportions may differ
+_SAME_SHAPE = 1.03
+_SHADED = 12.0  # standard deviation of the colours from which on there is something to compare
+_EQUAL = 10.0  # difference of colours that scaling and encoding may cause
+_EDGE = 24  # grey levels within five pixels
 
 
-def compare_plain(first: Features, second: Features) -> Comparison:
-    """Compare two pictures of which one has too few corners: confirmed when nothing but size and encoding differ."""
-    if min(first.greys.std(), second.greys.std()) < _SHAPED:
-        return Comparison(Verdict.UNCHECKED)
-    one, other = (picture.size[0] / picture.size[1] for picture in (first, second))
-    if abs(one / other - 1) > _SHAPE:
-        return Comparison(Verdict.UNCHECKED)
-    a, b = (
-        cv2.resize(picture.colours, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-        for picture in (first, second)
+def same_shades(first: Features, second: Features) -> bool:
+    """Tell whether two pictures without edges, of more than one colour, have the same colours everywhere."""
+    if len(first.points) or len(second.points):
+        return False
+    shape = first.width * second.height / (first.height * second.width)
+    one, other = first.thumb.astype(np.float32), second.thumb.astype(np.float32)
+    return (
+        1 / _SAME_SHAPE < shape < _SAME_SHAPE
+        and _spread(one) >= _SHADED
+        and _spread(other) >= _SHADED
+        and float(np.abs(one - other).max()) <= _EQUAL
+        and _is_smooth(first)
+        and _is_smooth(second)
     )
-    differences = np.abs(a - b)
-    if float(differences.mean()) > _MEAN or float(differences.max()) > _GREATEST:
-        return Comparison(Verdict.UNCHECKED)
-    return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0)
+
+
+def _spread(colours: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+    """Return how much colours differ from place to place."""
+    return float(colours.reshape(-1, 3).std(axis=0).max())
+
+
+def _is_smooth(picture: Features) -> bool:
+    grey = cv2.blur(cv2.cvtColor(picture.pixels(), cv2.COLOR_BGR2GRAY), (3, 3))
+    return int(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)).max()) < _EDGE

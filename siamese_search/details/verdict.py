@@ -9,19 +9,25 @@ from siamese_search.results import Box
 class Verdict(StrEnum):
     """Whether two pictures are one."""
 
-    CONFIRMED = "confirmed"  # one picture, wherever both can be seen
+    CONFIRMED = "confirmed"  # one picture, wherever both can be seen, and all of one of them is seen in the other
     ALTERED = "altered"  # one picture, but a part differs
     ALIKE = "alike"  # not one picture, as far as can be told
-    UNCHECKED = "unchecked"  # there is nothing to compare
+    UNCHECKED = "unchecked"  # there is too little to compare
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What the details say of two pictures.
 
-    `agreement` is the share of the structure seen in both that agrees, `covers` the share of the first picture that the
-    second one shows, `mirrored` and `inverted` how it shows it. `differences` are the places of the first picture where
-    they differ, the largest first, and `largest` is the size of that one as a share of what was compared.
+    Shares and places are in [0, 1]. `agreement` is the share of the structure seen in both that agrees; `covers` the
+    share of the first picture that the second one shows, `covered` that of the second that the first one shows; all are
+    0 where neither could be laid on the other. `matches` is the number of points that say how.
+
+    Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees clockwise, in [-180, 180],
+    after the mirror) say what the second is of the first, and `transform`, 3 x 3, row by row, takes shares of the
+    second's width and height, as homogeneous columns, to those of the first. Of altered ones, `differences` are the
+    places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
+    second, and `largest` is the size of the largest as a share of what was compared.
     """
 
     verdict: Verdict
@@ -31,3 +37,9 @@ class Comparison:
     inverted: bool = False
     differences: tuple[Box, ...] = ()
     largest: float = 0.0
+    differences_in_second: tuple[Box, ...] = ()
+    covered: float = 0.0
+    matches: int = 0
+    turned: float = 0.0
+    recoloured: bool = False
+    transform: tuple[tuple[float, ...], ...] = ()

@@ -1,0 +1,101 @@
+"""Whether two pictures on one frame have the same colours, or colours that one change of all of them explains."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.details.overlap import Overlap
+
+_REDUCED = 4  # colours are compared at a quarter of the size
+_MIN_PIXELS = 30
+_BANDS = 16  # of lightness
+_TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by, to be one tint
+_UNLIKE = 16  # units of a* and b*
+_ROUNDS = 3
+
+Colour = NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class Colours:
+    """How the colours of an overlap relate.
+
+    `turned` is the change of all hues in degrees, in [0, 180]; `unexplained` the largest region, as a share of the
+    overlap, whose colours the common change does not explain; `repainted` by how many levels of red, green or blue the
+    neighbourhood of edges differs, exposure matched, at the 90th percentile; `toned` whether one has a single tint for
+    each lightness: it is grey, or sepia.
+    """
+
+    turned: float
+    unexplained: float
+    repainted: float
+    toned: bool
+
+
+def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colours:
+    """Compare the colours of two pictures on one frame; `content` marks its edges."""
+    size = max(1, both.base.shape[1] // _REDUCED), max(1, both.base.shape[0] // _REDUCED)
+    whole = cv2.resize(both.mask, size, interpolation=cv2.INTER_AREA) == 255  # noqa: PLR2004
+    inside = cv2.erode(whole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    if inside.sum() < _MIN_PIXELS:
+        return Colours(0.0, 0.0, 0.0, toned=True)
+    base, other = (
+        cv2.blur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3)) for pixels in (both.base, both.other)
+    )
+    edges = cv2.resize(content.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    near = inside & (cv2.dilate(edges, np.ones((5, 5), np.uint8)) > 0)
+    repainted = _repainted(base.astype(np.float32), other.astype(np.float32), inside, near)
+
+    (light_a, a), (light_b, b) = _lightness_and_colour(base), _lightness_and_colour(other)
+    toned = min(_spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])) < _TONED
+    factor, off = _common_change(a[inside], b[inside])
+    far = np.zeros(inside.shape, np.uint8)
+    far[inside] = off > _UNLIKE
+    unexplained = 0.0
+    if far.any():
+        _, _, stats, _ = cv2.connectedComponentsWithStats(far)
+        unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
+    turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
+    return Colours(turned, unexplained, repainted, toned=bool(toned))
+
+
+def _repainted(
+    base: NDArray[np.float32], other: NDArray[np.float32], inside: NDArray[np.bool_], near: NDArray[np.bool_]
+) -> float:
+    """Return the difference near edges, when the other is made as bright as the base, or the base as the other."""
+    if not near.any():
+        return 0.0
+    one, two = base[inside], other[inside]
+    gain = float((one * two).sum()) / max(1.0, float((two * two).sum()))
+    off = np.abs(base - gain * other).max(axis=2)[near] * min(1.0, 1 / max(gain, 0.01))
+    return float(np.percentile(off, 90))
+
+
+def _lightness_and_colour(pixels: NDArray[np.generic]) -> tuple[NDArray[np.uint8], Colour]:
+    """Return L* and a* + i b*, in the units of eight bits."""
+    lab = cv2.cvtColor(pixels, cv2.COLOR_BGR2LAB)
+    colour = lab[:, :, 1].astype(np.float32) - 128 + 1j * (lab[:, :, 2].astype(np.float32) - 128)
+    return np.asarray(lab[:, :, 0], np.uint8), colour.astype(np.complex64)
+
+
+def _spread_of_tints(colour: Colour, light: NDArray[np.uint8]) -> float:
+    band = light // (256 // _BANDS)
+    count = np.maximum(np.bincount(band, minlength=_BANDS), 1)
+    mean = (np.bincount(band, colour.real, _BANDS) + 1j * np.bincount(band, colour.imag, _BANDS)) / count
+    return float(np.sqrt(np.mean(np.abs(colour - mean[band]) ** 2)))
+
+
+def _common_change(one: Colour, other: Colour) -> tuple[complex, NDArray[np.floating]]:
+    """Return the turn and stretch, a complex factor, that takes most of `other` to `one`, and what is left over."""
+    weight = np.full(len(one), 1.0, np.float32)
+    factor, off = 1 + 0j, np.abs(one - other)
+    for _ in range(_ROUNDS):
+        share = weight / weight.sum()
+        a, b = one - (share * one).sum(), other - (share * other).sum()
+        spread = float((share * np.abs(b) ** 2).sum())
+        factor = complex((share * a * np.conj(b)).sum()) / spread if spread > 0 else 1 + 0j
+        off = np.abs(a - factor * b)
+        weight = (1 / (1 + (off / 8) ** 2)).astype(np.float32)
+    return factor, off
