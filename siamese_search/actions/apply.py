@@ -17,7 +17,7 @@ from siamese_search.actions.refusal import Refusal, refusal_of
 from siamese_search.actions.roots import Roots
 from siamese_search.actions.step import Going, perform
 from siamese_search.actions.undo import catch_up, take_step_back
-from siamese_search.errors import FolderError, OptionError, PlanError
+from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
 from siamese_search.paths import expanded
@@ -51,10 +51,7 @@ def apply_plan(
         if dry_run:
             return rehearse(plan.steps, checks, head, journal)
         with only_actor(roots), open_journal(journal, head) as opened, Roots(opened) as places:
-            try:
-                opened.begin_run(Run.APPLY)
-            except Refusal as refusal:
-                raise PlanError(f"{journal}: {refusal}; nothing was done") from None
+            opened.begin_run(Run.APPLY)
             acting = Acting(opened, places, checks)
             acting.work(plan.steps, progress)
             note = catch_up(gallery, opened)
@@ -130,21 +127,23 @@ class Acting:
                 keep_hash=step.keep_hash,
                 keep_inode=found.keeper.file.status.st_ino,
             )
-            target = stack.enter_context(self._places.new_target(record))
-            if target is not None and any(status_at(target, file.name) for file in found.files):
-                raise Refusal("the place it would go to is taken")
             self._journal.begin(record)
-            files = [
-                Going(file=file, facts=facts, target=target, names=self._places.names(record, facts))
-                for file, facts in zip(found.files, record.files, strict=True)
-            ]
             try:
-                perform(action, files, found.keeper)
+                with self._places.new_target(record) as target:
+                    perform(action, self._going(found, record, target), found.keeper)
             except (Refusal, OSError) as trouble:
                 self._fail(record, trouble)
                 raise
             self._journal.note(State.DONE, record)
         return sum(facts.size for facts in record.files)
+
+    def _going(self, found: look.Found, record: Record, target: int | None) -> list[Going]:
+        if target is not None and any(status_at(target, file.name) for file in found.files):
+            raise Refusal("the place it would go to is taken")
+        return [
+            Going(file=file, facts=facts, target=target, names=self._places.names(record, facts))
+            for file, facts in zip(found.files, record.files, strict=True)
+        ]
 
     def _number_of(self, top: Path) -> int:
         try:
@@ -165,10 +164,13 @@ class Acting:
     def _fail(self, record: Record, trouble: Refusal | OSError) -> None:
         """Bring everything back after a step that failed; what cannot be brought back is named."""
         try:
-            take_step_back(self._journal, self._places, record)
+            _, lost = take_step_back(self._journal, self._places, record)
         except (Refusal, OSError) as more:
             raise Refusal(f"{_said(trouble)}; and then: {_said(more)}") from trouble
+        self._places.drop_target(record)
         self._journal.note(State.FAILED, record, _said(trouble))
+        if lost:
+            raise Refusal(f"{_said(trouble)}; restored, but not its {' and '.join(lost)}") from trouble
 
 
 def _said(trouble: Refusal | OSError) -> str:

@@ -132,7 +132,7 @@ def drop_empty(start: int, names: Sequence[str]) -> None:
     """Remove a folder below an open one, and those above it up to that one, as far as they are empty."""
     with suppress(OSError):
         for depth in range(len(names), 0, -1):
-            with opened(names[: depth - 1], start=start) as folder:
+            with suppress(FileNotFoundError), opened(names[: depth - 1], start=start) as folder:
                 call(os.rmdir, names[depth - 1], dir_fd=folder)
 
 

@@ -17,6 +17,7 @@ passed over and named. One process at a time holds a journal, and it is opened f
 found to be one.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -85,7 +86,7 @@ class Journal:
         self.content = content
         self.trouble = ""  # why a line could not be written, if one could not
         self._file = file
-        self._size = content.whole
+        self._size: int | None = content.whole  # None: nothing more can be written
 
     @property
     def head(self) -> Head:
@@ -99,8 +100,11 @@ class Journal:
         self.content.head = head
 
     def begin_run(self, run: Run) -> None:
-        """Note that an `apply` or an `undo` begins."""
-        self._write(run, {"head": self.head})
+        """Note that an `apply` or an `undo` begins; raises PlanError when that cannot be written."""
+        try:
+            self._write(run, {"head": self.head})
+        except Refusal as refusal:
+            raise PlanError(f"{self.path}: {refusal}; nothing was done") from None
         self.content.undo_pending = run is Run.UNDO
 
     def end_run(self) -> None:
@@ -128,14 +132,24 @@ class Journal:
     def _write(self, event: str, about: dict[str, Any], *, settle: bool = True) -> None:
         line = event_line(event, **about)
         try:
-            # Half a line that stays has no end, so it is none, and the next one is written over it.
+            if self._size is None:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))  # noqa: TRY301
             write_at(self._file, line, self._size)
             if settle:
                 call(os.fsync, self._file)
         except OSError as error:
             self.trouble = f"the journal cannot be written: {words_of(error)}"
+            self._cut()
             raise Refusal(self.trouble) from error
         self._size += len(line)
+
+    def _cut(self) -> None:
+        """Take half a line away; where that fails, nothing more is written."""
+        try:
+            if self._size is not None:
+                call(os.ftruncate, self._file, self._size)
+        except OSError:
+            self._size = None
 
 
 def read_journal(path: Path) -> Content:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -76,12 +76,12 @@ def event_line(event: str, *, head: Head | None = None, record: Record | None = 
     """Return the bytes of a line."""
     data: dict[str, Any] = {"event": event}
     if head is not None:
-        data |= {"simsearch": "journal", "format": FORMAT, **asdict(head)}
+        data |= {"simsearch": "journal", "format": FORMAT, **_fields(head)}
     if record is not None:
-        data |= asdict(record)
+        data |= _fields(record)
     if reason:
         data["reason"] = reason
-    rest = json.dumps(data, default=os.fspath).encode()[1:]
+    rest = json.dumps(data, default=_plain).encode()[1:]
     return _SUM % _checksum(rest) + rest + b"\n"
 
 
@@ -140,6 +140,15 @@ def record_of(data: dict[str, Any], head: Head) -> Record:
     if len(parents) != 1 or len(parents.pop().parts) != len(record.folders):
         raise Damage("its files and folders do not belong together")
     return record
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    # dataclasses.asdict copies deeply, which costs as much as the rest of a line
+    return {name.name: getattr(value, name.name) for name in fields(value)}
+
+
+def _plain(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else _fields(value)
 
 
 def _checked(line: bytes) -> dict[str, Any] | None:

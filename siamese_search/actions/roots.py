@@ -158,23 +158,27 @@ class Roots:
 
     @contextmanager
     def target(self, record: Record) -> Iterator[int | None]:
-        """Open the folder that the files of a record went to, None where there is none; and tidy up afterwards."""
-        names = self._names(record)
+        """Open the folder that the files of a record went to; None where there is none."""
         with ExitStack() as stack:
             base = self._base(record, stack)
-            if base is None:
-                yield None
-                return
-            with _opened_or_none(names, base) as folder:
-                yield folder
-            drop_empty(base, names)
+            yield None if base is None else stack.enter_context(_opened_or_none(self._names(record), base))
+
+    def tidy(self) -> None:
+        """Remove the folders that files went to, as far as they are empty."""
+        folders = {(record.root, self._names(record)): record for record in self._journal.content.steps.values()}
+        for record in folders.values():
+            self.drop_target(record)
+
+    def drop_target(self, record: Record) -> None:
+        """Remove the folder that the files of a record went to, and those above it, as far as they are empty."""
+        with suppress(OSError, Refusal), ExitStack() as stack:
+            base = self._base(record, stack)
+            if base is not None:
+                drop_empty(base, self._names(record))
 
     @contextmanager
     def new_target(self, record: Record) -> Iterator[int | None]:
-        """Make the folder that the files of a record go to, no more open than theirs; None where they stay.
-
-        What was made is removed again when the step fails.
-        """
+        """Make the folder that the files of a record go to, no more open than theirs; None where they stay."""
         head = self._journal.head
         if head.action not in {Action.TRASH, Action.MOVE}:
             yield None
@@ -186,18 +190,14 @@ class Roots:
             if base is None:
                 base = self._make_into(stack)
             mask = who_may_enter(head.roots[record.root].path) if head.action is Action.MOVE else 0o7777
-            try:
-                folder = base
-                for depth, name in enumerate(names, start=len(parts) - len(names)):
-                    origin = stack.enter_context(opened(parts[: depth + 1], start=root)) if depth >= 0 else root
-                    folder = stack.enter_context(made_like(folder, name, origin, mask=mask))
-                    mask = 0o7777
-                if head.action is Action.TRASH:
-                    self._touched[root, names] = None
-                yield folder
-            except BaseException:
-                drop_empty(base, names)
-                raise
+            folder = base
+            for depth, name in enumerate(names, start=len(parts) - len(names)):
+                origin = stack.enter_context(opened(parts[: depth + 1], start=root)) if depth >= 0 else root
+                folder = stack.enter_context(made_like(folder, name, origin, mask=mask))
+                mask = 0o7777
+            if head.action is Action.TRASH:
+                self._touched[root, names] = None
+            yield folder
 
     def _base(self, record: Record, stack: ExitStack) -> int | None:
         into = self._journal.head.into

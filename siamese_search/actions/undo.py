@@ -32,6 +32,7 @@ def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionRepor
         journal.note_run(Run.UNDO)
         undoing = Undoing(journal, places)
         undoing.work(progress)
+        places.tidy()
         note = catch_up(journal.head.gallery, journal)
         journal.end_run()
     return undoing.report(note)
