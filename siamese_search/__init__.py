@@ -2,13 +2,14 @@
 
     import siamese_search as ss
 
-    encoder = ss.load_encoder("photo")  # or a folder that `simsearch train` wrote
-    gallery = ss.Gallery("indexes/default", encoder=encoder)
-    gallery.sync(["./images"])
-    hits = gallery.search("a.jpg", k=5)
-    groups = ss.find_duplicates(gallery).groups
+    gallery = ss.Gallery()  # the one that the commands use; or name a folder
+    gallery.sync(["./images"])  # index them, and calibrate
+    hits = gallery.search("a.jpg", k=5)  # or bytes, an open file, a PIL image, an array; or several of them
+    report = ss.find_duplicates(gallery)
+    ss.write_plan("plan.json", report, gallery)
+    ss.apply_plan("plan.json", action="trash", dry_run=True)
 
-Names are loaded when they are first used, so that importing the package costs nothing.
+docs/api.md lists everything. Names are loaded when they are first used, so that importing the package costs nothing.
 """
 
 from importlib import import_module
@@ -17,9 +18,12 @@ from typing import TYPE_CHECKING
 from siamese_search.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from siamese_search.actions import Plan, Step, apply_plan, read_plan, undo_journal, write_plan
+    from siamese_search.demo import Demo, DemoReport, DemoScore, Planted, run_demo
     from siamese_search.duplicates.find import find_duplicates
     from siamese_search.duplicates.keeper import KeeperRules
     from siamese_search.encoder import Encoder, load_encoder
+    from siamese_search.encoder.spec import EncoderSpec
     from siamese_search.errors import (
         BusyError,
         DataError,
@@ -33,61 +37,151 @@ if TYPE_CHECKING:
         SimsearchError,
     )
     from siamese_search.gallery import Gallery
+    from siamese_search.gallery.answers import Answers
+    from siamese_search.gallery.encoders import encoder_for
+    from siamese_search.gallery.join import Embeddings
+    from siamese_search.gallery.locations import gallery_location
+    from siamese_search.report.html import write_page
+    from siamese_search.report.sheet import write_group_sheet, write_query_sheet
     from siamese_search.results import (
+        Action,
+        ActionReport,
+        Burst,
+        Calibration,
+        CalibrationRow,
         Copy,
+        Coverage,
         DedupeReport,
         DuplicateGroup,
         Edit,
         EmbeddingPair,
+        Facts,
+        GalleryInfo,
         Hit,
         Item,
+        KindCount,
+        Noted,
+        QueryResult,
+        Reason,
+        Refused,
         Relation,
         ReviewedPair,
         Rule,
+        SearchReport,
         Skipped,
         SyncReport,
         Threshold,
         ThresholdSource,
+        VerifyReport,
     )
+    from siamese_search.training.encoder import TrainReport, evaluate_encoder, train_encoder
+    from siamese_search.training.evaluation import Evaluation, Spread
+    from siamese_search.training.retrieval import Retrieval
 
 __all__ = [
+    "Action",
+    "ActionReport",
+    "Answers",
+    "Burst",
     "BusyError",
+    "Calibration",
+    "CalibrationRow",
     "Copy",
+    "Coverage",
     "DataError",
     "DedupeReport",
+    "Demo",
+    "DemoReport",
+    "DemoScore",
     "DuplicateGroup",
     "Edit",
     "EmbeddingPair",
+    "Embeddings",
     "Encoder",
     "EncoderError",
+    "EncoderSpec",
+    "Evaluation",
+    "Facts",
     "FingerprintError",
     "FolderError",
     "Gallery",
     "GalleryError",
+    "GalleryInfo",
     "Hit",
     "ImageError",
     "Item",
     "KeeperRules",
+    "KindCount",
+    "Noted",
     "OptionError",
+    "Plan",
     "PlanError",
+    "Planted",
+    "QueryResult",
+    "Reason",
+    "Refused",
     "Relation",
+    "Retrieval",
     "ReviewedPair",
     "Rule",
+    "SearchReport",
     "SimsearchError",
     "Skipped",
+    "Spread",
+    "Step",
     "SyncReport",
     "Threshold",
     "ThresholdSource",
+    "TrainReport",
+    "VerifyReport",
+    "apply_plan",
+    "encoder_for",
+    "evaluate_encoder",
     "find_duplicates",
+    "gallery_location",
     "load_encoder",
+    "read_plan",
+    "run_demo",
+    "train_encoder",
+    "undo_journal",
+    "write_group_sheet",
+    "write_page",
+    "write_plan",
+    "write_query_sheet",
 ]
 
+# The module of each name that is neither an error nor a result.
 _HOMES = {
-    "Gallery": "gallery",
-    "KeeperRules": "duplicates.keeper",
+    "Plan": "actions",
+    "Step": "actions",
+    "apply_plan": "actions",
+    "read_plan": "actions",
+    "undo_journal": "actions",
+    "write_plan": "actions",
+    "Demo": "demo",
+    "DemoReport": "demo",
+    "DemoScore": "demo",
+    "Planted": "demo",
+    "run_demo": "demo",
     "find_duplicates": "duplicates.find",
+    "KeeperRules": "duplicates.keeper",
     "Encoder": "encoder",
     "load_encoder": "encoder",
+    "EncoderSpec": "encoder.spec",
+    "Gallery": "gallery",
+    "Answers": "gallery.answers",
+    "encoder_for": "gallery.encoders",
+    "Embeddings": "gallery.join",
+    "gallery_location": "gallery.locations",
+    "write_page": "report.html",
+    "write_group_sheet": "report.sheet",
+    "write_query_sheet": "report.sheet",
+    "TrainReport": "training.encoder",
+    "evaluate_encoder": "training.encoder",
+    "train_encoder": "training.encoder",
+    "Evaluation": "training.evaluation",
+    "Spread": "training.evaluation",
+    "Retrieval": "training.retrieval",
 }
 
 

@@ -22,11 +22,13 @@ _FORMULA = re.compile("'*[=+@\t\r]|'*-.", re.DOTALL)  # a - alone is the standar
 
 def printable(text: str) -> str:
     """Return a text as one line for people, which any UTF-8 output can carry."""
-    return _UNSHOWABLE.sub(lambda match: _shown(match[0]), text)
+    return text if text.isprintable() else _UNSHOWABLE.sub(lambda match: _shown(match[0]), text)
 
 
 def table_cell(text: str) -> str:
     """Return a text as one cell of a table for people; a backslash becomes two, so that it is no escape."""
+    if text.isprintable() and "\\" not in text:
+        return text
     return _SPECIAL.sub(lambda match: _shown(match[0]), text)
 
 

@@ -3,7 +3,8 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -12,11 +13,17 @@ from siamese_search.tables import Printed, Tabular
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile(Printed):
-    """A file that looks like a picture, as `os.stat` saw it. `path` is absolute."""
+    """A file that looks like a picture, as `os.stat` saw it. `path` is absolute.
+
+    Two paths of equal `device` and `inode` are one file; `links` counts its names. All three are 0 where nobody looked.
+    """
 
     path: Path
     size: int
     mtime_ns: int
+    device: int = field(default=0, compare=False)
+    inode: int = field(default=0, compare=False)
+    links: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,34 @@ class Skipped(Printed):
 
     path: Path
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted(Printed):
+    """A file that was read all the same, and what is amiss with it, in words for a person."""
+
+    path: Path
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(Printed):
+    """A file or folder that was met and is none to look for pictures in.
+
+    `kind` is the extension of a file ("CR2", or "without extension"), the name of a system's folder ("@eaDir"), or the
+    pattern that a user excluded.
+    """
+
+    path: Path
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindCount(Printed):
+    """How many files or folders of one kind were left out."""
+
+    kind: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +113,7 @@ class Calibration(Tabular[CalibrationRow]):
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of pairs judged by a person that went into it, `correction` the factor by which
+    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
     they changed the expected number of false pairs, with its 90 % interval.
     """
 
@@ -120,16 +155,27 @@ class SearchReport(Tabular[QueryResult]):
     skipped: tuple[Skipped, ...] = ()
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, as shares of a picture's width and height."""
+
+
 class Relation(StrEnum):
-    """How a copy relates to its keeper."""
+    """How a copy relates to its keeper; a plan acts on the first three unless it is asked for more."""
 
     IDENTICAL = "identical"  # the same bytes
     SAME_PIXELS = "same-pixels"  # other bytes, the same picture pixel for pixel
-    NEAR = "near"  # within the threshold
+    CONFIRMED = "confirmed"  # the details agree wherever both can be seen
+    ALTERED = "altered"  # one picture, but a part differs: a caption, another text in one template
+    NEAR = "near"  # within the threshold; the details were not looked at
+    UNCHECKED = "unchecked"  # the details cannot be compared
+
+
+SAFE_RELATIONS = (Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.CONFIRMED)
+"""What a plan acts on where nobody asked for more."""
 
 
 class Edit(StrEnum):
-    """What an edit looks like, told from two small pictures: an impression, not a proof."""
+    """What an edit looks like, seen in two small pictures: an impression, not a proof."""
 
     RESIZED = "resized"
     RE_ENCODED = "re-encoded"
@@ -146,17 +192,32 @@ class Rule(StrEnum):
 
     PROTECTED = "protected"  # lies in a folder that is never acted on
     PREFERRED = "preferred"  # lies in a folder named as better
+    CAMERA = "camera"  # a camera wrote it, and nobody wrote it again since
+    NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
+    COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
+    METADATA = "metadata"  # it says when, with what and where it was taken
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
-    OLDEST = "oldest"
+    OLDEST = "oldest"  # by the time of capture, then by the file's
     NEWEST = "newest"
     SHORTEST_PATH = "shortest-path"
     NAME = "name"  # the fixed end of every order: the path itself
     AGAINST = "against"  # it belongs to the other gallery, whose pictures are all kept
 
 
-KEEP_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.OLDEST, Rule.NEWEST, Rule.SHORTEST_PATH)
+KEEP_RULES = (
+    Rule.CAMERA,
+    Rule.COMPANIONS,
+    Rule.NOT_DERIVED,
+    Rule.METADATA,
+    Rule.PIXELS,
+    Rule.LOSSLESS,
+    Rule.SIZE,
+    Rule.OLDEST,
+    Rule.NEWEST,
+    Rule.SHORTEST_PATH,
+)
 """The rules that a person may ask for."""
 
 
@@ -184,7 +245,10 @@ class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
-    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on.
+    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: its
+    content has another name that stays, or that is counted already, so its going frees nothing. `companions` are files
+    that belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
+    width and height: left, top, right, bottom.
     """
 
     path: Path
@@ -194,16 +258,34 @@ class Copy(Printed):
     facts: Facts | None = None
     reviewed: bool = False
     protected: bool = False
+    linked: bool = False
+    companions: tuple[Path, ...] = ()
+    differences: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
-    """A keeper and the pictures within the threshold *of the keeper*: a star, never a chain."""
+    """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
+
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    """
 
     keep: Path
     copies: tuple[Copy, ...]
     reason: Reason | None = None
     facts: Facts | None = None
+    links: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst(Printed):
+    """Pictures of one scene that a camera took one after another, in that order: no copies, so none is acted on.
+
+    `sharpest` is the one with most detail, None where they cannot be read any more.
+    """
+
+    pictures: tuple[Path, ...]
+    sharpest: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,8 +302,27 @@ class Coverage(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetailCounts(Printed):
+    """How many pairs within the threshold were looked at in detail, and what that said.
+
+    `alike` are two pictures, however near, `unchecked` could not be compared, and `left_out` were not: of each picture
+    the nearest few are.
+    """
+
+    compared: int
+    confirmed: int
+    altered: int
+    alike: int
+    unchecked: int
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DedupeReport(Tabular[DuplicateGroup]):
-    """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with."""
+    """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
+
+    `details` is None where distance alone decided.
+    """
 
     threshold: Threshold
     images: int
@@ -229,13 +330,24 @@ class DedupeReport(Tabular[DuplicateGroup]):
     skipped: tuple[Skipped, ...]
     against: str | None = None
     coverage: Coverage = Coverage()
+    bursts: tuple[Burst, ...] = ()
+    details: DetailCounts | None = None
+
+    def acts_on(self, copy: Copy, only: Collection[Relation] = ()) -> bool:
+        """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
+
+        Where distance alone decided, that is all there is to go by. What a person called the same is surely that.
+        """
+        safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
+        return not copy.protected and (copy.relation in (only or safe) or (copy.reviewed and not only))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Printed):
-    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was told to end early.
+    """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
-    `calibrated` is the new calibration, where one was due.
+    `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind;
+    `noted` are files that were read although something is amiss with them.
     """
 
     added: int
@@ -249,6 +361,8 @@ class SyncReport(Printed):
     index: str
     stopped: bool = False
     calibrated: Calibration | None = None
+    left_out: tuple[KindCount, ...] = ()
+    noted: tuple[Noted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

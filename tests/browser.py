@@ -11,7 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser test without Chromium: apt install chromium")
 
 KEYS = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
 
@@ -42,7 +45,11 @@ class Browser:
         os.close(to_child)
         os.close(from_child)
         self._session = ""
-        targets = self.call("Target.getTargets")["targetInfos"]
+        try:
+            targets = self.call("Target.getTargets")["targetInfos"]
+        except (AssertionError, OSError) as error:
+            self.__exit__(None, None, None)
+            pytest.skip(f"{CHROMIUM} does not start here: {error}")
         page = next(target for target in targets if target["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
         self._session = attached["sessionId"]

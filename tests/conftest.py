@@ -31,6 +31,11 @@ hypothesis.settings.load_profile("fixed")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_configure() -> None:
+    """Let torch compute in one thread, as `make test` does: threads that wait for each other take ten times as long."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests that read larger data sets where those are absent."""
     if not SHARED.is_dir():
@@ -82,11 +87,19 @@ def photos(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_anybodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests share, and what it starts, off the gallery of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.delenv("SIMSEARCH_INDEX", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test, and what it starts, off the gallery of whoever runs it."""
+    """Give every test a home of its own."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "share"))
-    monkeypatch.delenv("SIMSEARCH_INDEX", raising=False)
 
 
 @pytest.fixture
@@ -121,7 +134,9 @@ def run_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("SIMSEARCH_INDEX", "indexes/default")
     monkeypatch.setenv("PYTHONPATH", str(Path(siamese_search.__file__).parents[1]))
 
-    def run_simsearch(*arguments: str | Path, stdin: bytes = b"", **options: Any) -> subprocess.CompletedProcess[str]:
+    def run_simsearch(
+        *arguments: str | Path, stdin: bytes = b"", encoding: str = "utf-8", **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         finished = subprocess.run(
             [sys.executable, "-m", "siamese_search", *map(str, arguments)],
             capture_output=True,
@@ -131,7 +146,7 @@ def run_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             **{"cwd": tmp_path, **options},
         )
         return subprocess.CompletedProcess(
-            finished.args, finished.returncode, finished.stdout.decode(), finished.stderr.decode()
+            finished.args, finished.returncode, finished.stdout.decode(encoding), finished.stderr.decode(encoding)
         )
 
     return run_simsearch

@@ -214,7 +214,7 @@ def test_labelled_pairs_move_the_threshold(photos: Path, tmp_path: Path, run: Ru
     assert judged["correction_low"] < judged["correction"] < judged["correction_high"]
     assert judged["before"] == alone["threshold"]
     told = run("calibrate")
-    assert "6 judged pairs" in told.stdout
+    assert "6 answers" in told.stdout
     assert "finds" in told.stdout
     (tmp_path / "pairs.csv").write_text("first,second,label\nphotos/none.png,photos/coffee.png,1\n")
     failed = run("calibrate", "--pairs", "pairs.csv")

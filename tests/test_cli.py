@@ -1,19 +1,25 @@
-"""The real command line in a subprocess: output, exit codes, and one line for every mistake."""
+"""The real command line: output, exit codes, and one line for every mistake."""
 
 import csv
 import io
 import json
 import os
+import shlex
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 from PIL import Image
 
 from conftest import Run
 from siamese_search import __version__
+from siamese_search.cli.app import app
+from siamese_search.gallery.local.layout import with_checksum
 
-COMMANDS = ("demo", "index", "query", "dedupe", "info", "train", "evaluate")
+GROUP: Any = typer.main.get_command(app)  # of the command line's own classes, which typer does not export
+COMMANDS = sorted(GROUP.commands)
 
 
 @pytest.fixture
@@ -35,20 +41,43 @@ def refused(run: Run, *arguments: str | Path) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_ends_in_an_example(run: Run, command: str) -> None:
-    """Every command explains itself and shows how it is used."""
-    finished = run(command, "--help")
-    assert finished.returncode == 0
-    assert finished.stderr == ""
-    assert " ".join(finished.stdout.split("\n\n")[-1].split()).startswith(f"Example: simsearch {command}")
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_ends_in_an_example(run: Run, command: str, flag: str) -> None:
+    """Every command explains itself and each of its arguments, and shows how it is used."""
+    finished = run(command, flag)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert " ".join(finished.stdout.split("\n\n")[-1].split()).startswith(f"Example: simsearch {command} ")
+    for parameter in GROUP.commands[command].params:
+        assert parameter.help, f"{command} {parameter.name} is missing its help"
+        assert max(parameter.opts, key=len) in finished.stdout or parameter.metavar in finished.stdout
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_examples_can_be_typed(command: str | None) -> None:
+    """Each command of each example is one that the command line takes, with these options."""
+    example = (GROUP.commands[command] if command else GROUP).epilog.removeprefix("Example: ")
+    for line in example.split(" && "):
+        program, *arguments = shlex.split(line)
+        assert program == "simsearch"
+        with GROUP.make_context("simsearch", arguments) as context:
+            name, found, rest = GROUP.resolve_command(context, arguments)
+            found.make_context(name, rest, parent=context).close()
 
 
 def test_every_command_is_listed(run: Run) -> None:
     """The overview names each command, and ends in an example."""
-    lines = run("--help").stdout.splitlines()
-    for command in COMMANDS:
-        assert any(line.startswith(f"  {command} ") for line in lines)
-    assert lines[-1].startswith("  Example: simsearch ")
+    for flag in ("--help", "-h"):
+        lines = run(flag).stdout.splitlines()
+        for command in COMMANDS:
+            assert any(line.startswith(f"  {command} ") for line in lines)
+        assert lines[-1].startswith("  Example: simsearch ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_about_a_gallery_take_one(command: str) -> None:
+    """All do but those that are about a plan, a journal, or an encoder alone."""
+    takes = any("--index" in parameter.opts for parameter in GROUP.commands[command].params)
+    assert takes == (command not in {"apply", "undo", "train", "evaluate"})
 
 
 def test_version(run: Run) -> None:
@@ -233,8 +262,8 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
     assert "gallery.db: damaged" in refused(run, "info", "--index", "g")
     (tmp_path / "g" / "gallery.db").unlink()
     with sqlite3.connect(tmp_path / "g" / "gallery.db") as database:
-        database.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT)")
-        database.execute("INSERT INTO meta VALUES ('format', '99')")
+        database.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT, checksum INTEGER)")
+        database.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", ("format", "99")))
     database.close()
     assert "upgrade simsearch" in refused(run, "dedupe", "--index", "g")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from siamese_search.duplicates.confirm import Confirmed, Pair, confirm
+from siamese_search.details import Comparison, Verdict
+from siamese_search.duplicates.confirm import Confirmed, Pair, confirm, with_altered
 from siamese_search.duplicates.groups import Block, Group, gather
 
 
@@ -19,10 +20,12 @@ class Pictures:
         self.unlike = {*unlike}
         self.asked: list[Pair] = []
 
-    def compare(self, pairs: Sequence[Pair]) -> list[bool]:
-        """Tell which pairs are one picture."""
+    def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
+        """Tell which pairs are one picture; those named as `unlike` are one that was altered."""
         self.asked += pairs
-        return [self.origins[a] == self.origins[b] and (a, b) not in self.unlike for a, b in pairs]
+        same = [self.origins[a] == self.origins[b] for a, b in pairs]
+        verdicts = [Verdict.ALTERED if pair in self.unlike else Verdict.CONFIRMED for pair in pairs]
+        return [Comparison(verdict if one else Verdict.ALIKE) for one, verdict in zip(same, verdicts, strict=True)]
 
     def distances(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """Return how far apart they lie."""
@@ -43,13 +46,13 @@ class Pictures:
 
 def grouped(pictures: Pictures, confirmed: Confirmed) -> list[Group]:
     """Gather what was confirmed."""
-    return gather(range(len(pictures.origins)), confirmed)
+    return gather(range(len(pictures.origins)), [confirmed.pairs(Verdict.CONFIRMED)])
 
 
 def test_only_what_details_show_is_a_pair() -> None:
     """Of all that lies near, the pairs of one origin remain, with their distances."""
     pictures = Pictures([0, 1, 0, 1, 2])
-    first, second, distance = pictures.confirmed(4).pairs
+    first, second, distance = pictures.confirmed(4).pairs(Verdict.CONFIRMED)
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 2), (1, 3)]
     assert distance.tolist() == pytest.approx([0.002, 0.002])
 
@@ -58,9 +61,9 @@ def test_a_book_costs_a_few_comparisons_a_page() -> None:
     """Each page is compared with its nearest few, however many lie within the threshold, and the rest is counted."""
     pages = Pictures(range(300))
     confirmed = pages.confirmed(299, neighbours=4)
-    assert confirmed.compared == len(pages.asked) <= 4 * 300
-    assert confirmed.compared + confirmed.left_out == 300 * 299 // 2
-    assert len(confirmed.pairs[0]) == 0
+    assert len(confirmed.comparisons) == len(pages.asked) <= 4 * 300
+    assert len(pages.asked) + confirmed.left_out == 300 * 299 // 2
+    assert len(confirmed.pairs(Verdict.CONFIRMED)[0]) == 0
 
 
 def test_copies_find_their_keeper_through_one_another() -> None:
@@ -70,7 +73,7 @@ def test_copies_find_their_keeper_through_one_another() -> None:
     (group,) = grouped(pictures, confirmed)
     assert group.keeper == 0
     assert sorted(copy for copy, _ in group.copies) == [*range(1, 60)]
-    assert confirmed.compared < 5 * 60
+    assert len(pictures.asked) < 5 * 60
 
 
 def test_a_copy_of_a_copy_alone_stays_out() -> None:
@@ -81,10 +84,28 @@ def test_a_copy_of_a_copy_alone_stays_out() -> None:
     assert (0, 2) in pictures.asked
 
 
+def test_altered_ones_join_keepers_last() -> None:
+    """A picture that has a copy of its own is no altered one of another keeper; a single one is."""
+    pictures = Pictures([0] * 5, unlike=[(a, b) for a in (0, 1) for b in (2, 3, 4)] + [(2, 4), (3, 4)])
+    confirmed = pictures.confirmed(4)
+    groups = with_altered(grouped(pictures, confirmed), range(5), confirmed.pairs(Verdict.ALTERED))
+    assert [(group.keeper, [copy for copy, _ in group.copies]) for group in groups] == [(0, [1]), (2, [3, 4])]
+
+
+def test_some_pairs_are_always_compared() -> None:
+    """What a person said is looked at however many are nearer."""
+    pictures = Pictures([0, 1, 2, 3, 4, 0])
+    confirmed = confirm(
+        range(6), pictures.candidates(1), pictures.compare, distances=pictures.distances, always=[(5, 0)], neighbours=1
+    )
+    assert confirmed.comparisons[0, 5].verdict is Verdict.CONFIRMED
+    assert confirmed.distances[0, 5] == pytest.approx(0.005)
+
+
 def test_nothing_near_is_nothing_to_compare() -> None:
     """Without candidates there are no comparisons."""
     confirmed = Pictures([0, 1]).confirmed(0)
-    assert (confirmed.compared, confirmed.left_out, len(confirmed.pairs[0])) == (0, 0, 0)
+    assert (len(confirmed.comparisons), confirmed.left_out) == (0, 0)
 
 
 def test_no_pair_is_compared_twice() -> None:

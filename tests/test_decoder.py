@@ -21,7 +21,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import embed_files
 from siamese_search.errors import ImageError, OptionError
 from siamese_search.images.decode import MAX_PIXELS, Square, Thumbnail, load_picture
-from siamese_search.images.jpeg import directory_weight, read_header
+from siamese_search.images.jpeg import exif_weight, read_header
 from siamese_search.images.ordinary import decode_here
 from siamese_search.images.reasons import CHANGED, RiskyPictureError
 from siamese_search.images.room import Room
@@ -180,7 +180,7 @@ def test_exif_that_repeats_itself_is_read_apart(decoder: Decoder) -> None:
     """A few kilobytes of EXIF can ask for gigabytes of copies: ordinary ones stay here, these do not."""
     header = read_header(exif_bomb())
     assert header
-    assert directory_weight(header.exif) > 200_000_000
+    assert exif_weight(header.exif) > 200_000_000
     assert decoder.square(exif_bomb(), size=8).width == 8
     assert helpers(decoder) == 1
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from siamese_search.duplicates.candidates import find_candidates
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.duplicates.groups import Block, Group, gather
+from siamese_search.duplicates.groups import Block, gather
 from siamese_search.duplicates.scope import read_items, read_named, read_scope
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
@@ -39,6 +40,11 @@ def blocks(pairs: list[EmbeddingPair]) -> list[Block]:
     ]
 
 
+def gathered(ranked: list[int], pairs: list[Block], **options: Any) -> list[tuple[int, tuple[tuple[int, float], ...]]]:
+    """Return keepers with their copies."""
+    return [(group.keeper, group.copies) for group in gather(ranked, pairs, **options)]
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
     """Draw a ranking of some ids, and pairs between them."""
@@ -50,10 +56,10 @@ def graphs(draw: st.DrawFn) -> tuple[list[int], list[EmbeddingPair]]:
 
 def test_chains_do_not_form() -> None:
     """A ~ B ~ C with A and C apart: B joins the better one, never one that it is better than; the other stays out."""
-    assert gather([1, 2, 3], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(1, ((2, 0.2),))]
-    assert gather([1, 3, 2], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(3, ((2, 0.1),))]
-    assert gather([1, 2, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(1, ((2, 0.1),))]
-    assert gather([2, 1, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(2, ((1, 0.1), (3, 0.2)))]
+    assert gathered([1, 2, 3], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(1, ((2, 0.2),))]
+    assert gathered([1, 3, 2], blocks([pair(1, 2, 0.2), pair(2, 3, 0.1)])) == [(3, ((2, 0.1),))]
+    assert gathered([1, 2, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(1, ((2, 0.1),))]
+    assert gathered([2, 1, 3], blocks([pair(1, 2, 0.1), pair(2, 3, 0.2)])) == [(2, ((1, 0.1), (3, 0.2)))]
 
 
 @given(graph=graphs(), seed=st.integers(0, 1000))
@@ -65,7 +71,7 @@ def test_groups_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPai
     def between(a: int, b: int) -> float | None:
         return distances.get((min(a, b), max(a, b)))
 
-    groups = gather(ranked, blocks(pairs))
+    groups = gathered(ranked, blocks(pairs))
     members = [member for keeper, copies in groups for member in (keeper, *(copy for copy, _ in copies))]
     assert len(members) == len(set(members))
     for keeper, copies in groups:
@@ -76,7 +82,7 @@ def test_groups_hold_what_they_promise(graph: tuple[list[int], list[EmbeddingPai
     keepers = [keeper for keeper, _ in groups]
     assert all(between(a, b) is None for a in keepers for b in keepers if a != b)
     shuffled = random.Random(seed).sample(pairs, len(pairs))
-    assert gather(ranked, blocks(shuffled)) == groups
+    assert gathered(ranked, blocks(shuffled)) == groups
 
 
 @given(graph=graphs(), seed=st.integers(0, 1000))
@@ -87,7 +93,7 @@ def test_those_called_different_share_no_group(graph: tuple[list[int], list[Embe
     edges = [(a, b) for a in range(len(ranked)) for b in range(a + 1, len(ranked))]
     apart = set(rng.sample(edges, len(edges) // 4))
     kept = [p for p in pairs if (p.first, p.second) not in apart]
-    groups = gather(ranked, blocks(kept), apart=apart)
+    groups = gathered(ranked, blocks(kept), apart=apart)
     for keeper, copies in groups:
         group = sorted([keeper, *(copy for copy, _ in copies)])
         assert not any((a, b) in apart for a in group for b in group)
@@ -108,14 +114,14 @@ def test_pairs_that_cannot_be_held_change_nothing(
     rng = random.Random(seed)
     apart = {(p.first, p.second) for p in rng.sample(pairs, len(pairs) // 4)}
     kept = blocks([p for p in pairs if (p.first, p.second) not in apart])
-    assert gather(ranked, kept, apart=apart, max_held=max_held) == gather(ranked, kept, apart=apart)
+    assert gathered(ranked, kept, apart=apart, max_held=max_held) == gathered(ranked, kept, apart=apart)
 
 
 @given(graph=graphs())
 def test_nothing_near_a_keeper_is_left_out(graph: tuple[list[int], list[EmbeddingPair]]) -> None:
     """Whoever is paired with a keeper above it is in a group, and with the nearest of those keepers."""
     ranked, pairs = graph
-    groups: list[Group] = gather(ranked, blocks(pairs))
+    groups = gathered(ranked, blocks(pairs))
     keepers = {keeper for keeper, _ in groups}
     joined = {copy: distance for _, copies in groups for copy, distance in copies}
     for p in pairs:
@@ -143,7 +149,7 @@ def test_real_copies_are_grouped(gallery: Gallery, photos: Path) -> None:
         for group in report.groups
     ]
     assert found == [
-        ("astronaut.png", [("copies/astronaut bright.jpg", Relation.NEAR)]),
+        ("astronaut.png", [("copies/astronaut bright.jpg", Relation.CONFIRMED)]),
         ("chelsea.png", [("copies/chelsea again.png", Relation.IDENTICAL)]),
         ("copies/coffee.bmp", [("coffee.png", Relation.SAME_PIXELS)]),  # the larger file
     ]
@@ -189,11 +195,17 @@ def test_folders_restrict_the_report(gallery: Gallery, photos: Path) -> None:
         find_duplicates(gallery, folders=[photos / "nowhere"])
 
 
-def test_a_file_that_is_gone_by_now_counts_as_near(gallery: Gallery, photos: Path) -> None:
-    """Comparing pixels needs both files; without one the group stands."""
+def test_a_file_that_is_gone_by_now_is_no_copy(gallery: Gallery, photos: Path) -> None:
+    """Comparing details needs both files; by distance alone the group stands."""
     (photos / "coffee.png").unlink()
-    relations = [copy.relation for group in find_duplicates(gallery, threshold=NEAR).groups for copy in group.copies]
-    assert relations == [Relation.NEAR, Relation.IDENTICAL, Relation.NEAR]
+
+    def relations(*, details: bool) -> list[Relation]:
+        report = find_duplicates(gallery, threshold=NEAR, details=details)
+        assert (report.details.unchecked if report.details else 1) == 1
+        return [copy.relation for group in report.groups for copy in group.copies]
+
+    assert relations(details=True) == [Relation.CONFIRMED, Relation.IDENTICAL]
+    assert relations(details=False) == [Relation.NEAR, Relation.IDENTICAL, Relation.NEAR]
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 2.1, float("nan")])

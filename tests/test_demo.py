@@ -1,13 +1,13 @@
 """The demo: its pictures, its honest count, and the whole command."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from conftest import Run
 from siamese_search.demo import Demo, DemoScore, make_demo, score_demo
 from siamese_search.errors import DataError, FolderError, ImageError
 from siamese_search.images.decode import Square, load_picture
@@ -24,12 +24,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def files(folder: Path) -> dict[str, bytes]:
     """Return every file under a folder by its relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the real command line."""
-    command = [sys.executable, "-m", "siamese_search.cli.app", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def report(*groups: tuple[Path, ...]) -> DedupeReport:
@@ -128,7 +122,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         make_demo(tmp_path / "file")
 
 
-def test_the_command_goes_the_whole_way(tmp_path: Path) -> None:
+def test_the_command_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     """Pictures, gallery, search, duplicates and page in one command; a second run embeds nothing and finds the same."""
     first = run("demo", "--folder", tmp_path / "demo", "--index", tmp_path / "index")
     assert (first.returncode, first.stderr) == (0, "")

@@ -1,8 +1,11 @@
 """The pages in docs/: what they point at is there."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +31,19 @@ def test_the_tests_that_hold_a_promise_exist(page: Path) -> None:
         file = path or file
         text = (ROOT / "tests" / file).read_text(encoding="utf-8")
         assert not test or re.search(rf"^def {test}\(", text, flags=re.MULTILINE), name
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11) or np.__version__ < "2", reason="signatures print in other ways in other versions"
+)
+def test_the_page_of_the_api_is_up_to_date() -> None:
+    """docs/api.md is what `make docs` would write now."""
+    spec = importlib.util.spec_from_file_location("make_api", ROOT / "docs" / "make_api.py")
+    assert spec
+    assert spec.loader
+    make_api = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_api)
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == make_api.page(), "run: make docs"
 
 
 def test_promises_name_their_tests() -> None:

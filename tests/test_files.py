@@ -2,13 +2,23 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from siamese_search.errors import FolderError
-from siamese_search.images.files import Changes, compare, find_images, hash_file, lies_in, resolve_folders
-from siamese_search.results import ImageFile, Item, Skipped
+from siamese_search.images.files import (
+    Changes,
+    compare,
+    count_kinds,
+    find_images,
+    hash_file,
+    image_file,
+    lies_in,
+    resolve_folders,
+)
+from siamese_search.results import ImageFile, Item, KindCount, LeftOut, Skipped
 
 EXTENSIONS = frozenset({".jpg", ".png"})
 JPEG = b"\xff\xd8\xff\xe0 and so on"
@@ -168,3 +178,82 @@ def test_the_hash_is_of_the_content(tmp_path: Path) -> None:
     large = b"x" * (3 << 20)
     assert hash_file(write(tmp_path / "b", large)) == hash_file(write(tmp_path / "c", large))
     assert hash_file(write(tmp_path / "c", large + b"y")) != hash_file(tmp_path / "b")
+
+
+def left_out(folder: Path, *exclude: str) -> list[tuple[str, str]]:
+    """Return what is left out under a folder, with its kind."""
+    found = find_images(resolve_folders([folder]), extensions=EXTENSIONS, exclude=exclude)
+    return [(str(entry.path.relative_to(folder)), entry.kind) for entry in found if isinstance(entry, LeftOut)]
+
+
+def test_files_of_other_kinds_are_named(tmp_path: Path) -> None:
+    """Whatever lies beside the pictures is met and counted by its extension, the most frequent kind first."""
+    for name in ("a.jpg", "IMG_1.cr2", "IMG_2.CR2", "clip.MP4", "Makefile", ".hidden.mp4", "sub/b.cr2"):
+        write(tmp_path / name)
+    expected = [("IMG_1.cr2", "CR2"), ("IMG_2.CR2", "CR2"), ("Makefile", "without extension"), ("clip.MP4", "MP4")]
+    assert left_out(tmp_path) == [*expected, ("sub/b.cr2", "CR2")]
+    found = find_images(resolve_folders([tmp_path]), extensions=EXTENSIONS)
+    counts = count_kinds(entry for entry in found if isinstance(entry, LeftOut))
+    assert counts[0] == KindCount(kind="CR2", count=3)
+    assert [(entry.kind, entry.count) for entry in counts[1:]] == [("MP4", 1), ("without extension", 1)]
+
+
+def test_folders_of_systems_are_left_out_and_said(tmp_path: Path) -> None:
+    """Thumbnails of a NAS, recycle bins and our own trash are no pictures of anybody; one that is named is walked."""
+    folders = ["#recycle", "$RECYCLE.BIN", ".Trash-1000", ".simsearch-trash", ".thumbnails", "@eaDir"]
+    for folder in folders:
+        write(tmp_path / folder / "x" / "a.jpg")
+    write(tmp_path / "2020" / "@eaDir" / "b.jpg" / "SYNOPHOTO_THUMB_XL.jpg")
+    write(tmp_path / "2020" / "b.jpg")
+    assert names(tmp_path) == ["2020/b.jpg"]
+    assert left_out(tmp_path) == [*((folder, folder) for folder in folders), ("2020/@eaDir", "@eaDir")]
+    assert names(tmp_path / "#recycle") == ["x/a.jpg"]
+
+
+def test_patterns_exclude_names_and_paths(tmp_path: Path) -> None:
+    """A pattern is matched with names and with paths below the folder; what it matches is said, once for a folder."""
+    for name in ("raw/a.jpg", "raw/deep/b.jpg", "c.jpg", "c_small.jpg", "2020/raw/d.jpg", "2020/e.jpg"):
+        write(tmp_path / name)
+    assert left_out(tmp_path, "raw", "*_small.*") == [("c_small.jpg", "*_small.*"), ("raw", "raw"), ("2020/raw", "raw")]
+    assert left_out(tmp_path, "2020/*") == [("2020/e.jpg", "2020/*"), ("2020/raw", "2020/*")]
+    assert left_out(tmp_path, "2020/raw/") == [("2020/raw", "2020/raw/")]
+    assert left_out(tmp_path, "RAW") == []
+
+
+def test_a_file_that_cannot_be_looked_into_is_not_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an extension only its content could tell what it is, so it is out of sight, with the reason."""
+    write(tmp_path / "picture", JPEG)
+    open_file = Path.open
+
+    def refuse(self: Path, *arguments: object, **options: object) -> object:
+        if self.name == "picture":
+            raise PermissionError(13, "Permission denied")
+        return open_file(self, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    found = list(find_images(resolve_folders([tmp_path]), extensions=EXTENSIONS))
+    assert found == [Skipped(path=tmp_path / "picture", reason="cannot be read: Permission denied")]
+
+
+def test_two_names_of_one_file_can_be_told(tmp_path: Path) -> None:
+    """A hard link has device and inode of the other name, and both know how many names there are."""
+    path = write(tmp_path / "a.jpg")
+    os.link(path, tmp_path / "b.jpg")
+    write(tmp_path / "c.jpg")
+    first, second, other = find_images(resolve_folders([tmp_path]), extensions=EXTENSIONS)
+    assert isinstance(first, ImageFile)
+    assert isinstance(second, ImageFile)
+    assert isinstance(other, ImageFile)
+    assert (first.device, first.inode, first.links) == (second.device, second.inode, 2)
+    assert (first.device, first.inode) != (other.device, other.inode)
+    assert other.links == 1
+
+
+@pytest.mark.parametrize("seconds", [10_413_792_000, -10_413_792_000, 1 << 40])
+def test_any_time_that_a_file_system_gives_fits(tmp_path: Path, seconds: int) -> None:
+    """A picture dated 2300 has a time that 64 bits of nanoseconds cannot hold: it becomes one that they can."""
+    path = write(tmp_path / "a.jpg")
+    with suppress(OSError, OverflowError):
+        os.utime(path, (seconds, seconds))
+    assert abs(image_file(path, path.stat()).mtime_ns) < 1 << 63
+    assert names(tmp_path) == ["a.jpg"]

@@ -23,6 +23,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.errors import FingerprintError, FolderError, GalleryError, ImageError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.catalogue import Catalogue
+from siamese_search.gallery.local.layout import with_checksum
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import SkippedFile
 from siamese_search.images.reasons import NO_PERMISSION
@@ -344,9 +345,10 @@ def test_a_newer_format_is_refused_by_name(gallery: Gallery) -> None:
     """A gallery of a later version is not touched."""
     gallery.close()
     with sqlite3.connect(Path(gallery.location) / "gallery.db") as database:
-        database.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+        row = with_checksum("meta", ("format", "99"))
+        database.execute("UPDATE meta SET value = ?, checksum = ? WHERE key = 'format'", row[1:])
     database.close()
-    with pytest.raises(GalleryError, match="written in format 99, this version reads format 2; upgrade simsearch"):
+    with pytest.raises(GalleryError, match="in format 99, this version reads up to format 3; upgrade simsearch"):
         Gallery(gallery.location).items()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,24 +145,157 @@ def test_transparency_shows_white(mode: str) -> None:
 
 
 def test_transparent_edges_do_not_darken_when_squashed() -> None:
-    """Resampling weighs colours by their opacity: white on transparent black stays white."""
+    """Resampling weighs colours by their opacity: as much red on transparent black is as much red on white."""
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (16, 16, 48, 48))
+    assert load_picture(encoded(image, "PNG"), Square(16)).pixels[:, :, 0].min() >= 254
+
+
+def test_what_is_light_on_nothing_is_seen() -> None:
+    """White drawings on transparency are drawings, not all the same white; what is all transparent is empty."""
+    image = Image.new("RGBA", (64, 64), (255, 255, 255, 0))
     image.paste((255, 255, 255, 255), (16, 16, 48, 48))
-    assert load_picture(encoded(image, "PNG"), Square(16)).pixels.min() >= 254
+    pixels = load_picture(encoded(image, "PNG")).pixels
+    assert (pixels[0, 0].tolist(), pixels[32, 32].tolist()) == ([0, 0, 0], [255, 255, 255])
+    image.paste((0, 0, 0, 255), (20, 20, 30, 22))
+    assert load_picture(encoded(image, "PNG")).pixels[0, 0].tolist() == [255, 255, 255]
+    assert np.ptp(load_picture(encoded(Image.new("RGBA", (8, 8)), "PNG")).pixels) == 0
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_the_first_frame_counts(kind: str) -> None:
-    """Of animations and multi-page files the first picture is taken."""
+    """Of animations and of pages of one size the first is taken, and all are counted."""
     frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "green", "blue")]
-    picture = load_picture(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
-    assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 5
+    file = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+    with Decoder() as decoder:
+        for picture in (load_picture(file), decoder.thumbnail(file, longest=20)):
+            assert np.abs(picture.pixels.astype(int) - (255, 0, 0)).max() < 5
+            assert picture.frames == 3
+
+
+def test_the_page_with_most_pixels_stands_for_the_file(sample: Sample) -> None:
+    """Neither a TIFF nor an icon counts by the thumbnail that comes first in it."""
+    image = sample("coffee.png")
+    picture = load_picture(encoded(image.resize((40, 30)), "TIFF", save_all=True, append_images=[image, image]))
+    assert (picture.width, picture.height, picture.frames) == (256, 171, 3)
+    assert difference(picture.pixels, np.asarray(image)) == 0
+    icon = load_picture(encoded(image.resize((128, 128)), "ICO", sizes=[(16, 16), (128, 128), (32, 32)]))
+    assert (icon.width, icon.frames) == (128, 1)
+    damaged = encoded(image, "TIFF", save_all=True, append_images=[image]).getvalue()[:-3000]
+    assert load_picture(io.BytesIO(damaged)).width == 256
+
+
+def mpo(image: Image.Image) -> bytes:
+    """Return a JPEG as many cameras write it, with a smaller one behind it."""
+    return encoded(image, "MPO", save_all=True, append_images=[image.resize((64, 64))]).getvalue()
+
+
+def test_a_jpeg_with_another_one_behind_it_is_a_jpeg(sample: Sample) -> None:
+    """Here and apart it is one picture, of the format that its name says."""
+    data = mpo(sample("coffee.png"))
+    with Decoder() as decoder:
+        for picture in (load_picture(data), decoder.thumbnail(data, longest=99)):
+            assert (picture.format, picture.width, picture.frames) == ("JPEG", 256, 1)
+
+
+def test_a_jpeg_that_lacks_its_end_is_read_with_a_note(sample: Sample) -> None:
+    """Where all pixels are there, and only there: line by line, and scan by scan."""
+    for progressive in (False, True):
+        whole = encoded(sample("coffee.png"), "JPEG", progressive=progressive).getvalue()
+        expected = load_picture(whole)
+        assert expected.note == ""
+        with Decoder() as decoder:
+            for cut in (1, 2):
+                picture = decoder.thumbnail(whole[:-cut], longest=999)
+                assert np.array_equal(picture.pixels, expected.pixels)
+                assert "pixels are all there" in picture.note
+            for cut in (40, 400, 4000):
+                with pytest.raises(ImageError, match="cut short"):
+                    decoder.thumbnail(whole[:-cut], longest=999)
+
+
+def test_a_progressive_jpeg_without_its_last_scan_is_not_whole(sample: Sample) -> None:
+    """It looks like a picture, but a blurred one."""
+    whole = encoded(sample("coffee.png"), "JPEG", progressive=True).getvalue()
+    with pytest.raises(ImageError, match="cut short"):
+        load_picture(whole[: whole.rindex(b"\xff\xda")])
+
+
+def raw(preview: bytes, *, start: bytes = b"", maker: bytes = b"NIKON CORPORATION\0", orientation: int = 1) -> bytes:
+    """Return what a RAW file looks like from outside: a directory, a thumbnail, sensor data, a preview."""
+    small = encoded(Image.new("RGB", (16, 12), "blue"), "JPEG").getvalue()
+    values = 8 + len(start) + 2 + 4 * 12 + 4
+    entries = [
+        struct.pack("<HHII", 0x010F, 2, len(maker), values),
+        struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0),
+        struct.pack("<HHII", 0x014A, 4, 1, 8),
+        struct.pack("<HHII", 0xC612, 1, 4, 1) if start == b"DNG!" else struct.pack("<HHII", 0xC5D8, 4, 1, 1),
+    ]
+    directory = struct.pack("<H", 4) + b"".join(entries) + bytes(4)
+    sensor = np.random.default_rng(0).integers(0, 256, 3000, dtype=np.uint8).tobytes()
+    return b"II*\0" + struct.pack("<I", 8 + len(start)) + start + directory + maker + small + sensor + preview + sensor
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrap"),
+    [
+        ("NEF", lambda jpeg: raw(jpeg, orientation=6)),
+        ("ARW", lambda jpeg: raw(jpeg, maker=b"SONY\0", orientation=6)),
+        ("CR2", lambda jpeg: raw(jpeg, start=b"CR\x02\0", maker=b"Canon\0", orientation=6)),
+        ("DNG", lambda jpeg: raw(jpeg, start=b"DNG!", maker=b"Phone\0", orientation=6)),
+        ("RAF", lambda jpeg: b"FUJIFILMCCD-RAW 0201" + bytes(80) + jpeg + bytes(500)),
+        ("CR3", lambda jpeg: b"\0\0\0\x18ftypcrx " + bytes(40) + b"CMT1" + raw(b"", orientation=6) + jpeg),
+    ],
+)
+def test_raw_files_are_read_through_their_preview(sample: Sample, kind: str, wrap: Callable[[bytes], bytes]) -> None:
+    """The largest JPEG in them stands for them, turned as the file says; they are named after their format."""
+    image = sample("coffee.png")
+    data = wrap(encoded(image, "JPEG", quality=90).getvalue())
+    with Decoder() as decoder:
+        picture = decoder.thumbnail(data, longest=999)
+    upright = image if kind == "RAF" else image.transpose(Image.Transpose.ROTATE_270)
+    assert (picture.format, picture.width, picture.height) == (kind, *upright.size)
+    assert difference(picture.pixels, np.asarray(upright)) < 6
+    assert f".{kind.lower()}" in picture_extensions()
+
+
+def test_a_raw_file_without_a_preview_says_so() -> None:
+    """The lossless JPEG that holds what the sensor saw is none; neither is a TIFF with a camera's name a RAW file."""
+    sensor = b"\xff\xd8\xff\xc3\x00\x0b\x08\x10\x00\x10\x00\x01\x01\x11\x00\xff\xda\x00\x08\x01\x01\x00\x01\x00\x00"
+    with pytest.raises(ImageError, match="without a preview"):
+        load_picture(b"FUJIFILMCCD-RAW 0201" + bytes(80) + sensor)
+    exif = Image.Exif()
+    exif[0x010F] = "NIKON CORPORATION"
+    assert load_picture(encoded(Image.new("RGB", (9, 8)), "TIFF", exif=exif)).format == "TIFF"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 510), (700, 4095), (7000, 8500), (30_000, 34_000)])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_shallow_data_in_16_bits_has_its_own_range(sample: Sample, kind: str, low: int, high: int) -> None:
+    """What a sensor of 9 to 14 bits wrote is no black picture."""
+    grey = np.asarray(sample("camera.png").convert("L")).astype(float)
+    grey = (grey - grey.min()) / (grey.max() - grey.min())
+    deep = Image.fromarray((low + grey * (high - low)).round().astype(np.uint16))
+    assert difference(grey_of(encoded(deep, kind))[..., 0], np.rint(grey * 255)) < 1
+
+
+def test_a_depth_that_a_tiff_names_is_its_range() -> None:
+    """Twelve bits span 0 to 4095, whatever a picture makes use of."""
+    values = np.array([[0, 1000], [2048, 2000]])
+    packed = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in values.tolist())
+    tags = [(256, 2), (257, 2), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 2), (279, len(packed))]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    data = b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + struct.pack("<H", len(tags)) + entries + bytes(4)
+    expected = np.rint(values * 255 / 4095).astype(int).tolist()
+    assert grey_of(io.BytesIO(data))[..., 0].tolist() == expected
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I;16", "I", "F"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_comes_out_alike(mode: str, channels: int) -> None:
     """Each of Pillow's modes that a TIFF can hold ends as uint8 of the shape asked for."""
+    if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow before 13 writes such a TIFF too short")
     file = encoded(Image.new(mode, (7, 5)), "TIFF")
     assert load_picture(file).pixels.shape == (5, 7, 3)
     assert load_picture(file, Square(4, channels)).pixels.shape == (4, 4, channels)  # type: ignore[arg-type]

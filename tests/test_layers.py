@@ -15,10 +15,11 @@ import siamese_search
 PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
-    {"errors", "escapes", "version", "cores", "vectors"},
+    {"errors", "escapes", "version", "cores", "faiss_threads", "vectors"},
     {"paths", "tables"},
     {"results", "atomic"},
     {"images"},
+    {"details"},
     {"encoder"},
     {"calibration"},
     {"gallery"},
@@ -30,7 +31,8 @@ LAYERS = (
 )
 # The parts of the package that may load each heavy library.
 OWNERS = {
-    "faiss": {"gallery/local/"},
+    "cv2": {"details/"},
+    "faiss": {"details/", "faiss_threads.py", "gallery/local/"},
     "onnxruntime": {"encoder/runtime.py"},
     "torch": {"encoder/network.py", "encoder/export.py", "encoder/runtime.py", "training/"},
     "PIL": {"images/", "training/", "report/", "demo.py"},
@@ -140,6 +142,17 @@ def test_libraries_do_not_print_or_exit() -> None:
         names = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
         assert not names & {"print", "exit", "quit"}, path
         assert "sys.exit" not in {ast.unparse(node.func) for node in calls}, path
+
+
+def test_pictures_are_decoded_by_the_decoder_alone() -> None:
+    """Outside `images` nobody calls what decodes in the process that asks, but for pictures of our own making."""
+    decoding = {"images.decode.load_picture", "images.decode.open_image", "images.ordinary.decode_here"}
+    for path in modules():
+        if path.parent == PACKAGE / "images" or path == PACKAGE / "demo.py":
+            continue
+        assert not decoding & {name.removeprefix("siamese_search.") for name in imports(path)}, path
+        calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+        assert "Image.open" not in {ast.unparse(node.func) for node in calls}, path
 
 
 def loaded_by(folder: Path, *arguments: str | Path) -> set[str]:

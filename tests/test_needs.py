@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from siamese_search.encoder import device_for
+from siamese_search.errors import OptionError
 from siamese_search.training.needs import TRAINING
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,6 +65,14 @@ def test_a_missing_gpu_is_named(refused: Callable[..., str]) -> None:
     assert "device cuda: torch finds no GPU" in refused("--device", "cuda", data="nowhere")
 
 
+def test_without_torch_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever left it out computes on the CPU, and is told so when asking for a GPU by name."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert device_for("auto") == "cpu"
+    with pytest.raises(OptionError, match="torch is not installed"):
+        device_for("cuda")
+
+
 def test_an_unknown_device_is_named(refused: Callable[..., str]) -> None:
     """With the devices that there are."""
     assert "device tpu: give auto, cpu or cuda" in refused("--device", "tpu")
@@ -84,3 +94,10 @@ def test_figures_of_an_evaluation_need_a_package(run: Run, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     done = run("evaluate", "photo", "nowhere", "--figures", "figures")
     assert done.stderr == "simsearch: --figures needs matplotlib: pip install 'siamese-search[train]'\n"
+
+
+def test_grey_networks_need_labels_and_grey_edits(refused: Callable[..., str]) -> None:
+    """Edited views of photos are made in colour; a network for grey pictures cannot learn from them."""
+    grey = ("--set", "architecture=small-grey")
+    assert "small-grey learns from labels alone" in refused(*grey)
+    assert "small-grey takes no photo edits" in refused(*grey, "--labels", "folders")

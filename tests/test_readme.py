@@ -1,13 +1,14 @@
 """The README: every command and every line of Python in it works."""
 
-import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import siamese_search
+import pytest
+
+from conftest import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,30 +19,24 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_every_command_of_the_tour_runs(tmp_path: Path) -> None:
+def test_every_command_of_the_tour_runs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The README's commands succeed one after the other in an empty folder, and so does its Python."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
-    simsearch = f"{shlex.quote(sys.executable)} -m siamese_search.cli.app"
+    monkeypatch.delenv("SIMSEARCH_INDEX")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     commands = [line[2:] for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
     assert len(commands) > 10
     for command in commands:
-        assert command.startswith("simsearch ")
-        ran = subprocess.run(
-            ["bash", "-c", command.replace("simsearch", simsearch, 1)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            timeout=280,
-            check=False,
-        )
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "simsearch"
+        stdin = b""
+        if "<" in arguments:
+            *arguments, _, name = arguments
+            stdin = (tmp_path / name).read_bytes()
+        ran = run(*arguments, stdin=stdin)
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
     (python,) = blocks("python")
     checked = f"{python}\nassert hits[0].distance < 1e-3 and hits[0].duplicate and groups and vectors.shape == (1, 256)"
-    subprocess.run(
-        [sys.executable, "-W", "error", "-c", checked], cwd=tmp_path, env=environment, timeout=120, check=True
-    )
+    subprocess.run([sys.executable, "-W", "error", "-c", checked], cwd=tmp_path, timeout=120, check=True)
 
 
 def test_layout_of_the_readme_is_the_layout() -> None:

@@ -22,6 +22,7 @@ from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
 from siamese_search.report.words import coverage_sentence, human_bytes, threshold_sentence
 from siamese_search.results import (
+    Burst,
     Copy,
     Coverage,
     DedupeReport,
@@ -169,7 +170,8 @@ def test_search_json_has_the_fixed_keys() -> None:
 def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) -> None:
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
-    assert list(data) == ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage"]
+    keys = ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage", "bursts"]
+    assert list(data) == keys
     assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
     assert data["groups"][1] == {
         "keep": str(tmp_path / "c.png"),
@@ -182,12 +184,19 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "size": None,
                 "reviewed": False,
                 "protected": False,
+                "linked": False,
+                "companions": [],
             }
         ],
         "size": None,
         "rule": None,
         "reason": "",
+        "links": [],
     }
+    burst = Burst(pictures=(tmp_path / "1.jpg", tmp_path / "2.jpg"), sharpest=tmp_path / "2.jpg")
+    assert dedupe_json(replace(report, bursts=(burst,)))["bursts"] == [
+        {"pictures": [str(tmp_path / "1.jpg"), str(tmp_path / "2.jpg")], "sharpest": str(tmp_path / "2.jpg")}
+    ]
     assert [copy["relation"] for copy in data["groups"][0]["copies"]] == ["identical", "same-pixels"]
     assert data["skipped"][0] == {"path": str(tmp_path / "broken.jpg"), "reason": "the file is cut short"}
 
@@ -223,7 +232,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
     assert other == {
         "group": "1",
         "role": "copy",
-        "path": r"caf\xe9.png",
+        "path": NOT_UTF8,
         "distance": "0.250000",
         "relation": "near",
         "looks": "mirrored resized",
@@ -297,7 +306,7 @@ def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path:
     assert "identical file" in page.cards[1]
     assert "same pixels" in page.cards[1]
     for item in report.skipped:
-        assert item.path in page.text
+        assert str(item.path) in page.text
         assert item.reason in page.text
     assert len([image for image in page.all("img") if image["src"].startswith("data:image/")]) == 5
     assert threshold_sentence(THRESHOLD, found=3) in page.text
@@ -313,7 +322,7 @@ def test_groups_are_sorted_by_what_they_would_free(report: DedupeReport, tmp_pat
 
 def test_page_asks_the_network_for_nothing(report: DedupeReport, search: SearchReport, tmp_path: Path) -> None:
     """Every address is embedded, inside the page, or a local file to click on; and the page forbids itself the rest."""
-    write_page(tmp_path / "p.html", title="All", search=search, dedupe=report, pictures=[report.groups[0].keep])
+    write_page(tmp_path / "p.html", title="All", search=search, dedupe=report, pictures=[str(report.groups[0].keep)])
     page = Page(tmp_path / "p.html")
     for tag, attributes in page.elements:
         for name in URL_ATTRIBUTES & attributes.keys():
@@ -416,7 +425,7 @@ def test_progress_counts_every_picture(report: DedupeReport, search: SearchRepor
         title="All",
         search=search,
         dedupe=report,
-        pictures=[report.groups[0].keep],
+        pictures=[str(report.groups[0].keep)],
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(done, 10) for done in range(1, 11)]

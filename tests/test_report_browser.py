@@ -3,10 +3,9 @@
 import time
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
-from browser import CHROMIUM, Browser
+from browser import Browser, needs_browser
 from siamese_search.report.html import write_dedupe_html
 from siamese_search.results import (
     Copy,
@@ -21,7 +20,7 @@ from siamese_search.results import (
     ThresholdSource,
 )
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+pytestmark = needs_browser
 
 
 def write_report(folder: Path, *, groups: int) -> str:

@@ -25,7 +25,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import siamese_search
-from browser import CHROMIUM, Browser
+from browser import Browser, needs_browser
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import BusyError, GalleryError, ImageError
@@ -248,7 +248,7 @@ def test_the_server_refuses_what_it_must(visitor: Visitor, gallery: Gallery, pho
     assert visitor.ask(f"picture/{rocket}")[:2] == (410, b"no such file")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@needs_browser
 def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) -> None:
     """Keys answer, skip, go back and show the difference; nothing foreign is asked for, nothing complained of."""
     with Browser(tmp_path / "profile") as page:

@@ -156,9 +156,9 @@ def test_pairs_called_different_never_come_back(gallery: Gallery, photos: Path) 
     (photos / "coffee third.bmp").write_bytes((photos / "copies" / "coffee.bmp").read_bytes())
     gallery.sync([photos])
     found = groups(find_duplicates(gallery, threshold=NEAR))
-    assert found["coffee third.bmp"] == {"coffee.bmp"}
+    assert found["coffee.bmp"] == {"coffee third.bmp"}
     gallery.answers.forget(ids["coffee.png"], ids["coffee.bmp"])
-    assert groups(find_duplicates(gallery, threshold=NEAR))["coffee third.bmp"] == {"coffee.bmp", "coffee.png"}
+    assert groups(find_duplicates(gallery, threshold=NEAR))["coffee.bmp"] == {"coffee third.bmp", "coffee.png"}
 
 
 def test_pairs_called_the_same_are_grouped_whatever_their_distance(gallery: Gallery) -> None:
@@ -194,7 +194,7 @@ def test_on_the_command_line(
     assert (refused.returncode, "choose another name" in refused.stderr) == (1, True)
     assert "3 restored" in run("undo", "p.journal").stdout
     bad = run("dedupe", "--keep", "prettiest")
-    assert (bad.returncode, "there are pixels" in bad.stderr) == (1, True)
+    assert (bad.returncode, "there are camera" in bad.stderr) == (1, True)
     stick = tmp_path / "stick"
     stick.mkdir()
     (stick / "x.png").write_bytes((photos / "rocket.png").read_bytes())

@@ -81,9 +81,7 @@ class Actor(threading.Thread):
             copy=root / self.copy, copy_hash=hashes[self.copy], keep=root / self.keep, keep_hash=hashes[self.keep]
         )
         into = self.world.folder / "into" if self.world.action is Action.MOVE else None
-        head = Head(
-            action=self.world.action, gallery=str(root.parent / "none"), run=self.run_name, into=into, roots=()
-        )
+        head = Head(action=self.world.action, gallery=str(root.parent / "none"), run=self.run_name, into=into, roots=())
         with open_journal(self.journal, head) as journal, Roots(journal) as places:
             journal.begin_run(Run.APPLY)
             acting = Acting(journal, places, self)

@@ -37,10 +37,9 @@ def test_the_same_tests_are_found_every_time(tmp_path: Path) -> None:
     """Names and order of the tests change with neither clock nor hash seed; workers refuse to share them if they do."""
     first = collecting("1", tmp_path / "one")
     time.sleep(1.1)  # so that a clock in an id shows, also one that counts in seconds
-    ids = []
-    for run in (first, collecting("2", tmp_path / "two")):
-        printed, _ = run.communicate(timeout=120)
-        assert run.returncode == 0, printed
-        ids.append([line for line in printed.splitlines() if "::" in line])
+    runs = (first, collecting("2", tmp_path / "two"))
+    printed = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], printed[0][-2000:]
+    ids = [[line for line in text.splitlines() if "::" in line] for text in printed]
     assert len(ids[0]) > 500
     assert ids[0] == ids[1]

@@ -59,7 +59,7 @@ def test_dedupe_in_a_terminal(kitty: bool, photos: Path, encoder: Encoder, tmp_p
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("KITTY", "TERM"))}
     environment |= {"PYTHONPATH": str(Path(siamese_search.__file__).parents[1]), "TERM": "xterm", "COLUMNS": "200"}
     environment |= {"KITTY_WINDOW_ID": "1"} if kitty else {}
-    command = [sys.executable, "-m", "siamese_search.cli.app", "dedupe", "--threshold", "0.3", "--quiet"]
+    command = [sys.executable, "-m", "siamese_search", "dedupe", "--threshold", "0.3", "--quiet"]
     leader, follower = pty.openpty()
     output = b""
     with subprocess.Popen([*command, "--index", tmp_path / "gallery"], stdout=follower, env=environment) as process:

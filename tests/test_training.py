@@ -72,11 +72,19 @@ def test_three_kinds_of_labels_train_an_encoder(
 ) -> None:
     """Folders, pairs and no labels each give an encoder folder with report and figures, and `index` uses it."""
     settings = ("--from", "scratch", "--steps", "4")
-    for option in ("dim=16", "input_size=32", "batch=8", "validate_every=2", "workers=0", "warm_up=1"):
+    for option in (
+        "dim=16",
+        "input_size=32",
+        "batch=8",
+        "validate_every=2",
+        "workers=0",
+        "warm_up=1",
+    ):
         settings += ("--set", option)
-    for labels in ("folders", str(pairs_file), "none"):
+    grey = ("--set", "architecture=small-grey", "--set", "edits=grey")  # seconds less in writing the graph
+    for labels, network in (("folders", grey), (str(pairs_file), grey), ("none", ())):
         out = pieces.parent / f"encoder-{Path(labels).stem}"
-        trained = run("train", pieces, "-o", out, "--labels", labels, *settings, "--json")
+        trained = run("train", pieces, "-o", out, "--labels", labels, *settings, *network, "--json")
         assert trained.returncode == 0, trained.stderr
         metrics = json.loads(trained.stdout)
         assert metrics == json.loads((out / "metrics.json").read_text())
@@ -112,16 +120,16 @@ def test_interrupted_run_is_the_run_that_never_stopped(pieces: Path, tmp_path: P
     assert train(dataset, SMALL, tmp_path / "parts").step == 6
 
 
-def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
+def test_kill_in_the_middle_and_resume(
+    pieces: Path, tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """After kill -9 the command line goes on from the last checkpoint and makes the steps that were asked for."""
     out = tmp_path / "encoder"
-    command = [
-        sys.executable, "-m", "siamese_search.cli.app", "train", str(pieces), "-o", str(out), "--from", "scratch",
-        "--steps", "20", "--quiet", "--json",
-    ]  # fmt: skip
+    command = ["train", str(pieces), "-o", str(out), "--from", "scratch", "--steps", "20", "--quiet", "--json"]
     for option in ("dim=16", "input_size=32", "batch=8", "checkpoint_every=2", "workers=0"):
         command += ["--set", option]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    first = subprocess.Popen([sys.executable, "-m", "siamese_search", *command], stdout=pipe, stderr=pipe)
     checkpoint = out / "run" / "run.safetensors"
     waited = time.monotonic() + 60
     while not checkpoint.exists() and time.monotonic() < waited:
@@ -130,8 +138,7 @@ def test_kill_in_the_middle_and_resume(pieces: Path, tmp_path: Path) -> None:
     first.communicate()
     assert checkpoint.exists()
     assert not (out / "encoder.json").exists()
-    second = subprocess.run(command, capture_output=True, check=True, timeout=120)
-    metrics = json.loads(second.stdout)
+    metrics = json.loads(run(*command).stdout)
     assert metrics["steps"] == 20
     assert metrics["history"][-1]["step"] == 20
     assert load_encoder(out).dim == 16

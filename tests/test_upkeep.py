@@ -25,7 +25,8 @@ from siamese_search.errors import EncoderError, FolderError, GalleryError, Optio
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local import lock as lock_module
 from siamese_search.gallery.local.catalogue import Catalogue
-from siamese_search.gallery.local.database import Database, sealed
+from siamese_search.gallery.local.database import Database
+from siamese_search.gallery.local.layout import with_checksum
 from siamese_search.gallery.local.lock import is_written, writing
 
 Sample = Callable[[str], Image.Image]
@@ -416,8 +417,8 @@ def test_a_sound_gallery_is_called_sound(gallery: Gallery, photos: Path) -> None
         ("UPDATE embeddings SET code = zeroblob(1024) WHERE item = 4", 1),
         ("UPDATE embeddings SET code = 'short' WHERE item = 4", 1),
         ("DELETE FROM embeddings WHERE item = 5", 1),
-        ("UPDATE tally SET rows = rows - 1 WHERE name = 'items'", 0),
-        ("UPDATE tally SET total = 'none' WHERE name = 'embeddings'", 0),
+        ("UPDATE totals SET rows = rows - 1 WHERE name = 'items'", 0),
+        ("UPDATE totals SET checksums = 'none' WHERE name = 'embeddings'", 0),
         ("UPDATE items SET content_hash = x'ff' WHERE id = 9", 1),
     ],
 )
@@ -472,7 +473,7 @@ def test_verify_on_the_command_line(gallery: Gallery, photos: Path, run: Run) ->
     "path", [b"../outside.png", b"/etc/passwd", b"a/../../b.png", b"./x.png", b"a\0b", b"copies/.."]
 )
 def test_paths_never_lead_out(gallery: Gallery, photos: Path, path: bytes) -> None:
-    """A well-sealed path that leaves its root is refused wherever it would be used."""
+    """A path with a checksum that leaves its root is refused wherever it would be used."""
     gallery.close()
     database = Database(Path(gallery.location) / "gallery.db")
     (row,) = database.select("items", "id = ?", (1,))
@@ -489,7 +490,7 @@ def test_paths_never_lead_out(gallery: Gallery, photos: Path, path: bytes) -> No
     [
         "CREATE TRIGGER evil AFTER INSERT ON items BEGIN DELETE FROM embeddings; END",
         "CREATE VIEW evil AS SELECT 1",
-        "DROP TABLE reviewed",
+        "DROP TABLE answers",
     ],
 )
 def test_only_our_own_layout_is_opened(gallery: Gallery, statement: str) -> None:
@@ -512,15 +513,15 @@ def test_endless_tables_end(gallery: Gallery) -> None:
 
 def test_sizes_are_checked_before_memory_is_taken(gallery: Gallery) -> None:
     """A catalogue that claims more pictures or longer embeddings than its bytes can hold is refused at once."""
-    damage(gallery, "UPDATE tally SET rows = 1 << 40")
+    damage(gallery, "UPDATE totals SET rows = 1 << 40 WHERE name = 'items'")
     with pytest.raises(GalleryError, match="impossible number of rows"):
         len(gallery)
     gallery.close()
     database = sqlite3.connect(Path(gallery.location) / "gallery.db", isolation_level=None)
-    database.execute("UPDATE tally SET rows = 9 WHERE name = 'items'")
+    database.execute("UPDATE totals SET rows = 9 WHERE name = 'items'")
     about = json.loads(database.execute("SELECT value FROM meta WHERE key = 'encoder'").fetchone()[0])
-    row = sealed("meta", ("encoder", json.dumps({**about, "dim": 1 << 30})))
-    database.execute("UPDATE meta SET value = ?, seal = ? WHERE key = 'encoder'", row[1:])
+    row = with_checksum("meta", ("encoder", json.dumps({**about, "dim": 1 << 30})))
+    database.execute("UPDATE meta SET value = ?, checksum = ? WHERE key = 'encoder'", row[1:])
     database.close()
     with pytest.raises(GalleryError, match="impossible encoder"):
         Gallery(gallery.location).info()

@@ -12,7 +12,7 @@ from siamese_search.actions.foresee import rehearse
 from siamese_search.actions.journal import Journal, Run, State, open_journal
 from siamese_search.actions.lines import Head, Record
 from siamese_search.actions.locks import only_actor
-from siamese_search.actions.plan import Plan, Step
+from siamese_search.actions.plan import Plan, Step, journal_of, read_plan
 from siamese_search.actions.refusal import Refusal, refusal_of
 from siamese_search.actions.roots import Roots
 from siamese_search.actions.step import Going, perform
@@ -27,10 +27,10 @@ Progress = Callable[[int, int], None]
 
 
 def apply_plan(
-    plan: Plan,
+    plan: Plan | str | Path,
     *,
-    action: Action,
-    journal: Path,
+    action: Action | str,
+    journal: Path | None = None,
     into: Path | None = None,
     protect: Sequence[Path] = (),
     dry_run: bool = False,
@@ -38,10 +38,18 @@ def apply_plan(
 ) -> ActionReport:
     """Do something with every copy of a plan that passes all checks; refuse the others, one reason each.
 
-    Steps that `journal` knows as done are not done again, so a run that was killed goes on where it was. The gallery
-    forgets what has gone. `dry_run` checks everything that can be foreseen and changes nothing. Raises PlanError when
-    the plan or journal as a whole will not do, or another process acts in the same folders; GalleryError, OptionError.
+    `plan` is a file that `write_plan` wrote, or what `read_plan` made of it; `action` may be a word: "trash", "move",
+    "hardlink" or "reflink". Steps that `journal` (default: the one beside the file) knows as done are not done again,
+    so a run that was killed goes on where it was. The gallery forgets what has gone. `dry_run` checks everything that
+    can be foreseen and changes nothing. Raises PlanError when the plan or journal as a whole will not do, or another
+    process acts in the same folders; GalleryError, OptionError.
     """
+    action = Action(action)
+    if not isinstance(plan, Plan):
+        journal = journal or journal_of(Path(plan))
+        plan = read_plan(Path(plan))
+    if journal is None:
+        raise OptionError("a plan without its file needs a journal")
     with Gallery(plan.gallery) as gallery, Gallery(plan.against or plan.gallery) as other:
         roots = {*gallery.roots, *other.roots}
         now = datetime.now(UTC).strftime("%Y-%m-%d_%H.%M.%S_%f")

@@ -25,7 +25,7 @@ from siamese_search.atomic import whole_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
-from siamese_search.results import DedupeReport
+from siamese_search.results import DedupeReport, Relation
 
 FORMAT = 1
 _MAX_DISTANCE = 2.0
@@ -63,9 +63,14 @@ class Plan:
 
 
 def plan_json(
-    report: DedupeReport, gallery: Gallery, *, against: Gallery | None = None, protected: Sequence[Path] = ()
+    report: DedupeReport,
+    gallery: Gallery,
+    *,
+    against: Gallery | None = None,
+    protected: Sequence[Path] = (),
+    only: Sequence[Relation] = (),
 ) -> dict[str, Any]:
-    """Return the plan of a report as plain data: one step a copy.
+    """Return the plan of a report as plain data: a step for each copy that is surely one, or of `only` some relations.
 
     Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing.
     """
@@ -93,23 +98,25 @@ def plan_json(
         }
         for group in report.groups
         for copy in group.copies
-        if not copy.protected and not _is_link(copy.path)
+        if report.acts_on(copy, only) and not _is_link(copy.path)
     ]
     return {**head, "seal": _seal(head), "steps": steps}
 
 
 def write_plan(
-    path: Path,
+    path: str | Path,
     report: DedupeReport,
     gallery: Gallery,
     *,
     against: Gallery | None = None,
     protected: Sequence[Path] = (),
+    only: Sequence[Relation] = (),
 ) -> None:
     """Write the plan of a report as a file, for `apply_plan`; raises PlanError where one was applied already."""
+    path = Path(path)
     if journal_of(path).exists():
         raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
-    text = json.dumps(plan_json(report, gallery, against=against, protected=protected), indent=2)
+    text = json.dumps(plan_json(report, gallery, against=against, protected=protected, only=only), indent=2)
     with whole_file(path) as half:
         half.write_text(f"{text}\n", encoding="utf-8")
 

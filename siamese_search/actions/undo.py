@@ -20,13 +20,14 @@ Progress = Callable[[int, int], None]
 _NAMED = 3  # files named where a sentence is about many
 
 
-def undo_journal(path: Path, *, progress: Progress | None = None) -> ActionReport:
+def undo_journal(path: str | Path, *, progress: Progress | None = None) -> ActionReport:
     """Take back every step of a journal that was done, last one first; refuse where something is in the way.
 
     A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
     cannot be loaded, the files are restored all the same. Raises PlanError, also when another process acts in the same
     folders.
     """
+    path = Path(path)
     roots = [root.path for root in read_journal(path).head.roots]
     with only_actor(roots), open_journal(path) as journal, Roots(journal) as places:
         journal.note_run(Run.UNDO)

@@ -37,7 +37,7 @@ class Curve:
 
     @property
     def accuracy(self) -> NDArray[np.float64]:
-        """The share of all pairs judged rightly when this distance is the threshold, in [0, 1]."""
+        """The share of all pairs on their right side when this distance is the threshold, in [0, 1]."""
         wrong = (self.accepted - self.similar) + (self.all_similar - self.similar)
         return 1 - wrong / self.all_pairs
 
@@ -48,7 +48,7 @@ def curve(distance: Floats, label: NDArray[np.int8], *, all_similar: int | None 
     Raises `DataError` without pairs.
     """
     if len(distance) == 0:
-        raise DataError("no pairs to judge by")
+        raise DataError("no pairs to measure by")
     order = np.argsort(distance, kind="stable")
     d, similar = np.asarray(distance, np.float64)[order], label[order] == SIMILAR
     last = np.r_[np.flatnonzero(np.diff(d)), len(d) - 1]  # of each run of equal distances
@@ -79,7 +79,7 @@ def best_threshold(distance: Floats, label: NDArray[np.int8]) -> float:
 
 
 def accuracy_at(threshold: float, distance: Floats, label: NDArray[np.int8]) -> float:
-    """Return the share of pairs judged rightly at a threshold, in [0, 1]."""
+    """Return the share of pairs on their right side of a threshold, in [0, 1]."""
     return float(np.mean((np.asarray(distance) <= threshold) == (label == SIMILAR)))
 
 

@@ -9,7 +9,7 @@ from siamese_search.results import CalibrationRow
 
 PRECISIONS = (0.999, 0.998, 0.995, 0.99, 0.98, 0.97, 0.95, 0.9, 0.8, 0.7, 0.5)
 PROMISED = 0.99  # precision at the threshold in force
-LEAST_PAIRS = 30  # that a share is measured by; the few nearest of any collection are often copies nobody noticed
+MIN_PAIRS = 30  # that a share is measured by; the few nearest of any collection are often copies nobody noticed
 
 
 def calibration_table(c: Curve) -> tuple[CalibrationRow, ...]:
@@ -34,7 +34,7 @@ def promised_row(table: tuple[CalibrationRow, ...], precision: float = PROMISED)
 def distinct_quantiles(embeddings: NDArray[np.float32], identity: NDArray[np.int64]) -> tuple[tuple[float, float], ...]:
     """Return (share, distance) for shares from a tenth down to that of a few pairs: how near different pictures come.
 
-    Pairs of equal identity do not count. Half a decade a step, down to the nearest `LEAST_PAIRS` pairs.
+    Pairs of equal identity do not count. Half a decade a step, down to the nearest `MIN_PAIRS` pairs.
     """
     rows, columns = np.triu_indices(len(embeddings), 1)
     different = identity[rows] != identity[columns]
@@ -43,7 +43,7 @@ def distinct_quantiles(embeddings: NDArray[np.float32], identity: NDArray[np.int
         np.sqrt(np.clip(2 - 2 * np.partition(dot, -(len(dot) // 10 + 1))[-(len(dot) // 10 + 1) :], 0, None))
     )
     shares = [10.0 ** (-1 - step / 2) for step in range(13)]
-    return tuple((share, float(nearest[int(share * len(dot))])) for share in shares if share * len(dot) >= LEAST_PAIRS)
+    return tuple((share, float(nearest[int(share * len(dot))])) for share in shares if share * len(dot) >= MIN_PAIRS)
 
 
 def all_pairs_curve(embeddings: NDArray[np.float32], identity: NDArray[np.int64], *, widest: float = 1.2) -> Curve:

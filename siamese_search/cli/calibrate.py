@@ -28,7 +28,7 @@ def calibrate(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="Pairs that a person judged: first,second,label, 0 the same picture, 1 another one."
+            metavar="CSV", help="Answers of a person: first,second,label, 0 the same picture, 1 different ones."
         ),
     ] = None,
     index: IndexOption = None,
@@ -37,7 +37,7 @@ def calibrate(
 ) -> None:
     """Choose the gallery's threshold for a precision.
 
-    The gallery calibrates itself by its own pictures; pairs judged in `simsearch review` or given here correct that.
+    The gallery calibrates itself by its own pictures; answers given in `simsearch review` or here correct that.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def _print(location: str, calibration: "Calibration", before: float, precision: 
         print_text(f"the pictures are look-alikes: unrelated ones lie {1 - calibration.likeness:.0%} nearer than usual")
     if calibration.answers:
         print_text(
-            f"{calibration.answers} judged pairs multiply the expected false pairs by {calibration.correction:.2f} "
+            f"{calibration.answers} answers multiply the expected false pairs by {calibration.correction:.2f} "
             f"(90 % interval {calibration.correction_low:.2f} to {calibration.correction_high:.2f})"
         )
     print_text("", "threshold  precision  finds")

@@ -1,5 +1,7 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
+import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +18,11 @@ from siamese_search.cli.options import (
 )
 from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
-from siamese_search.results import KEEP_RULES, DedupeReport, DuplicateGroup, Facts
+from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Facts, Relation
 
 app = typer.Typer()
 
+_ONLY = (*SAFE_RELATIONS, Relation.ALTERED)
 _SHOWN = 10  # groups with their pictures in a terminal
 
 
@@ -42,7 +45,7 @@ def dedupe(
         list[str] | None,
         typer.Option(
             metavar="RULE",
-            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: pixels, lossless, size, shortest-path]",
+            help=f"What to keep, in order: {', '.join(KEEP_RULES)}.  [default: all in this order, but newest]",
         ),
     ] = None,
     prefer: Annotated[
@@ -51,6 +54,17 @@ def dedupe(
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
     ] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone."),
+    ] = True,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RELATION",
+            help=f"Plan for these copies alone: {', '.join(_ONLY)}.  [default: {', '.join(SAFE_RELATIONS)}]",
+        ),
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact", help="Miss no pair: compare all pictures with all, also in a large gallery.")
     ] = False,
@@ -58,7 +72,7 @@ def dedupe(
         Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the group that would free most as one picture.")
+        Path | None, typer.Option(metavar="PNG", help="Draw the group with the largest copies as one picture.")
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
@@ -80,6 +94,7 @@ def dedupe(
     from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
+    wanted = _relations(only or ())
     rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
     with ExitStack() as stack, silent_decoders():
         with progress_bar("Embedding", quiet=quiet) as progress:
@@ -96,13 +111,14 @@ def dedupe(
                 folders=folders or None,
                 against=other,
                 rules=rules,
+                details=details,
                 exact=exact,
                 progress=progress,
             )
         if plan:
             from siamese_search.actions import write_plan  # noqa: PLC0415
 
-            write_plan(plan, found, gallery, against=other, protected=rules.protect)
+            write_plan(plan, found, gallery, against=other, protected=rules.protect, only=wanted)
         if report:
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
@@ -111,27 +127,35 @@ def dedupe(
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
-            write_group_sheet(_most_freeing(found), sheet)
+            write_group_sheet(_largest(found), sheet)
     if json:
         print_json(dedupe_json(found))
     elif csv:
         print_csv(dedupe_csv(found))
     else:
-        _print_dedupe(found, page=report / "index.html" if report else None, plan=plan)
+        _print_dedupe(found, wanted, page=report / "index.html" if report else None, plan=plan)
 
 
-def _most_freeing(report: DedupeReport) -> DuplicateGroup:
+def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
+    chosen = [name for value in names for name in value.split(",")]
+    for name in chosen:
+        if name not in _ONLY:
+            raise OptionError(f"--only {name}: no such relation; there are {', '.join(_ONLY)}")
+    return tuple(Relation(name) for name in chosen)
+
+
+def _largest(report: DedupeReport) -> DuplicateGroup:
     if not report.groups:
         raise OptionError("--sheet draws a group, and there is none")
     return max(report.groups, key=_frees)
 
 
 def _frees(group: DuplicateGroup) -> int:
-    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected)
+    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected and not copy.linked)
 
 
 def _show_pictures(report: DedupeReport) -> None:
-    """Show the groups that would free most, where the terminal can show pictures."""
+    """Show the groups with the largest copies, where the terminal can show pictures."""
     import os  # noqa: PLC0415
     import sys  # noqa: PLC0415
 
@@ -146,13 +170,14 @@ def _show_pictures(report: DedupeReport) -> None:
         sys.stdout.write(picture_row((group.keep, *(copy.path for copy in group.copies)), protocol))
 
 
-def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None) -> None:
+def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path | None, plan: Path | None) -> None:
     from siamese_search.report.words import (  # noqa: PLC0415
         coverage_sentence,
+        details_sentence,
         human_bytes,
         kind_words,
         reason_words,
-        threshold_sentence,
+        relations_sentence,
     )
 
     rows = []
@@ -167,18 +192,28 @@ def _print_dedupe(report: DedupeReport, *, page: Path | None, plan: Path | None)
         print_table(columns, rows, right=("group", "distance", "pixels", "size"))
         _show_pictures(report)
     copies = sum(len(group.copies) for group in report.groups)
-    free = sum(map(_frees, report.groups))
+    free = sum(
+        copy.facts.size
+        for group in report
+        for copy in group
+        if copy.facts and not copy.linked and report.acts_on(copy, only)
+    )
     beside = f" against {report.against}" if report.against else ""
     print_text(
         f"{report.images:,} images{beside}: {len(report.groups):,} groups with {copies:,} copies,"
         f" {human_bytes(free)} to free."
     )
-    print_text(threshold_sentence(report.threshold, found=copies))
+    if copies:
+        print_text(f"{relations_sentence(report)}.")
+    print_text(details_sentence(report))
     print_text(coverage_sentence(report.coverage))
+    if report.bursts:
+        frames = sum(len(burst.pictures) for burst in report.bursts)
+        print_text(f"{frames:,} pictures were taken one after another, in {len(report.bursts):,} bursts: no copies.")
     if page:
         print_text(f"Report: {page}")
     if plan:
-        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {plan} --to trash --dry-run")
+        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {shlex.quote(str(plan))} --to trash --dry-run")
 
 
 def _size(facts: Facts | None) -> tuple[str, str]:

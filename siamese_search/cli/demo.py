@@ -65,7 +65,7 @@ def _print_made(report: "DemoReport", folder: Path) -> None:
 
 
 def _print_found(report: "DemoReport") -> None:
-    from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
+    from siamese_search.report.words import details_sentence  # noqa: PLC0415
 
     found, score = report.duplicates, report.score
     for result in report.search:
@@ -75,4 +75,4 @@ def _print_found(report: "DemoReport") -> None:
     print_text(f"Dedupe:   {len(found)} groups. {score.sentence}")
     if score.missed:
         print_text(f"          missed: {', '.join(planted.path.stem for planted in score.missed)}")
-    print_text(threshold_sentence(found.threshold, found=sum(map(len, found))))
+    print_text(details_sentence(found))

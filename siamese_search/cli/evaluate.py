@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
+from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
     from siamese_search.training.evaluation import Evaluation, Spread
@@ -50,28 +51,22 @@ def evaluate(
     Pairs: accuracy at the threshold, contrastive loss, ROC, over several draws. Retrieval: test pictures search among
     all others.
     """
-    from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders  # noqa: PLC0415
-    from siamese_search.encoder import load_encoder  # noqa: PLC0415
-    from siamese_search.training.evaluation import evaluate as evaluate_encoder  # noqa: PLC0415
-    from siamese_search.training.needs import FIGURES, require  # noqa: PLC0415
-    from siamese_search.training.source import load_dataset  # noqa: PLC0415
+    from siamese_search.training.encoder import evaluate_encoder  # noqa: PLC0415
 
-    if figures:
-        require("--figures", FIGURES)
-    loaded = load_encoder(encoder)
-    dataset = load_dataset(data, labels=labels, classes=classes, test_list=test_list)
     with silent_decoders(), progress_bar("Embedding", quiet=quiet) as progress:
-        found, results = evaluate_encoder(
-            loaded, dataset, seeds=seeds, margin=margin, threshold=threshold, progress=progress
+        found = evaluate_encoder(
+            encoder,
+            data,
+            labels=labels,
+            classes=classes,
+            test_list=test_list,
+            seeds=seeds,
+            margin=margin,
+            threshold=threshold,
+            save_pairs=save_pairs,
+            figures=figures,
+            progress=progress,
         )
-    if save_pairs:
-        from siamese_search.training.selection import write_part_pairs  # noqa: PLC0415
-
-        write_part_pairs(save_pairs, results)
-    if figures:
-        from siamese_search.training.figures import write_figures  # noqa: PLC0415
-
-        write_figures(results, (), found.threshold, figures)
     if json:
         print_json(found.to_json())
     else:

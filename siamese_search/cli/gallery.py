@@ -172,12 +172,12 @@ def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
     """Sync, and go on syncing what changes; print a line about each batch of changes."""
     first = True
-    told: tuple[Skipped, ...] = ()
+    shown: tuple[Skipped, ...] = ()
     for report in gallery.watch(folders, stop=stop):
         if not quiet and (first or report.added or report.changed or report.moved or report.removed):
-            _print_sync(replace(report, skipped=tuple(entry for entry in report.skipped if entry not in told)))
+            _print_sync(replace(report, skipped=tuple(entry for entry in report.skipped if entry not in shown)))
             flush()
-        told = (*told, *report.skipped)
+        shown = (*shown, *report.skipped)
         first = False
 
 

@@ -28,7 +28,7 @@ def review(
 ) -> None:
     """Say of borderline pairs whether they are the same picture.
 
-    A page on this machine shows two pictures at a time, those first from which most can be learnt: s is the same, d
+    A page on this machine shows two pictures at a time, those first that teach it more: s is the same, d
     different, space skips, z goes back. The gallery keeps the answers: dedupe respects them, calibrate learns from
     them. End with Ctrl-C.
     """

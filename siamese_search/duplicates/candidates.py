@@ -1,7 +1,7 @@
 """The pairs within the threshold, in blocks: however many there are, memory stays bounded."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,12 @@ class Candidates:
         for start in range(0, len(first), _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             yield first[some], second[some], distance[some]
+
+    def filtered(self, find: Callable[[], Iterator[Block]]) -> "Candidates":
+        """Return those of these pairs that `find` yields, in memory if these are."""
+        none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+        held = None if self._held is None else _joined([none, *find()])
+        return replace(self, _held=held, _find=find)
 
 
 def find_candidates(

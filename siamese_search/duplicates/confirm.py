@@ -6,13 +6,14 @@ same picture as one that turns out to be a copy itself, it is compared with that
 keeper, never of another copy.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.duplicates.groups import Block
+from siamese_search.details import Comparison, Verdict
+from siamese_search.duplicates.groups import Block, Group, gather
 
 NEIGHBOURS = 8  # of a picture that it is compared with
 
@@ -20,20 +21,23 @@ Positions = NDArray[np.int64]
 Pair = tuple[int, int]
 """Two positions, the one more worth keeping first."""
 
-Compare = Callable[[Sequence[Pair]], Iterable[bool]]
-"""Tells of each pair whether its details show one picture."""
+Compare = Callable[[Sequence[Pair]], Iterable[Comparison]]
+Distances = Callable[[Sequence[Pair]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Confirmed:
-    """The pairs that are one picture, as a block; `compared` pairs were looked at, `left_out` pairs were not."""
+    """What the details say of the pairs that were compared; `left_out` candidates were not."""
 
-    pairs: Block
-    compared: int
+    comparisons: Mapping[Pair, Comparison]
+    distances: Mapping[Pair, float]
     left_out: int
 
-    def __iter__(self) -> Iterator[Block]:
-        yield self.pairs
+    def pairs(self, verdict: Verdict) -> Block:
+        """Return the pairs of a verdict."""
+        found = [pair for pair, comparison in self.comparisons.items() if comparison.verdict is verdict]
+        one, other = (np.array([pair[side] for pair in found], np.int64) for side in (0, 1))
+        return one, other, np.array([self.distances[pair] for pair in found], np.float64)
 
 
 def confirm(
@@ -41,35 +45,60 @@ def confirm(
     candidates: Iterable[Block],
     compare: Compare,
     *,
-    distances: Callable[[Sequence[Pair]], NDArray[np.float64]],
+    distances: Distances,
+    always: Collection[Pair] = (),
+    across: bool = False,
     neighbours: int = NEIGHBOURS,
 ) -> Confirmed:
     """Compare the details of candidates; `ranked` holds the positions in them, the one most worth keeping first.
 
-    `distances` gives those of pairs that are no candidates: of copies with the keeper of their like.
+    Pairs in `always` are compared however many are nearer. `across`: the pairs are of two galleries, and none is to be
+    made within one of them. `distances` gives those of pairs that are no candidates: of copies with the keeper of their
+    like.
     """
+    rank = {position: place for place, position in enumerate(ranked)}
     nearest, count = _nearest_above(np.array(ranked, np.int64), candidates, neighbours)
     apart: dict[Pair, float] = {(above, below): distance for above, below, distance in _each(nearest)}
-    known: dict[Pair, bool] = dict(zip(apart, compare([*apart]), strict=True))
-    rank = {position: place for place, position in enumerate(ranked)}
-    unsettled = {position for pair, same in known.items() if same for position in pair}
-    while families := _families(unsettled, known):
+    also = [pair if rank[pair[0]] < rank[pair[1]] else (pair[1], pair[0]) for pair in always]
+    also = [pair for pair in also if pair not in apart]
+    apart |= zip(also, distances(also).tolist(), strict=True)
+    known: dict[Pair, Comparison] = dict(zip(apart, compare([*apart]), strict=True))
+    unsettled = set() if across else {position for pair in _same(known) for position in pair}
+    while families := _families(unsettled, _same(known)):
         keepers = {min(family, key=rank.__getitem__): family for family in families}
         new = [(keeper, other) for keeper, family in keepers.items() for other in family - {keeper}]
         new = [pair for pair in new if pair not in known]
         known |= zip(new, compare(new), strict=True)
         apart |= zip(new, distances(new).tolist(), strict=True)
         for keeper, family in keepers.items():
-            unsettled -= {other for other in family if other == keeper or known[keeper, other]}
-    same = [(pair, apart[pair]) for pair, is_same in known.items() if is_same]
-    return Confirmed(_block(same), len(known), count - len(nearest[0]))
+            unsettled -= {other for other in family if other == keeper or _is_same(known[keeper, other])}
+    return Confirmed(known, apart, max(0, count - len(nearest[0])))
 
 
-def _families(positions: set[int], known: Mapping[Pair, bool]) -> list[set[int]]:
+def with_altered(groups: Sequence[Group], ranked: Sequence[int], altered: Block) -> list[Group]:
+    """Add to groups the pictures that are altered ones of keepers, or of each other, and in no group by themselves."""
+    grouped = {position for group in groups for position in group.members}
+    copies = grouped - {group.keeper for group in groups}
+    wanted = np.array([above not in copies and below not in grouped for above, below, _ in _each(altered)], np.bool_)
+    one, other, distance = altered
+    added = {group.keeper: group.copies for group in gather(ranked, [(one[wanted], other[wanted], distance[wanted])])}
+    whole = [group._replace(copies=(*group.copies, *added.pop(group.keeper, ()))) for group in groups]
+    return [*whole, *(Group(keeper, its_copies) for keeper, its_copies in added.items())]
+
+
+def _is_same(comparison: Comparison) -> bool:
+    return comparison.verdict is Verdict.CONFIRMED
+
+
+def _same(known: Mapping[Pair, Comparison]) -> list[Pair]:
+    return [pair for pair, comparison in known.items() if _is_same(comparison)]
+
+
+def _families(positions: set[int], same: Iterable[Pair]) -> list[set[int]]:
     """Return the pictures that hang together by pairs of one picture, two at least."""
     family_of: dict[int, set[int]] = {}
-    for (above, below), same in known.items():
-        if same and above in positions and below in positions:
+    for above, below in same:
+        if above in positions and below in positions:
             larger, smaller = sorted(
                 (family_of.get(above, {above}), family_of.get(below, {below})), key=len, reverse=True
             )
@@ -82,7 +111,7 @@ def _families(positions: set[int], known: Mapping[Pair, bool]) -> list[set[int]]
 def _nearest_above(ranked: Positions, candidates: Iterable[Block], neighbours: int) -> tuple[Block, int]:
     """Return for each picture the nearest pairs with one that outranks it, and how many pairs there are in all."""
     by_position = np.argsort(ranked)
-    kept = _block([])
+    kept: Block = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
     count = 0
     for first, second, apart in candidates:
         one, other = (by_position[np.searchsorted(ranked, side, sorter=by_position)] for side in (first, second))
@@ -99,9 +128,3 @@ def _nearest_above(ranked: Positions, candidates: Iterable[Block], neighbours: i
 
 def _each(block: Block) -> Iterator[tuple[int, int, float]]:
     return zip(*(column.tolist() for column in block), strict=True)
-
-
-def _block(pairs: Sequence[tuple[Pair, float]]) -> Block:
-    first = np.array([pair[0] for pair, _ in pairs], np.int64)
-    second = np.array([pair[1] for pair, _ in pairs], np.int64)
-    return first, second, np.array([distance for _, distance in pairs], np.float64)

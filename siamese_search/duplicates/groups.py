@@ -15,10 +15,14 @@ _OPEN, _KEEPER, _COPY = range(3)
 
 
 class Group(NamedTuple):
-    """A keeper's position, and its copies as (position, distance from the keeper), nearest first."""
+    """A keeper's position, and its copies as (position, distance from the keeper), nearest first.
+
+    `others` are pictures equal to the keeper that are kept with it, and no copies.
+    """
 
     keeper: int
     copies: tuple[tuple[int, float], ...]
+    others: tuple[int, ...] = ()
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -98,7 +102,8 @@ def gather_with_equals(
         keeper, *twins = best_first.get(group.keeper, [group.keeper])
         copies = [(twin, 0.0) for twin in twins] if are_copies else []
         copies += [(each, distance) for copy, distance in group.copies for each in best_first.get(copy, [copy])]
-        whole.append(Group(keeper, tuple(sorted(copies, key=lambda copy: (copy[1], rank_of[copy[0]])))))
+        copies.sort(key=lambda copy: (copy[1], rank_of[copy[0]]))
+        whole.append(Group(keeper, tuple(copies), () if are_copies else tuple(twins)))
     return whole
 
 

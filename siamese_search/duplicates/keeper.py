@@ -4,20 +4,39 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from siamese_search.duplicates.origin import Origin, Origins
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 
-# What decides after the rules that were asked for, so that every order is total.
-DEFAULT_RULES = (Rule.PIXELS, Rule.LOSSLESS, Rule.SIZE, Rule.SHORTEST_PATH)
+# What decides after the rules that were asked for, so that every order is total. Originals come first, and of equals.
+DEFAULT_RULES = (
+    Rule.CAMERA,
+    Rule.COMPANIONS,
+    Rule.NOT_DERIVED,
+    Rule.METADATA,
+    Rule.PIXELS,
+    Rule.LOSSLESS,
+    Rule.SIZE,
+    Rule.OLDEST,
+    Rule.SHORTEST_PATH,
+)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
 _WEBP_HEAD = 4096  # bytes; in an extended WebP the picture comes after colour profile and animation header
 
-_Key = int | str
-_Criterion = tuple[Rule, Callable[[Item], _Key], Callable[[Item], _Key]]
-"""A rule, the number or text that sorts the better picture first, and the value to show for a picture."""
+_Key = int | str | tuple[int, ...]
+_Value = int | str
+
+
+class _Criterion(NamedTuple):
+    """A rule, what sorts the better picture first, and what to show of a picture in words or as a number."""
+
+    rule: Rule
+    key: Callable[[Item, Origin], _Key]
+    value: Callable[[Item, Origin], _Value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,30 +76,40 @@ class KeeperRules:
         """Tell whether a file must never be acted on."""
         return lies_in(path, self.protect)
 
-    def order(self) -> Callable[[Item], tuple[_Key, ...]]:
+    def order(self, origins: Origins) -> Callable[[Item], tuple[_Key, ...]]:
         """Return the key that sorts pictures, the one most worth keeping first."""
-        keys = [key for _, key, _ in self._criteria()]
-        return lambda item: tuple(key(item) for key in keys)
+        keys = [criterion.key for criterion in self._criteria()]
+        return lambda item: tuple(key(item, origins.of(item)) for key in keys)
 
-    def rank(self, items: Iterable[Item]) -> list[Item]:
+    def rank(self, items: Iterable[Item], *, origins: Origins | None = None) -> list[Item]:
         """Return the pictures, the one most worth keeping first."""
-        return sorted(items, key=self.order())
+        return sorted(items, key=self.order(origins or Origins()))
 
-    def reason(self, keeper: Item, copies: Iterable[Item]) -> Reason:
+    def reason(self, keeper: Item, copies: Iterable[Item], *, origins: Origins | None = None) -> Reason:
         """Say in what a keeper, ranked above its copies, beats the best of them."""
-        runner_up = self.rank(copies)[0]
-        for rule, key, value in self._criteria():
-            if key(keeper) != key(runner_up):
-                return Reason(rule=rule, keeper=value(keeper), runner_up=value(runner_up))
+        origins = origins or Origins()
+        runner_up = self.rank(copies, origins=origins)[0]
+        both = (keeper, origins.of(keeper)), (runner_up, origins.of(runner_up))
+        for criterion in self._criteria():
+            first, second = (criterion.key(*each) for each in both)
+            if first != second:
+                kept, next_best = (criterion.value(*each) for each in both)
+                return Reason(rule=criterion.rule, keeper=kept, runner_up=next_best)
         return Reason(rule=Rule.NAME, keeper=str(keeper.path), runner_up=str(runner_up.path))
 
     def _criteria(self) -> list[_Criterion]:
         chosen = dict.fromkeys((*self.rules, *DEFAULT_RULES))
         return [
-            (Rule.PROTECTED, lambda item: not self.protects(item.path), lambda item: _home(item, self.protect)),
-            (Rule.PREFERRED, lambda item: _place(item, self.prefer), lambda item: _home(item, self.prefer)),
+            _Criterion(
+                Rule.PROTECTED,
+                lambda item, _: not self.protects(item.path),
+                lambda item, _: _home(item, self.protect),
+            ),
+            _Criterion(
+                Rule.PREFERRED, lambda item, _: _place(item, self.prefer), lambda item, _: _home(item, self.prefer)
+            ),
             *(_CRITERIA[rule] for rule in chosen),
-            (Rule.NAME, lambda item: str(item.path), lambda item: str(item.path)),
+            _Criterion(Rule.NAME, lambda item, _: str(item.path), lambda item, _: str(item.path)),
         ]
 
 
@@ -104,15 +133,45 @@ def _home(item: Item, folders: Sequence[Path]) -> str:
     return str(folders[place]) if place < len(folders) else str(item.path.parent)
 
 
-_CRITERIA: dict[Rule, _Criterion] = {
-    Rule.PIXELS: (
-        Rule.PIXELS,
-        lambda item: -item.width * item.height,
-        lambda item: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}",
-    ),
-    Rule.LOSSLESS: (Rule.LOSSLESS, lambda item: not is_lossless(item), lambda item: item.format),
-    Rule.SIZE: (Rule.SIZE, lambda item: -item.size, lambda item: item.size),
-    Rule.OLDEST: (Rule.OLDEST, lambda item: item.mtime_ns, lambda item: item.mtime_ns),
-    Rule.NEWEST: (Rule.NEWEST, lambda item: -item.mtime_ns, lambda item: item.mtime_ns),
-    Rule.SHORTEST_PATH: (Rule.SHORTEST_PATH, lambda item: len(str(item.path)), lambda item: len(str(item.path))),
+def _age(item: Item, origin: Origin) -> tuple[int, ...]:
+    captured = origin.metadata.captured_ns
+    return (1, _file_time(item)) if captured is None else (0, captured, _file_time(item))
+
+
+def _date(item: Item, origin: Origin) -> int:
+    captured = origin.metadata.captured_ns
+    return _file_time(item) if captured is None else captured
+
+
+def _file_time(item: Item) -> int:
+    """Return when a file was written; a gallery does not trust that of one that had just been when it was indexed."""
+    with suppress(OSError):
+        return item.mtime_ns or item.path.stat().st_mtime_ns
+    return item.mtime_ns
+
+
+_CRITERIA = {
+    criterion.rule: criterion
+    for criterion in (
+        _Criterion(Rule.CAMERA, lambda _, origin: not origin.is_cameras, lambda _, origin: origin.words),
+        _Criterion(
+            Rule.COMPANIONS,
+            lambda _, origin: not origin.companions,
+            lambda _, origin: ", ".join(path.name for path in origin.companions) or "none",
+        ),
+        _Criterion(Rule.NOT_DERIVED, lambda _, origin: bool(origin.derived), lambda _, origin: origin.derived),
+        _Criterion(
+            Rule.METADATA, lambda _, origin: -origin.metadata.details, lambda _, origin: origin.metadata.details
+        ),
+        _Criterion(
+            Rule.PIXELS,
+            lambda item, _: -item.width * item.height,
+            lambda item, _: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}",
+        ),
+        _Criterion(Rule.LOSSLESS, lambda item, _: not is_lossless(item), lambda item, _: item.format),
+        _Criterion(Rule.SIZE, lambda item, _: -item.size, lambda item, _: item.size),
+        _Criterion(Rule.OLDEST, _age, _date),
+        _Criterion(Rule.NEWEST, lambda item, _: -_file_time(item), lambda item, _: _file_time(item)),
+        _Criterion(Rule.SHORTEST_PATH, lambda item, _: len(str(item.path)), lambda item, _: len(str(item.path))),
+    )
 }

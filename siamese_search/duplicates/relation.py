@@ -45,14 +45,16 @@ def glimpse(path: Path, decoder: Decoder) -> Glimpse | None:
     return Glimpse(colours, colours @ np.array([0.299, 0.587, 0.114], np.float32))
 
 
-def relation(keeper: Item, copy: Item, distance: float, decoder: Decoder) -> Relation:
-    """Return how a copy relates to its keeper; a file that cannot be read any more counts as near."""
+def relation(
+    keeper: Item, copy: Item, distance: float, decoder: Decoder, *, otherwise: Relation = Relation.NEAR
+) -> Relation:
+    """Return how a copy relates to its keeper: by its bytes, by its pixels, or `otherwise`."""
     if keeper.content_hash == copy.content_hash:
         return Relation.IDENTICAL
     equal_size = (keeper.width, keeper.height) == (copy.width, copy.height)
     if equal_size and distance <= _MAY_BE_SAME_PIXELS and _are_same_picture(keeper.path, copy.path, decoder):
         return Relation.SAME_PIXELS
-    return Relation.NEAR
+    return otherwise
 
 
 def looks(keeper: Item, copy: Item, first: Glimpse | None, second: Glimpse | None) -> tuple[Edit, ...]:

@@ -51,7 +51,7 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Embedded:
-    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way."""
+    """One picture's embedding, float32 `(dim,)`, with what was learned about its file on the way; see `Picture`."""
 
     path: Path
     vector: NDArray[np.float32]
@@ -59,6 +59,8 @@ class Embedded:
     width: int
     height: int
     format: str
+    frames: int = 1
+    note: str = ""
 
 
 def embed_files(
@@ -138,6 +140,8 @@ def _embed(decoded: "list[_Decoded | Skipped]", encoder: Embeds) -> list[Embedde
             width=entry.picture.width,
             height=entry.picture.height,
             format=entry.picture.format,
+            frames=entry.picture.frames,
+            note=entry.picture.note,
         )
         for entry in decoded
     ]

@@ -16,7 +16,7 @@ from siamese_search.paths import expanded
 SPEC, WEIGHTS, GRAPH = "encoder.json", "weights.safetensors", "model.onnx"
 SHIPPED = Path(__file__).parent
 _LONGEST_SPEC = 16 << 20  # bytes
-MOST_BYTES = 1 << 30  # of a file in an encoder folder: far above any real one
+MAX_BYTES = 1 << 30  # of a file in an encoder folder: far above any real one
 
 
 def encoder_folder(name_or_folder: str | Path) -> Path:
@@ -59,7 +59,7 @@ def checked_file(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise EncoderError(f"{path} is missing; the encoder folder is incomplete, restore it or train again")
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise EncoderError(f"{path} has {path.stat().st_size:,} bytes, more than any encoder; it is not read")
     return path
 

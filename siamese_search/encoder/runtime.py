@@ -1,6 +1,7 @@
 """An encoder at work: ONNX Runtime on the CPU, torch on a GPU, equal answers."""
 
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 from typing import Any, Literal, Protocol, cast
@@ -184,13 +185,17 @@ class TorchBackend:
 def device_for(wanted: str) -> str:
     """Return where to compute, "cpu" or "cuda", for `wanted`: "auto" takes a GPU where there is one.
 
-    Without a driver of NVIDIA's, torch is not even loaded. Raises OptionError for "cuda" where torch finds none.
+    Without a driver of NVIDIA's, torch is not even loaded. Raises OptionError for "cuda" where torch finds none, or is
+    not installed.
     """
     if wanted not in {"auto", "cpu", "cuda"}:
         raise OptionError(f"device {wanted}: give auto, cpu or cuda")
     driver = Path("/proc/driver/nvidia/version").exists() or which("nvidia-smi") is not None
-    if wanted == "cpu" or (wanted == "auto" and not driver):
+    installed = find_spec("torch") is not None
+    if wanted == "cpu" or (wanted == "auto" and not (driver and installed)):
         return "cpu"
+    if not installed:
+        raise OptionError("device cuda: torch is not installed; pip install torch, or give --device cpu")
     import torch  # noqa: PLC0415  (seconds that only a GPU's owner pays)
 
     if torch.cuda.is_available():

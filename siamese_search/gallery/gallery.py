@@ -34,6 +34,7 @@ from siamese_search.gallery.store import DamagedError, Store
 from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
 from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
+from siamese_search.images.decode import MAX_PIXELS
 from siamese_search.images.files import lies_in
 from siamese_search.images.sources import Source, is_source, name_of
 from siamese_search.paths import expanded
@@ -357,6 +358,8 @@ class Gallery:
         folders: Sequence[str | Path] = (),
         *,
         calibrate: bool = True,
+        exclude: Sequence[str] = (),
+        max_pixels: int = MAX_PIXELS,
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> SyncReport:
@@ -366,8 +369,9 @@ class Gallery:
         Files that failed before are tried again when they changed. What cannot be listed keeps its items, and so does a
         root that is not there: a drive that is not connected. A gallery that changed by a tenth since it was calibrated
         is calibrated again, unless `calibrate` is False. Raises FolderError, and changes nothing, when another of
-        `folders` is missing. `progress` is called with the number of files embedded so far and their total; `stop` is
-        asked between pictures, and ends the run well when it returns True.
+        `folders` is missing. What a pattern of `exclude` matches is left out, a name or a path below a folder, and so
+        are pictures of more than `max_pixels`. `progress` is called with the number of files embedded so far and their
+        total; `stop` is asked between pictures, and ends the run well when it returns True.
         """
         start = perf_counter()
         store = self._store
@@ -379,7 +383,15 @@ class Gallery:
                 self._encoder = self._encoder or load_encoder(DEFAULT_ENCODER)
                 store.create(first_settings(self._encoder))
             scope = scope_of(folders, store)
-            outcome = bring_in_step(store, scope, encoder=lambda: self.encoder, progress=progress, stop=stop)
+            outcome = bring_in_step(
+                store,
+                scope,
+                encoder=lambda: self.encoder,
+                exclude=exclude,
+                max_pixels=max_pixels,
+                progress=progress,
+                stop=stop,
+            )
         calibrated = self._calibrated_when_due() if calibrate and not outcome.stopped else None
         skipped = (entry.skipped for entry in store.skipped() if lies_in(entry.file.path, scope.present))
         return outcome.report(

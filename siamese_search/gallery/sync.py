@@ -7,7 +7,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from time import time_ns
@@ -19,19 +19,22 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files
 from siamese_search.errors import FolderError
 from siamese_search.gallery.store import SkippedFile, Store
-from siamese_search.images.decode import picture_extensions
+from siamese_search.images.decode import MAX_PIXELS, picture_extensions
 from siamese_search.images.files import (
     Changes,
     compare,
+    count_kinds,
     find_images,
     folder_trouble,
     hash_file,
+    image_file,
     lies_in,
     resolve_folders,
 )
-from siamese_search.images.reasons import is_passing
+from siamese_search.images.reasons import is_passing, is_too_large
+from siamese_search.images.sandbox import Decoder
 from siamese_search.paths import expanded
-from siamese_search.results import Calibration, ImageFile, Item, Skipped, SyncReport
+from siamese_search.results import Calibration, ImageFile, Item, KindCount, LeftOut, Noted, Skipped, SyncReport
 
 BATCH = 64  # pictures a transaction: what a kill can lose
 _NEVER = 0  # a time that no file has: the next sync looks at its content
@@ -53,6 +56,8 @@ class Outcome:
     unchanged: int = 0
     lost: int = 0
     unseen: tuple[Skipped, ...] = ()
+    left_out: tuple[KindCount, ...] = ()
+    noted: list[Noted] = field(default_factory=list)
     stopped: bool = False
 
     def report(
@@ -77,6 +82,8 @@ class Outcome:
             index=index,
             stopped=self.stopped,
             calibrated=calibrated,
+            left_out=self.left_out,
+            noted=tuple(self.noted),
         )
 
 
@@ -115,27 +122,35 @@ def bring_in_step(
     scope: Scope,
     *,
     encoder: Callable[[], Encoder],
+    exclude: Sequence[str] = (),
+    max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> Outcome:
     """Make the gallery agree with what is in the folders now; the caller holds the writer's lock.
 
-    `stop` is asked between pictures; once it says so, what was embedded is committed and the run ends.
+    `exclude` is that of `find_images`, `max_pixels` that of a `Decoder`. `stop` is asked between pictures; once it says
+    so, what was embedded is committed and the run ends.
     """
     outcome = Outcome()
     wanted = scope.present
     began = time_ns()
     found: list[ImageFile] = []
     unseen: list[Skipped] = []
-    for entry in find_images(wanted, extensions=picture_extensions()):
-        if isinstance(entry, ImageFile):
-            found.append(entry)
-        else:
-            unseen.append(entry)
+    left_out: list[LeftOut] = []
+    for entry in find_images(wanted, extensions=picture_extensions(), exclude=exclude):
+        match entry:
+            case ImageFile():
+                found.append(entry)
+            case Skipped():
+                unseen.append(entry)
+            case LeftOut():
+                left_out.append(entry)
         if stop and stop():
             outcome.stopped = True
             return outcome
     outcome.unseen = (*scope.absent, *unseen)
+    outcome.left_out = count_kinds(left_out)
 
     # A root that lies deeper than a folder named here, and is a drive that is not connected, is out of sight as well.
     out_of_sight = [entry.path for entry in outcome.unseen]
@@ -161,7 +176,17 @@ def bring_in_step(
     outcome.moved, outcome.removed = len(changes.moved), len(removed)
     outcome.unchanged = len(changes.unchanged) + len(changes.touched)
     new = _without_copies(store, changes.added, items, outcome)
-    _embed(store, [*new, *changes.changed], items, outcome, encoder=encoder, progress=progress, stop=stop)
+    with Decoder(max_pixels=max_pixels) as decoder:
+        _embed(
+            store,
+            [*new, *changes.changed],
+            items,
+            outcome,
+            encoder=encoder,
+            decoder=decoder,
+            progress=progress,
+            stop=stop,
+        )
     return outcome
 
 
@@ -174,7 +199,7 @@ def refresh(store: Store, paths: Iterable[Path], *, encoder: Callable[[], Encode
         with suppress(OSError):
             status = path.lstat()
             if stat.S_ISREG(status.st_mode):
-                files.append(ImageFile(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns))
+                files.append(image_file(path, status))
     items = [item for item in store.items() if item.path in wanted]
     changes = compare(files, items)
     _settle(store, (), changes, set(changes.removed), ())
@@ -270,6 +295,7 @@ def _embed(
     outcome: Outcome,
     *,
     encoder: Callable[[], Encoder],
+    decoder: Decoder | None = None,
     progress: Progress | None = None,
     stop: Stop | None = None,
 ) -> None:
@@ -278,7 +304,7 @@ def _embed(
     files = sorted(files, key=lambda file: file.path)
     paths = {file.path for file in files}
     known = {item.path: item.id for item in items if item.path in paths}
-    embedded = _told(embed_files((file.path for file in files), encoder()), len(files), progress)
+    embedded = _told(embed_files((file.path for file in files), encoder(), decoder=decoder), len(files), progress)
     results = zip(files, _until(stop, embedded, outcome), strict=False)
     while batch := list(islice(results, BATCH)):
         with store.transaction():
@@ -291,6 +317,8 @@ def _record(store: Store, file: ImageFile, result: Embedded | Skipped, *, item: 
         store.add(file, result, item=item)
         outcome.changed += item is not None
         outcome.added += item is None
+        if result.note:
+            outcome.noted.append(Noted(path=file.path, note=result.note))
         return
     store.skip(SkippedFile(file=file, reason=result.reason))
     # A file that cannot be read just now may be as it was; one that is no picture any more is none.
@@ -317,7 +345,10 @@ def _until(stop: Stop | None, results: Iterable[Embedded | Skipped], outcome: Ou
 
 
 def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
-    return entry is not None and entry.file == file and not is_passing(entry.reason)
+    """Tell whether trying again is in vain; a limit may have been raised since."""
+    if entry is None or entry.file != file:
+        return False
+    return not (is_passing(entry.reason) or is_too_large(entry.reason))
 
 
 def forget(store: Store, paths: Sequence[str | Path]) -> int:

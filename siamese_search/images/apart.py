@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import AvifImagePlugin, Image
 
 from siamese_search.errors import ImageError
-from siamese_search.images.decode import Picture, Square, Thumbnail, Wanted, finish, open_image, prepare
-from siamese_search.images.reasons import NO_MEMORY, RiskyPictureError, image_errors
+from siamese_search.images.decode import Square, Thumbnail, Wanted, decode
+from siamese_search.images.reasons import NO_MEMORY, NeedsMoreError, image_errors
 from siamese_search.images.same import same_picture
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _SLACK = 64 << 20  # bytes, beside the pixels
-_PIXEL = 12  # bytes, of the decoders that need most: planes of their own, their RGB, Pillow's
 
 
 def serve(descriptor: int, *, max_pixels: int, seconds: float, memory: int) -> None:
@@ -101,17 +100,18 @@ def _answer(
     request: dict[str, Any], files: Sequence[BinaryIO], *, max_pixels: int, memory: int
 ) -> tuple[dict[str, Any], bytes]:
     """Answer a request with at most the memory that it grants, or say how much it needs."""
-    grant = request["grant"]
+    grant = request["grant"] if request["grant"] < memory else None
     try:
-        _limit_memory(_used() + grant + _SLACK if grant < memory else memory, memory)
+        _limit_memory(memory if grant is None else _used() + grant + _SLACK, memory)
         if request["kind"] == "same":
-            return {"same": same_picture(files[0], files[1], max_pixels=max_pixels)}, b""
-        picture = _picture(files[0], _wanted(request), max_pixels=max_pixels, grant=grant if grant < memory else None)
-    except _NeedsMoreError as error:
-        return {"needs": error.args[0]}, b""
+            return {"same": same_picture(files[0], files[1], max_pixels=max_pixels, grant=grant)}, b""
+        with image_errors("0"):
+            picture = decode(files[0], _wanted(request), max_pixels=max_pixels, grant=grant)
+    except NeedsMoreError as error:
+        return {"needs": error.need}, b""
     except ImageError as error:
         # A decoder that got no memory may call it what it likes; with all there is to have it has no excuse.
-        if grant < memory and (error.reason == NO_MEMORY or error.reason.startswith("damaged")):
+        if grant is not None and (error.reason == NO_MEMORY or error.reason.startswith("damaged")):
             return {"needs": memory}, b""
         return {"reason": error.reason[:1000], "file": int(error.path)}, b""
     finally:
@@ -120,22 +120,11 @@ def _answer(
         "width": picture.width,
         "height": picture.height,
         "format": picture.format,
+        "frames": picture.frames,
+        "note": picture.note,
         "shape": picture.pixels.shape,
     }
     return about, picture.pixels.tobytes()
-
-
-class _NeedsMoreError(RiskyPictureError):
-    """More memory was asked for, in bytes, than is granted."""
-
-
-def _picture(file: BinaryIO, wanted: Wanted, *, max_pixels: int, grant: int | None) -> Picture:
-    with image_errors("0"), open_image(file) as image:
-        whole = prepare(image, wanted, max_pixels=max_pixels)
-        need = image.width * image.height * _PIXEL
-        if grant is not None and need > grant:
-            raise _NeedsMoreError(need)
-        return finish(image, whole, wanted)
 
 
 def _wanted(request: dict[str, Any]) -> Wanted:

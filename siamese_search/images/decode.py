@@ -7,17 +7,21 @@ pictures are decoded by a `sandbox.Decoder`.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from io import BytesIO
 from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from siamese_search.images.modes import on_white, plain_mode
-from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, RefusedError, image_errors, too_large
+from siamese_search.images.modes import on_ground, plain_mode
+from siamese_search.images.raw import RAW_EXTENSIONS, find_preview
+from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, NeedsMoreError, RefusedError, image_errors, too_large
 from siamese_search.images.sources import File, name_of, opened
+from siamese_search.images.tiff import ORIENTATION
+from siamese_search.images.unfinished import NOTE, finished
 
 MAX_PIXELS = 178_956_970  # what Pillow refuses by itself
 
@@ -26,7 +30,6 @@ _UNDRAWABLE = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 _HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 
-_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -36,18 +39,26 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FORMATS = {"MPO": "JPEG"}  # a JPEG as many cameras write it, with another one behind it
+_PIXEL = 12  # bytes, of the decoders that need most: planes of their own, their RGB, Pillow's
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 _heif_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Decoded pixels, uint8 `(height, width, channels)`; `width` and `height` are those as shown, before resizing."""
+    """Decoded pixels, uint8 `(height, width, channels)`; `width` and `height` are those as shown, before resizing.
+
+    `frames` counts the pictures of an animation or the pages of a file, of which `pixels` are one. `note` says what was
+    amiss with a file that could be read all the same.
+    """
 
     pixels: NDArray[np.uint8]
     width: int
     height: int
     format: str
+    frames: int = 1
+    note: str = ""
 
     @property
     def image(self) -> Image.Image:
@@ -76,13 +87,41 @@ Wanted: TypeAlias = Square | Thumbnail
 def load_picture(source: File, wanted: Wanted | None = None, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode an image file as wanted; without a wish as RGB at full size.
 
-    Of animations and multi-page files the first frame counts. Raises ImageError, and nothing else, for whatever is
-    wrong with the file; so also for more than `max_pixels` pixels. A JPEG may be decoded at a fraction of its
-    resolution, never below twice the size of a square.
+    The first frame of an animation stands for it, and the page with most pixels for a file of several; for a RAW file,
+    the largest JPEG in it. Raises ImageError, and nothing else, for whatever is wrong with the file; so also for more
+    than `max_pixels` pixels. A JPEG may be decoded at a fraction of its resolution, never below twice the size of a
+    square.
     """
-    with image_errors(name_of(source)), opened(source) as file, open_image(file) as image:
+    with image_errors(name_of(source)), opened(source) as file:
+        return decode(file, wanted, max_pixels=max_pixels)
+
+
+def decode(file: BinaryIO, wanted: Wanted | None, *, max_pixels: int, grant: int | None = None) -> Picture:
+    """Decode an open file of any format, as `load_picture` does; the errors are Pillow's and those of `reasons`.
+
+    Raises NeedsMoreError where more memory, in bytes, is needed than is granted.
+    """
+    preview = find_preview(file)
+    if preview:
+        picture = _decode(BytesIO(preview.jpeg), wanted, preview.orientation, max_pixels=max_pixels, grant=grant)
+        return replace(picture, format=preview.kind)
+    try:
+        return _decode(file, wanted, 1, max_pixels=max_pixels, grant=grant)
+    except OSError as error:
+        file.seek(0)
+        if "truncated" not in str(error).lower() or (data := finished(file.read())) is None:
+            raise
+    return replace(_decode(BytesIO(data), wanted, 1, max_pixels=max_pixels, grant=grant), note=NOTE)
+
+
+def _decode(file: BinaryIO, wanted: Wanted | None, orientation: int, *, max_pixels: int, grant: int | None) -> Picture:
+    with open_image(file) as image:
+        _turn_to_largest_page(image)
         whole = prepare(image, wanted, max_pixels=max_pixels)
-        return finish(image, whole, wanted)
+        need = image.width * image.height * _PIXEL
+        if grant is not None and need > grant:
+            raise NeedsMoreError(need)
+        return finish(image, whole, wanted, orientation=orientation)
 
 
 @cache
@@ -90,7 +129,7 @@ def picture_extensions() -> frozenset[str]:
     """Return the extensions, lower case with the dot, of the files that can be decoded here, HEIC always among them."""
     formats = _formats()
     registered = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats}
-    return frozenset(registered) | _HEIF_EXTENSIONS
+    return frozenset(registered) | _HEIF_EXTENSIONS | RAW_EXTENSIONS
 
 
 @cache
@@ -147,10 +186,13 @@ def prepare(image: ImageFile.ImageFile, wanted: Wanted | None, *, max_pixels: in
     return size if image.draft(None, (least, least)) is not None else None
 
 
-def finish(image: Image.Image, whole: tuple[int, int] | None, wanted: Wanted | None) -> Picture:
-    """Decode and resize a picture; `whole` is what `prepare` returned."""
+def finish(
+    image: Image.Image, whole: tuple[int, int] | None, wanted: Wanted | None, *, orientation: int = 1
+) -> Picture:
+    """Decode and resize a picture; `whole` is what `prepare` returned, `orientation` holds where the file has none."""
+    frames = frame_count(image)
     image.load()
-    orientation = _orientation(image)
+    orientation = orientation_of(image, orientation)
     # Pillow turns some formats while loading (TIFF), so the size counts as it is now, unless detail was left out.
     width, height = whole or image.size
     if orientation in _SIDEWAYS:
@@ -162,9 +204,9 @@ def finish(image: Image.Image, whole: tuple[int, int] | None, wanted: Wanted | N
         case Thumbnail(longest=longest):
             plain = plain.resize(_fitting(plain.size, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
     mode = "L" if isinstance(wanted, Square) and wanted.channels == 1 else "RGB"
-    shown = upright(on_white(plain), orientation).convert(mode)
+    shown = upright(on_ground(plain), orientation).convert(mode)
     pixels = np.array(shown).reshape(shown.height, shown.width, len(mode))
-    return Picture(pixels, width, height, image.format or "unknown")
+    return Picture(pixels, width, height, _FORMATS.get(image.format or "", image.format) or "unknown", frames)
 
 
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -172,11 +214,39 @@ def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001  damaged EXIF raises nearly anything, and the picture is fine without it
+def frame_count(image: Image.Image) -> int:
+    """Return how many pictures an open file shows one after the other, or page by page.
+
+    What a camera adds to its JPEG, a preview or a depth map, is not shown, and counts not.
+    """
+    if image.format in _FORMATS:
         return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # noqa: BLE001  a damaged frame behind the first one
+        return 1
+
+
+def _turn_to_largest_page(image: ImageFile.ImageFile) -> None:
+    """Go to the page with most pixels of a TIFF, whose first one may be a thumbnail; the earlier of two alike."""
+    if image.format != "TIFF":
+        return
+    sizes = [image.width * image.height]
+    try:
+        for page in range(1, int(getattr(image, "n_frames", 1))):
+            image.seek(page)
+            sizes.append(image.width * image.height)
+    except Exception:  # noqa: BLE001, S110  what is damaged there is left out, those before it are fine
+        pass
+    image.seek(sizes.index(max(sizes)))
+
+
+def orientation_of(image: Image.Image, otherwise: int = 1) -> int:
+    """Return how a picture is to be turned, 1 to 8 as in EXIF, where it says so itself."""
+    try:
+        value = image.getexif().get(ORIENTATION, otherwise)
+    except Exception:  # noqa: BLE001  damaged EXIF raises nearly anything, and the picture is fine without it
+        return otherwise
     return value if value in _TURNS else 1
 
 

@@ -1,16 +1,20 @@
 """What the markers of a JPEG tell before anybody decodes it: how large it is, and how much work it makes."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+
+from siamese_search.images.tiff import read_directory
 
 RST0, SOI, EOI, SOS, APP1 = 0xD0, 0xD8, 0xD9, 0xDA, 0xE1
 _EXIF = b"Exif\0\0"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that name the kind of coding and the size
 _DECODED = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # of those, what libjpeg decodes: not the lossless ones of RAW
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
+_BITS = 8
 _MAX_SEGMENTS = 1000  # before the first scan; cameras write some thirty
-_TYPE_SIZES = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)  # bytes of TIFF's types
+_COEFFICIENTS = 64  # of a block
+_NEXT_SCAN = re.compile(rb"\xff+[\x01-\xcf\xd8-\xfe]")  # the next marker that is no part of a scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,13 @@ class Header:
     exif: bytes
 
 
-def read_header(data: bytes) -> Header | None:
+def read_header(data: bytes, start: int = 0) -> Header | None:
     """Return what a JPEG says of itself, None when it is none or says more than cameras do."""
-    if data[:3] != b"\xff\xd8\xff":
+    if data[start : start + 3] != b"\xff\xd8\xff":
         return None
     frame: tuple[int, bytes] | None = None
     exif = []
-    for number, (marker, payload) in enumerate(segments(data, 2)):
+    for number, (marker, payload) in enumerate(segments(data, start + 2)):
         if number > _MAX_SEGMENTS:
             return None
         if marker in _FRAMES:
@@ -54,14 +58,14 @@ def _header(marker: int, frame: bytes, *, first_scan: bytes, exif: bytes) -> Hea
         width=int.from_bytes(frame[3:5], "big"),
         height=int.from_bytes(frame[1:3], "big"),
         components=frame[5],
-        decoded=marker in _DECODED,
+        decoded=marker in _DECODED and frame[0] == _BITS,
         one_scan=marker not in _PROGRESSIVE and first_scan[0] >= frame[5],
         exif=exif,
     )
 
 
-def segments(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and payload of each segment from a position on, up to and including the first scan's header."""
+def segments(data: bytes, at: int, *, all_scans: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and payload of each segment from a position on, up to the first scan's header, or to the end."""
     while True:
         at = data.find(b"\xff", at) + 1
         if at == 0 or at >= len(data):
@@ -76,9 +80,12 @@ def segments(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
             continue
         end = at + int.from_bytes(data[at : at + 2], "big")
         yield marker, data[at + 2 : end]
-        if marker == SOS:
-            return
         at = max(end, at)
+        if marker == SOS:
+            following = _NEXT_SCAN.search(data, at) if all_scans else None
+            if following is None:
+                return
+            at = following.start()
 
 
 def max_scans(data: bytes) -> int:
@@ -86,19 +93,39 @@ def max_scans(data: bytes) -> int:
     return data.count(bytes([0xFF, SOS]))
 
 
-def directory_weight(tiff: bytes) -> int:
-    """Return how many bytes the values of the first directory of a TIFF, as EXIF is one, add up to.
+def exif_weight(exif: bytes) -> int:
+    """Return how many bytes reading all values of EXIF's first directory copies."""
+    directory = read_directory(exif)
+    if directory:
+        return directory.weight()
+    return len(exif) ** 2 if exif[:2] in {b"II", b"MM"} else 0  # BigTIFF, which no camera puts here
 
-    Whoever reads the directory copies each of them, and they may all be the same bytes.
-    """
-    if tiff[:4] not in {b"II*\0", b"MM\0*"}:
-        return 0 if tiff[:2] not in {b"II", b"MM"} else len(tiff) ** 2  # BigTIFF, which no camera puts here
-    order: Literal["little", "big"] = "little" if tiff[:2] == b"II" else "big"
 
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(tiff[at : at + size], order)
+def has_all_scans(data: bytes) -> bool:
+    """Tell whether the scans of a JPEG, the last of which may be cut off, hold each coefficient to its last bit."""
+    components, done = 0, set()
+    for marker, payload in segments(data, 2, all_scans=True):
+        if marker in _FRAMES:
+            components = payload[5]
+        elif marker == SOS and payload:
+            count = payload[0]
+            first, last, bits = payload[-3:]
+            if bits & 0x0F == 0:
+                done |= {(payload[1 + 2 * n], place) for n in range(count) for place in range(first, last + 1)}
+    return len(done) == _COEFFICIENTS * components > 0
 
-    start = number(4, 4)
-    entries = range(start + 2, min(start + 2 + 12 * number(start, 2), len(tiff)), 12)
-    sizes = (_TYPE_SIZES[kind] if (kind := number(at + 2, 2)) < len(_TYPE_SIZES) else 0 for at in entries)
-    return sum(min(size * number(at + 4, 4), len(tiff)) for at, size in zip(entries, sizes, strict=True))
+
+def find_largest(data: bytes) -> tuple[int, Header] | None:
+    """Return where the largest picture starts of the JPEGs that lie somewhere in a file, and its header."""
+    best: tuple[int, Header] | None = None
+    at = data.find(b"\xff\xd8\xff")
+    while at >= 0:
+        header = read_header(data, at)
+        if header and header.decoded and (not best or _pixels(header) > _pixels(best[1])):
+            best = at, header
+        at = data.find(b"\xff\xd8\xff", at + 3)
+    return best
+
+
+def _pixels(header: Header) -> int:
+    return header.width * header.height

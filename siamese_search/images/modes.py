@@ -1,7 +1,14 @@
-"""Pixels of every kind as a person sees them: 8 bits a channel, RGB or grey, on white."""
+"""Pixels of every kind as a person sees them: 8 bits a channel, RGB or grey, on a ground."""
 
 import numpy as np
 from PIL import Image
+
+_BITS_PER_SAMPLE = 0x0102  # of TIFF
+_DEEP = 16  # bits
+_WHITE = 65_535.0
+_OPAQUE = 255
+_GLIMPSE = (64, 64)
+_FAINT = 6.0  # standard deviation of greys, of 255, below which a picture looks empty
 
 
 def plain_mode(image: Image.Image) -> Image.Image:
@@ -18,30 +25,43 @@ def plain_mode(image: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float greys to 8 bits.
+    """Scale greys of 9 to 32 bits and floats to 8 bits, from the range that the file names, else from their own.
 
-    16 bits keep their upper byte. Floats in [0, 1] and [0, 255] are taken as such; any other range has no known black
-    and white, so its own extremes become them.
+    A depth below 16 bits that a TIFF names is taken as such, and so are 16 bits where at least a quarter of their range
+    is used; sensors of 9 to 14 bits write less. Floats in [0, 1] and [0, 255] are taken as such. Any other range has no
+    known black and white, so its own extremes become them.
     """
     values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((values >> 8).astype(np.uint8))
-    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    values = values.astype(np.float32)
+    if image.mode == "F":
+        values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if low >= 0 and image.mode == "I" and high <= 65535:  # noqa: PLR2004  how Pillow hands over 16-bit PGM
-        scaled = values / 257
-    elif low >= 0 and high <= 1:
-        scaled = values * 255
-    elif low >= 0 and high <= 255:  # noqa: PLR2004
-        scaled = values
-    else:
-        scaled = (values - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
+    black, white = _range(low, high, is_float=image.mode == "F", bits=int(bits))
+    scaled = (values - black) * (255 / (white - black)) if white > black else np.zeros_like(values)
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """Show what is transparent as white, whatever colour hides behind it."""
+def _range(low: float, high: float, *, is_float: bool, bits: int) -> tuple[float, float]:
+    """Return the values of black and white for greys between two extremes."""
+    if is_float:
+        named = next((white for white in (1.0, 255.0) if low >= 0 and high <= white), None)
+    elif bits < _DEEP and low >= 0:
+        named = float(2**bits - 1)
+    else:
+        named = _WHITE if low >= 0 and high <= _WHITE and high - low >= _WHITE / 4 else None
+    return (low, high) if named is None else (0.0, named)
+
+
+def on_ground(image: Image.Image) -> Image.Image:
+    """Show what is transparent as white, whatever colour hides behind it; as black where nothing is seen on white."""
     if image.mode not in {"LA", "RGBA"}:
         return image
     image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    shown = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if (
+        np.asarray(image.getchannel("A")).min() < _OPAQUE
+        and np.asarray(shown.convert("L").resize(_GLIMPSE)).std() < _FAINT
+    ):
+        return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return shown

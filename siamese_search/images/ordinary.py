@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from siamese_search.images.decode import Picture, Wanted, finish, prepare
-from siamese_search.images.jpeg import Header, directory_weight, max_scans, read_header
+from siamese_search.images.jpeg import Header, exif_weight, max_scans, read_header
 from siamese_search.images.reasons import RefusedError, RiskyPictureError
 from siamese_search.images.room import Room
 
@@ -60,15 +60,15 @@ def _opened(file: BinaryIO) -> Iterator[tuple[ImageFile.ImageFile, Header | None
         if header is None:
             raise RiskyPictureError
         _check_cost(header, data)
-        with JpegImageFile(_paced(BytesIO(data))) as image:
+        with JpegImageFile(BytesIO(data)) as image:
             yield image, header
     elif head[:8] == b"\x89PNG\r\n\x1a\n":
-        with PngImageFile(_paced(file)) as image:
+        with PngImageFile(cast("BinaryIO", _Paced(file))) as image:
             yield image, None
     elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         if _webp_pixels(head) * _WEBP_PIXEL > _MAX_NEED:  # which is taken as soon as it is opened
             raise RiskyPictureError
-        with WebPImageFile(_paced(BytesIO(_whole(file)))) as image:
+        with WebPImageFile(BytesIO(_whole(file))) as image:
             yield image, None
     else:
         raise RiskyPictureError
@@ -100,7 +100,7 @@ def _check_cost(header: Header, data: bytes) -> None:
     """Raise RiskyPictureError for a JPEG whose many scans or EXIF make more work than its size tells."""
     pixels = header.width * header.height
     scans = 1 if header.one_scan else max_scans(data)
-    if (scans > 1 and pixels * scans > _MAX_SCANNED) or directory_weight(header.exif) > _MAX_WEIGHT:
+    if (scans > 1 and pixels * scans > _MAX_SCANNED) or exif_weight(header.exif) > _MAX_WEIGHT:
         raise RiskyPictureError
 
 
@@ -111,17 +111,16 @@ def _need(image: ImageFile.ImageFile, header: Header | None) -> int:
         need += header.width * header.height * header.components * _COEFFICIENT
     exif = image.info.get("exif", b"") if header is None else b""
     profile = "Raw profile type exif" in image.info  # EXIF in a comment of a PNG, to be unpacked first
-    if need > _MAX_NEED or profile or directory_weight(exif.removeprefix(b"Exif\0\0")) > _MAX_WEIGHT:
+    if need > _MAX_NEED or profile or exif_weight(exif.removeprefix(b"Exif\0\0")) > _MAX_WEIGHT:
         raise RiskyPictureError
     return need
 
 
-def _paced(file: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", _Paced(file))
-
-
 class _Paced:
-    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work."""
+    """An open file that stops whoever reads on after seconds of work; waiting for a slow disk is no work.
+
+    PNG alone needs it, whose parts may be many.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable

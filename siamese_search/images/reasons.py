@@ -17,6 +17,7 @@ CUT_SHORT = "the file is cut short"
 EMPTY = "the file is empty"
 _GONE = "no such file"
 _UNREAD = "cannot be read: "
+_TOO_LARGE = "too large: "
 _PASSING = frozenset({NEEDS_HEIF, NO_PERMISSION, NO_MEMORY, CHANGED, _GONE})
 
 
@@ -28,14 +29,27 @@ class RiskyPictureError(Exception):
     """A picture better decoded in a process of its own: a rarer format, very large, or slow. Never reaches a user."""
 
 
+class NeedsMoreError(RiskyPictureError):
+    """More memory is needed than is granted, in bytes. Never reaches a user."""
+
+    def __init__(self, need: int) -> None:
+        super().__init__(need)
+        self.need = need
+
+
 def is_passing(reason: str) -> bool:
     """Tell whether a reason why a picture was skipped may vanish while its file stays the same."""
     return reason in _PASSING or reason.startswith(_UNREAD)
 
 
+def is_too_large(reason: str) -> bool:
+    """Tell whether a picture was skipped for its pixels, of which another run may allow more."""
+    return reason.startswith(_TOO_LARGE)
+
+
 def too_large(size: str, limit: int) -> str:
     """Return the reason for a picture of too many pixels."""
-    return f"too large: {size} pixels, the limit is {limit:,}"
+    return f"{_TOO_LARGE}{size} pixels, the limit is {limit:,}"
 
 
 @contextmanager

@@ -123,6 +123,8 @@ class Decoder:
             int(reply["width"]),
             int(reply["height"]),
             str(reply["format"]),
+            int(reply["frames"]),
+            str(reply["note"]),
         )
 
     def _ask(self, request: dict[str, Any], sources: Sequence[File]) -> tuple[dict[str, Any], bytes]:

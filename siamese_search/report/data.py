@@ -70,8 +70,8 @@ def search_json(report: SearchReport) -> dict[str, Any]:
 
 
 def info_json(info: GalleryInfo) -> dict[str, Any]:
-    """Return the description of a gallery."""
-    return {**asdict(info), "roots": list(map(str, info.roots))}
+    """Return the description of a gallery; `folder`, as it was called once, is its location."""
+    return {**asdict(info), "folder": info.location, "roots": list(map(str, info.roots))}
 
 
 def verify_json(report: VerifyReport) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def verify_json(report: VerifyReport) -> dict[str, Any]:
 def dedupe_json(report: DedupeReport) -> dict[str, Any]:
     """Return what `dedupe` found; `expected_precision` is null where nobody measured it.
 
-    `looks` is an impression, told from small pictures; sizes are in bytes, null where they are unknown. `coverage`
+    `looks` is an impression, of small pictures; sizes are in bytes, null where they are unknown. `coverage`
     tells whether all pictures were compared with all; if not, how many of the pairs that `sampled` pictures have were
     found.
     """
@@ -99,6 +99,14 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
             "known": report.coverage.known,
             "found": report.coverage.found,
         },
+        "details": None if report.details is None else asdict(report.details),
+        "bursts": [
+            {
+                "pictures": [str(path) for path in burst.pictures],
+                "sharpest": str(burst.sharpest) if burst.sharpest else None,
+            }
+            for burst in report.bursts
+        ],
     }
 
 
@@ -114,12 +122,16 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
                 "size": copy.facts.size if copy.facts else None,
                 "reviewed": copy.reviewed,
                 "protected": copy.protected,
+                "linked": copy.linked,
+                "companions": [str(path) for path in copy.companions],
+                "differences": [list(box) for box in copy.differences],
             }
             for copy in group.copies
         ],
         "size": group.facts.size if group.facts else None,
         "rule": group.reason.rule.value if group.reason else None,
         "reason": reason_words(group.reason),
+        "links": [str(path) for path in group.links],
     }
 
 

@@ -1,4 +1,4 @@
-"""Pictures in the terminal itself, where it can show them: kitty's protocol and iTerm2's, told by the environment."""
+"""Pictures in the terminal itself, where it can show them: kitty's protocol and iTerm2's, known by the environment."""
 
 import base64
 import io

@@ -18,7 +18,14 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.words import coverage_sentence, note_words, reason_words, relation_words, threshold_sentence
+from siamese_search.report.words import (
+    coverage_sentence,
+    details_sentence,
+    note_words,
+    reason_words,
+    relation_words,
+    threshold_sentence,
+)
 from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
@@ -61,7 +68,7 @@ class MatchView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes of those that are not protected."""
+    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes that their going would free."""
 
     number: int
     keep: PictureView
@@ -133,7 +140,10 @@ class Viewer:
 
     def dedupe(self, report: DedupeReport) -> DedupeView:
         """Return the view of a dedupe report."""
-        savings = [sum(_bytes(copy.path) for copy in group.copies if not copy.protected) for group in report.groups]
+        savings = [
+            sum(_bytes(copy.path) for copy in group.copies if report.acts_on(copy) and not copy.linked)
+            for group in report.groups
+        ]
         ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
         distances = [copy.distance for group in report.groups for copy in group.copies]
         return DedupeView(
@@ -142,7 +152,7 @@ class Viewer:
             group_count=len(report.groups),
             copy_count=len(distances),
             reclaimable=sum(savings),
-            sentence=threshold_sentence(report.threshold, found=len(distances)),
+            sentence=details_sentence(report),
             coverage=coverage_sentence(report.coverage),
             threshold=report.threshold.distance,
             bars=_histogram(distances, report.threshold.distance),

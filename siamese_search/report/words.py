@@ -1,8 +1,19 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
+from collections import Counter
 from datetime import datetime
 
-from siamese_search.results import ActionReport, Copy, Coverage, Reason, Relation, Rule, Threshold, ThresholdSource
+from siamese_search.results import (
+    ActionReport,
+    Copy,
+    Coverage,
+    DedupeReport,
+    Reason,
+    Relation,
+    Rule,
+    Threshold,
+    ThresholdSource,
+)
 
 SOURCES = {
     ThresholdSource.OPTION: "given by hand",
@@ -10,10 +21,21 @@ SOURCES = {
     ThresholdSource.GALLERY: "measured on this gallery's own pictures",
     ThresholdSource.PAIRS: "measured on pairs that a person labelled",
 }
-_RELATIONS = {Relation.IDENTICAL: "identical file", Relation.SAME_PIXELS: "same pixels", Relation.NEAR: "near"}
+_RELATIONS = {
+    Relation.IDENTICAL: "identical file",
+    Relation.SAME_PIXELS: "same pixels",
+    Relation.CONFIRMED: "confirmed",
+    Relation.ALTERED: "altered",
+    Relation.NEAR: "near",
+    Relation.UNCHECKED: "unchecked",
+}
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
+    Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
+    Rule.NOT_DERIVED: "not derived, next is {1}",
+    Rule.COMPANIONS: "with {0} that belong to it, next {1}",
+    Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
     Rule.SIZE: "largest file: {0}, next {1}",
@@ -47,6 +69,10 @@ def note_words(copy: Copy) -> str:
         notes.append("confirmed by you")
     if copy.protected:
         notes.append("protected")
+    if copy.linked:
+        notes.append("linked elsewhere, frees nothing")
+    if copy.companions:
+        notes.append(f"with {', '.join(path.name for path in copy.companions)}")
     return ", ".join(notes)
 
 
@@ -86,6 +112,33 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     return (
         f"{expected}, so of these {found:,}, {'fewer than one' if false < 1 else f'about {false:,.0f}'} may be false."
     )
+
+
+def details_sentence(report: DedupeReport) -> str:
+    """Say what was looked at in detail and what that showed, or by what distance alone decided."""
+    found = sum(map(len, report))
+    counts = report.details
+    if counts is None:
+        return threshold_sentence(report.threshold, found=found)
+    said = (
+        f"{_counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less"
+        f" ({SOURCES[report.threshold.source]}) looked at in detail: {counts.confirmed:,} confirmed,"
+        f" {counts.altered:,} altered, {counts.alike:,} only alike"
+    )
+    said += f", {counts.unchecked:,} that cannot be compared" if counts.unchecked else ""
+    if counts.left_out:
+        return f"{said}. Not looked at: {_counted(counts.left_out, 'pair')} beyond the nearest of each picture."
+    return f"{said}."
+
+
+def relations_sentence(report: DedupeReport) -> str:
+    """Say how many copies there are of each relation, "" without any."""
+    counts = Counter(copy.relation for group in report for copy in group)
+    return ", ".join(f"{counts[relation]:,} {relation_words(relation)}" for relation in Relation if counts[relation])
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def coverage_sentence(coverage: Coverage) -> str:

@@ -141,7 +141,7 @@ def curves(history: Sequence[dict[str, float]]) -> "Figure":
         axes.plot(steps, [row[what] for row in history], color=TEAL, label="validation")
         if f"training_{what}" in history[0]:
             axes.plot(steps, [row[f"training_{what}"] for row in history], color=GREY, label="training")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower right" if what == "accuracy" else "upper right")
     if min(row["loss"] for row in history) > 0:
         right.set_yscale("log")
     return figure
@@ -156,7 +156,7 @@ def distance_histogram(result: PartResult, threshold: float) -> "Figure":
         axes.hist(result.distance[result.pairs.label == label], bins=bins, color=colour, alpha=0.75, label=name)
     axes.axvline(threshold, color=INK, linewidth=1, linestyle="--", label=f"threshold {threshold:.3f}")
     axes.set_yscale("log")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     return figure
 
 

@@ -93,9 +93,8 @@ class Catalogue:
     def settings(self) -> Settings:
         """Return what the gallery says of itself: JSON objects by name."""
         found = {}
-        for name in _SETTINGS:
-            text = self._database.meta(name)
-            if text is not None:
+        for name, text in self._database.scan("meta"):
+            if name in _SETTINGS:
                 try:
                     found[name] = json.loads(text)
                 except (ValueError, RecursionError) as error:
@@ -278,10 +277,11 @@ class Catalogue:
 
     def answers(self) -> list[AnswerRow]:
         """Return the answers, oldest first."""
-        rows = [
-            AnswerRow(first, second, _ANSWERS.index(answer), time)
-            for first, second, answer, time in self._database.scan("answers")
-        ]
+        rows = []
+        for first, second, answer, time in self._database.scan("answers"):
+            if answer not in _ANSWERS:
+                raise self._database.damaged(f"the answer {answer!r} is none")
+            rows.append(AnswerRow(first, second, _ANSWERS.index(answer), time))
         return sorted(rows, key=lambda row: (row.time, row.first, row.second))
 
     def set_answer(self, answer: AnswerRow) -> None:

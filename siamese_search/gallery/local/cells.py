@@ -18,9 +18,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from siamese_search.faiss_threads import one_thread
 from siamese_search.gallery.codes import Codes
 from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
-from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import distances
 
 KIND = "cells"

@@ -60,5 +60,5 @@ def checksum_as(kinds: str) -> Callable[[Row], int]:
 
 
 def code_checksum(item: int, code: bytes) -> int:
-    """Return the checksum of an embedding's row, of which a gallery mostly is: of its code, started with its item."""
+    """Return the checksum of an embedding's row: of its code alone, begun with its item."""
     return xxhash.xxh3_64_intdigest(code, seed=item & BITS) & BITS

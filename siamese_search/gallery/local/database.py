@@ -14,7 +14,7 @@ from siamese_search.gallery.local.layout import (
     as_written,
     create_database,
     marks,
-    our_columns,
+    our_layout,
     with_checksum,
 )
 from siamese_search.gallery.local.migration import migrate
@@ -167,15 +167,9 @@ class Database:
             raise self.damaged(f"row {row[0]} of {table} is not as it was written")
         return values
 
-    def meta(self, key: str) -> str | None:
-        """Return one of the values kept about the gallery as a whole."""
-        for row in self.select("meta", "key = ?", (key,)):
-            return str(row[1])
-        return None
-
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the rows of any query, unchecked."""
-        with guarded(self.path):
+        with self.snapshot(), guarded(self.path):
             return self._connection.execute(query, values).fetchall()
 
     def integrity(self) -> list[str]:
@@ -216,9 +210,8 @@ class Database:
 
     def put(self, table: str, row: Row) -> None:
         """Write a row, in place of one with the same key."""
-        anew = ", ".join(f"{column} = excluded.{column}" for column in our_columns(table))
-        key = KEYS.get(table, "key")
-        query = f"INSERT INTO {table} VALUES ({marks(table)}) ON CONFLICT ({key}) DO UPDATE SET {anew}"  # noqa: S608
+        anew = ", ".join(f"{column} = excluded.{column}" for column in our_layout()[1][table])
+        query = f"INSERT INTO {table} VALUES ({marks(table)}) ON CONFLICT ({KEYS[table]}) DO UPDATE SET {anew}"  # noqa: S608
         with guarded(self.path):
             self._connection.execute(query, with_checksum(table, row))
 

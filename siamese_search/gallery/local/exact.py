@@ -14,8 +14,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.faiss_threads import one_thread
 from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
-from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import SLACK, distances
 
 KIND = "exact"

@@ -25,7 +25,7 @@ def before_a_flip(row: Row, kinds: str, checked: Callable[[Row], Row | None]) ->
 
 
 def _one_bit_away(value: Any, kind: str) -> Iterator[object]:
-    if kind == "t":
+    if kind == "t" and isinstance(value, str | bytes):
         for other in _bytes_away(value.encode() if isinstance(value, str) else value):
             with suppress(UnicodeDecodeError):
                 yield other.decode()

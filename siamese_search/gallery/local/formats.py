@@ -20,11 +20,11 @@ from siamese_search.gallery.local.layout import (
     FORMAT,
     KEYS,
     KINDS,
+    Columns,
     as_written,
-    columns_in,
+    columns,
     master,
-    our_columns,
-    our_master,
+    our_layout,
 )
 
 _HASH_BYTES = 16
@@ -39,12 +39,12 @@ class Layout:
     """
 
     format: int
-    columns: dict[str, tuple[str, ...]]
+    columns: Columns
     kinds: dict[str, str]
     checked: Callable[[str, Row], Row | None]
     totals: str
 
-    def agreement(self, found: dict[str, tuple[str, ...]]) -> int:
+    def agreement(self, found: Columns) -> int:
         """Return how many of its tables are in a file, given the columns of all tables there."""
         return sum(found.get(table) == names for table, names in self.columns.items())
 
@@ -90,7 +90,7 @@ _SEALED = {table: (*names, "seal") for table, names in _COLUMNS.items()}
 _KINDS_2 = {**{table: kinds for table, kinds in KINDS.items() if table != "answers"}, "reviewed": "ttif"}
 _KINDS_1 = {**_KINDS_2, "items": "iibiitiit"}
 
-OURS = Layout(FORMAT, {table: our_columns(table) for table in KINDS}, KINDS, as_written, "totals")
+OURS = Layout(FORMAT, {table: our_layout()[1][table] for table in KINDS}, KINDS, as_written, "totals")
 _TWO = Layout(2, {**_SEALED, "embeddings": ("item", "code", "seal")}, _KINDS_2, _checked_by_repr(_KINDS_2), "tally")
 _ONE = Layout(1, _SEALED, _KINDS_1, _checked_by_repr(_KINDS_1), "tally")
 _FIRST = Layout(1, _COLUMNS, _KINDS_1, _checked_by_types(_KINDS_1), "")
@@ -106,9 +106,9 @@ def layout_of(connection: sqlite3.Connection, path: Path) -> Layout:
     Raises GalleryError for a format newer than today's, DamagedError for a file that is laid out as none is, or whose
     row `format` is another or is not as it was written. A stranger's view or trigger never runs.
     """
-    if master(connection) == our_master():
+    if master(connection) == our_layout()[0]:
         return _confirmed(OURS, connection, path)
-    found = columns_found(connection)
+    found = columns(connection)
     for layout in LAYOUTS[1:]:
         if layout.agreement(found) == len(layout.columns) == len(found.keys() - {layout.totals}):
             return _confirmed(layout, connection, path)
@@ -117,17 +117,11 @@ def layout_of(connection: sqlite3.Connection, path: Path) -> Layout:
     raise damaged(path, "not laid out as a gallery is")
 
 
-def closest_layout(connection: sqlite3.Connection) -> Layout | None:
-    """Return the layout that a damaged file has most of; None when it has nothing of any."""
-    found = columns_found(connection)
+def closest_layout(connection: sqlite3.Connection) -> tuple[Layout, int]:
+    """Return the layout that a damaged file has most of, and how many of its tables are not there."""
+    found = columns(connection)
     best = max(LAYOUTS, key=lambda layout: layout.agreement(found))
-    return best if best.agreement(found) else None
-
-
-def columns_found(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
-    """Return the columns of each table in a file that is a plain one."""
-    names = [name for name, (kind, _) in master(connection).items() if kind in {"table", "view"}]
-    return {name: columns_in(connection, name) for name in names if not name.startswith("sqlite_")}
+    return best, len(best.columns) - best.agreement(found)
 
 
 def carried(layout: Layout, table: str, row: Row) -> tuple[str, Row]:
@@ -139,7 +133,7 @@ def carried(layout: Layout, table: str, row: Row) -> tuple[str, Row]:
 
 def order_of(table: str) -> str:
     """Return the columns that are the key of a table of any format."""
-    return KEYS.get("answers" if table == "reviewed" else table, "key")
+    return KEYS["answers" if table == "reviewed" else table]
 
 
 def _to_2(table: str, row: Row) -> tuple[str, Row]:

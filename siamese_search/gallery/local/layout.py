@@ -5,14 +5,13 @@ with the checksum of its other columns, and each table has its number of rows an
 triggers: a row that was altered, lost, doubled or made up is noticed when it is read.
 """
 
-import os
-import shutil
+import glob
 import sqlite3
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from functools import cache
-from itertools import count, groupby
+from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
@@ -25,8 +24,15 @@ from siamese_search.gallery.local.connection import connect, guarded
 # 3: checksums of defined bytes, where they were of Python's `repr`; answers in words; times of any size.
 FORMAT = 3
 
-# The order in which tables are read, which is that of their keys. `meta` has no fixed number of rows.
-KEYS = {"roots": "id", "items": "id", "embeddings": "item", "skipped": "root, path", "answers": "first, second"}
+# The order in which tables are read, which is that of their keys.
+KEYS = {
+    "meta": "key",
+    "roots": "id",
+    "items": "id",
+    "embeddings": "item",
+    "skipped": "root, path",
+    "answers": "first, second",
+}
 # The kinds of the columns, checksum left out, as checksums.py names them.
 KINDS = {"meta": "tt", "roots": "ib", "items": "iibiibiit", "embeddings": "ib", "skipped": "ibiit", "answers": "tttf"}
 # Paths are BLOBs, since a file name is bytes and need not be UTF-8. No index finds them, which would take a tenth of
@@ -91,6 +97,8 @@ _MASTER = "SELECT name, type, sql FROM sqlite_master WHERE sql NOT NULL"
 
 Master = dict[str, tuple[str, str]]
 """What a file holds, by name: its type and the SQL that made it."""
+Columns = dict[str, tuple[str, ...]]
+"""The names of the columns of each table, by its name."""
 
 
 def create_database(
@@ -99,56 +107,48 @@ def create_database(
     *,
     rows: Iterable[tuple[str, Row]] = (),
     last_id: int = 0,
-    kept: bool = False,
+    at_last: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a gallery.db with some rows, whole or not at all; the caller holds the writer's lock.
+    """Write a gallery.db with some rows, in the place of one there, whole or not at all; as the only writer.
 
-    `last_id` is the greatest id that was ever given, if no item among the rows has it. A file that has its place
-    already is replaced; with `kept` it stays beside the new one, under a name that nothing had.
+    `last_id` is the greatest id that was ever given, if no item among the rows has it. `at_last` is called when the new
+    file is whole and about to get its name.
     """
     new = path.with_name(f"{path.name}.new")
     try:
-        for rest in path.parent.glob(f"{new.name}*"):  # of a creation that was killed
-            rest.unlink()
-        with guarded(path), closing(connect(new, create=True)) as connection:
-            connection.executescript(f"BEGIN; {_SCHEMA}")
-            for entry in {"format": str(FORMAT), **meta}.items():
-                connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
-            for table, some in groupby(rows, key=itemgetter(0)):
-                whole = (with_checksum(table, row) for _, row in some)
-                connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
-            if last_id:
-                connection.execute("DELETE FROM sqlite_sequence WHERE name = 'items' AND seq < ?", (last_id,))
-                connection.execute(
-                    "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS"
-                    " (SELECT 1 FROM sqlite_sequence WHERE name = 'items')",
-                    (last_id,),
-                )
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode = WAL")
-        if kept:
-            keep_aside(path)
-        new.replace(path)
+        _remove_all(new)  # of a creation that was killed
+        try:
+            with guarded(path), closing(connect(new, create=True)) as connection:
+                _fill(connection, meta, rows, last_id)
+            at_last()
+            new.replace(path)
+        finally:
+            _remove_all(new)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written: {error.strerror or error}; mend that and run it again"
         ) from error
 
 
-def keep_aside(path: Path, suffix: str = "") -> Path:
-    """Give a file a second name that nothing had, and return it; `suffix` is what follows the name of gallery.db."""
-    for number in count(1):
-        other = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}{suffix}")
-        if os.path.lexists(other):
-            continue
-        try:
-            other.hardlink_to(path.with_name(path.name + suffix))
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path.with_name(path.name + suffix), other)
-        return other
-    raise AssertionError  # pragma: no cover  there is always another number
+def _fill(connection: sqlite3.Connection, meta: dict[str, str], rows: Iterable[tuple[str, Row]], last_id: int) -> None:
+    connection.executescript(f"BEGIN; {_SCHEMA}")
+    for entry in {"format": str(FORMAT), **meta}.items():
+        connection.execute("INSERT INTO meta VALUES (?, ?, ?)", with_checksum("meta", entry))
+    for table, some in groupby(rows, key=itemgetter(0)):
+        whole = (with_checksum(table, row) for _, row in some)
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks(table)})", whole)  # noqa: S608
+    if last_id:
+        connection.execute("DELETE FROM sqlite_sequence WHERE seq < ?", (last_id,))
+        connection.execute(
+            "INSERT INTO sqlite_sequence SELECT 'items', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)", (last_id,)
+        )
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _remove_all(new: Path) -> None:
+    for rest in new.parent.glob(f"{glob.escape(new.name)}*"):
+        rest.unlink(missing_ok=True)
 
 
 def with_checksum(table: str, row: Row) -> Row:
@@ -200,26 +200,22 @@ def new_in_memory() -> sqlite3.Connection:
 
 
 @cache
-def our_master() -> Master:
+def our_layout() -> tuple[Master, Columns]:
     """Return what is in a gallery.db of today's format."""
     with closing(new_in_memory()) as connection:
-        return master(connection)
+        return master(connection), columns(connection)
 
 
-@cache
-def our_columns(table: str) -> tuple[str, ...]:
-    """Return the names of a table's columns."""
-    with closing(new_in_memory()) as connection:
-        return columns_in(connection, table)
-
-
-def columns_in(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
-    """Return the names of a table's columns in some file, () when it is no plain table or one of its columns is not."""
-    kind, sql = master(connection).get(table, ("", ""))
-    if kind != "table" or not str(sql).startswith("CREATE TABLE"):
-        return ()
-    found = connection.execute(f"PRAGMA table_xinfo ({table})").fetchall()
-    return tuple(row[1] for row in found) if not any(row[-1] for row in found) else ()
+def columns(connection: sqlite3.Connection) -> Columns:
+    """Return the names of the columns of each table in a file, () where that is no plain one with plain columns."""
+    found: Columns = {}
+    for name, (kind, sql) in master(connection).items():
+        if kind in {"table", "view"} and not name.startswith("sqlite_"):
+            quoted = name.replace('"', '""')
+            rows = connection.execute(f'PRAGMA table_xinfo ("{quoted}")').fetchall()
+            plain = kind == "table" and str(sql).startswith("CREATE TABLE") and not any(row[-1] for row in rows)
+            found[name] = tuple(row[1] for row in rows) if plain else ()
+    return found
 
 
 def _fits(value: int) -> bool:

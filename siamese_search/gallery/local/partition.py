@@ -9,9 +9,9 @@ import faiss
 import numpy as np
 
 from siamese_search.cores import usable_cores
+from siamese_search.faiss_threads import one_thread
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.local.cells import About, CellIndex, Ids, Members, Read, Vectors
-from siamese_search.gallery.local.threads import one_thread
 from siamese_search.vectors import SLACK
 
 _CELLS_BY_ROOT = 4  # times the square root of the number of pictures

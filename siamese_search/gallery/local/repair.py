@@ -1,24 +1,32 @@
 """A damaged gallery.db of any format read as far as it can be, and written anew from the rows that are whole."""
 
 import json
+import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from siamese_search.errors import GalleryError
 from siamese_search.gallery.local.checksums import Row
-from siamese_search.gallery.local.connection import guarded
+from siamese_search.gallery.local.connection import damaged, guarded
 from siamese_search.gallery.local.flips import before_a_flip
 from siamese_search.gallery.local.formats import Layout, carried, order_of
-from siamese_search.gallery.local.layout import create_database, keep_aside
+from siamese_search.gallery.local.layout import create_database
 from siamese_search.gallery.local.salvage import salvaged
-from siamese_search.gallery.store import Settings
+from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
+from siamese_search.gallery.store import DamagedError, Settings
 
 _AT_ONCE = 1000  # rows
-_MAX_TRIED = 1000  # rows of a table in which a flipped bit is looked for: some milliseconds each
+_MAX_WORK = 2 * 10**10  # bytes: what looking for flipped bits in a table may read, some ten seconds
+_OVERHEAD = 1000  # bytes that are read in the time that every look at a row takes
 _MAX_IN_A_PAGE = 100  # rows
+
+_SUFFIXES = ("", "-wal", "-shm")
 
 Fallback = Callable[[str | None], Settings]
 
@@ -40,23 +48,32 @@ def repair(path: Path, fallback: Fallback) -> Repaired:
     holds the writer's lock. Raises BusyError when others have the file open, DamagedError, and changes nothing, when
     nothing in it can be read.
     """
-    with guarded(path), salvaged(path) as (connection, layout):
-        old = _Rows(connection, layout)
-        settings, notes = _settings(dict(old.whole("meta")), fallback)
-        roots = list(old.whole("roots"))
-        known = {row[0] for row in roots}
-        kept = old.pictures(known) if _LOST not in notes else {}
+    try:
+        with guarded(path), salvaged(path) as (connection, layout):
+            return _written_anew(path, _Rows(connection, layout), fallback)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be repaired: {error.strerror or error}; mend that and try again") from error
 
-        def rows() -> Iterator[tuple[str, Row]]:
-            yield from (("roots", row) for row in roots)
-            yield from (("items", row) for row in kept.values())
-            yield from (("embeddings", row) for row in old.whole("embeddings") if row[0] in kept)
-            yield from (("skipped", row) for row in old.whole("skipped") if row[0] in known)
-            yield from (("answers", row) for row in old.whole("answers"))
 
-        _keep_logs(path)
-        meta = {name: json.dumps(value) for name, value in settings.items()}
-        create_database(path, meta, rows=rows(), last_id=old.last_id, kept=True)
+def _written_anew(path: Path, old: "_Rows", fallback: Fallback) -> Repaired:
+    # Whatever lies in the old file, a picture in the new one has a folder and an embedding, and each place is one's.
+    meta: dict[str, str] = dict(old.whole("meta"))
+    roots = list(old.whole("roots"))
+    if not (meta or roots or any(True for _ in old.whole("answers"))):
+        raise damaged(path, "nothing in it can be read")
+    settings, notes = _settings(path, meta, fallback)
+    known = {row[0] for row in roots}
+    kept = old.pictures(known) if _LOST not in notes else {}
+
+    def rows() -> Iterator[tuple[str, Row]]:
+        yield from (("roots", row) for row in roots)
+        yield from (("items", row) for row in kept.values())
+        yield from (("embeddings", row) for row in old.whole("embeddings") if row[0] in kept)
+        yield from (("skipped", row) for row in old.whole("skipped") if row[0] in known)
+        yield from (("answers", row) for row in old.whole("answers"))
+
+    texts = {name: json.dumps(value) for name, value in settings.items()}
+    create_database(path, texts, rows=rows(), last_id=old.last_id, at_last=lambda: _keep_aside(path))
     return Repaired(len(kept), notes)
 
 
@@ -64,19 +81,23 @@ _LOST = "which encoder made its embeddings cannot be read: index again, to embed
 _OTHER_THRESHOLD = "its threshold could not be read, and is that of its encoder now"
 
 
-def _settings(meta: Mapping[str, str], fallback: Fallback) -> tuple[Settings, tuple[str, ...]]:
+def _settings(path: Path, meta: Mapping[str, str], fallback: Fallback) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings of a gallery, of which rows may be missing, and in words what is not as it was."""
     found: dict[str, Any] = {}
     for name in ("encoder", "threshold", "calibration"):
-        with suppress(KeyError, ValueError):
+        with suppress(KeyError, ValueError, RecursionError):
             found[name] = json.loads(meta[name])
-    if "encoder" not in found:
+    location = str(path.parent)
+    try:
+        encoder = identity_in(found, location)
+    except DamagedError:
         return fallback(None), (_LOST,)
-    if "threshold" in found:
+    with suppress(DamagedError, KeyError, TypeError):  # the calibration has the threshold too
+        found.setdefault("threshold", found["calibration"]["threshold"])
+        threshold_in(found, location)
+        calibration_in(found, location)
         return found, ()
-    if "calibration" in found:
-        return {**found, "threshold": found["calibration"]["threshold"]}, ()
-    return {**fallback(found["encoder"]["location"]), **found}, (_OTHER_THRESHOLD,)
+    return {**fallback(encoder.location), "encoder": found["encoder"]}, (_OTHER_THRESHOLD,)
 
 
 class _Rows:
@@ -94,13 +115,14 @@ class _Rows:
             return
         seen = set()
         width = len(order_of(then).split(","))
-        tries = _MAX_TRIED
+        work = _MAX_WORK
         for raw in self._readable(then):
             values = self._checked(then, raw)
-            if values is None and tries and self._layout.totals:
-                tries -= 1
-                kinds = f"{self._layout.kinds[then]}i"
-                values = before_a_flip(raw, kinds, lambda row: self._checked(then, row))
+            if values is None and self._layout.totals:
+                work -= _work(raw)
+                if work > 0:
+                    kinds = f"{self._layout.kinds[then]}i"
+                    values = before_a_flip(raw, kinds, lambda row: self._checked(then, row))
             if values is not None and values[:width] not in seen:
                 seen.add(values[:width])
                 with suppress(ValueError):
@@ -179,10 +201,27 @@ class _Rows:
         return int(pages) * _MAX_IN_A_PAGE
 
 
-def _keep_logs(path: Path) -> None:
-    """Take a log aside that could not be brought into the file: it would be taken for that of the new one."""
-    for suffix in ("-wal", "-shm"):
-        log = path.with_name(path.name + suffix)
-        if log.exists():
-            keep_aside(path, suffix)
-            log.unlink()
+def _work(row: Row) -> int:
+    """Return what it takes to try every bit of a row."""
+    size = sum(len(value) if isinstance(value, bytes | str) else 8 for value in row)
+    return 8 * size * (size + _OVERHEAD)
+
+
+def _keep_aside(path: Path) -> None:
+    """Give a file, and a log that could not be brought into it, second names that nothing had.
+
+    The log loses its first name: it would be taken for that of the new file.
+    """
+    for number in count(1):
+        aside = path.with_name(f"{path.name}.damaged{f'-{number}' * (number > 1)}")
+        if not any(os.path.lexists(f"{aside}{suffix}") for suffix in _SUFFIXES):
+            break
+    for suffix in _SUFFIXES:
+        source, other = path.with_name(path.name + suffix), aside.with_name(aside.name + suffix)
+        if source.exists():
+            try:
+                other.hardlink_to(source)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(source, other)
+            if suffix:
+                source.unlink()

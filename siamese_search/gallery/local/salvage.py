@@ -1,22 +1,23 @@
 """A damaged SQLite file opened after all: as it is, or a copy in which is put right what is always the same."""
 
+import glob
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 
 from siamese_search.errors import BusyError
-from siamese_search.gallery.local.connection import alone, connect, damaged, explained
-from siamese_search.gallery.local.formats import Layout, closest_layout, columns_found
-from siamese_search.gallery.local.layout import new_in_memory
+from siamese_search.gallery.local.connection import alone, connect, damaged, guarded
+from siamese_search.gallery.local.formats import OURS, Layout, closest_layout
+from siamese_search.gallery.local.layout import create_database
 from siamese_search.gallery.store import DamagedError
 
-_LOG, _SHARED = "-wal", "-shm"
-# Of the header, https://sqlite.org/fileformat.html: its name, pages of 4096 bytes, whether there is a log, no reserved
-# bytes, and three constants; then the format of the schema, and that texts are UTF-8.
-_HEAD = b"SQLite format 3\0\x10\x00%c%c\x00\x40\x20\x20"
-_SCHEMA_FORMAT, _UTF8 = (44, b"\0\0\0\4"), (56, b"\0\0\0\1")
+_LOG, _NEW = "-wal", ".new"
+# Places in the header, https://sqlite.org/fileformat.html: whether there is a log, and the number of pages, which
+# SQLite takes from the size of the file where it is 0.
+_KINDS_OF_LOG, _NUMBER_OF_PAGES = 18, 28
 
 
 @contextmanager
@@ -29,28 +30,18 @@ def salvaged(path: Path) -> Iterator[tuple[sqlite3.Connection, Layout]]:
     copy = path.with_name(f"{path.name}.copy")
     with ExitStack() as stack:
         stack.callback(_remove, copy)
-        best = 0
+        found = []
         for opened in (_as_it_is, _put_right):
-            with _passing_over_damage(path):
+            with suppress(DamagedError), guarded(path):
                 connection = stack.enter_context(closing(opened(path, copy)))
-                layout = closest_layout(connection)
-                agreement = layout.agreement(columns_found(connection)) if layout else 0
-                if layout and agreement > best:
-                    best, found = agreement, (connection, layout)
-                if layout and agreement == len(layout.columns):
+                layout, missing = closest_layout(connection)
+                found.append((missing, connection, layout))
+                if not missing or layout is not OURS:  # of older ones it is not known where their tables begin
                     break
-        if not best:
+        if not found:
             raise damaged(path, "nothing in it can be read")
-        yield found
-
-
-@contextmanager
-def _passing_over_damage(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        if not isinstance(explained(path, error), DamagedError):
-            raise
+        _, connection, layout = min(found, key=itemgetter(0))
+        yield connection, layout
 
 
 def _as_it_is(path: Path, _copy: Path) -> sqlite3.Connection:
@@ -66,28 +57,36 @@ def _as_it_is(path: Path, _copy: Path) -> sqlite3.Connection:
 
 
 def _put_right(path: Path, copy: Path) -> sqlite3.Connection:
-    """Return a connection to a copy that has the header and the table of contents of a gallery of today's format."""
+    """Return a connection to a copy in which the header and the table of contents are those of a new gallery.
+
+    They never change, and tables begin at the same pages in every gallery of today's format.
+    """
     shutil.copyfile(path, copy)
     log = path.with_name(path.name + _LOG)
     has_log = log.exists() and log.stat().st_size > 0
     if has_log:
         shutil.copyfile(log, copy.with_name(copy.name + _LOG))
-    kind = 2 if has_log else 1
+    pages = _pages_that_are_always_the_same(copy.with_name(f"{copy.name}{_NEW}"))
     with copy.open("r+b") as file:
-        file.write(_HEAD % (kind, kind))
-        for place, data in (_SCHEMA_FORMAT, _UTF8):
+        for start, page in pages.items():
+            file.seek(start)
+            file.write(page)
+        for place, data in ((_KINDS_OF_LOG, b"\2\2" if has_log else b"\1\1"), (_NUMBER_OF_PAGES, bytes(4))):
             file.seek(place)
             file.write(data)
-    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")  # also passes over what is wrong with it
-        with closing(new_in_memory()) as ours:
-            rows = ours.execute("SELECT type, name, tbl_name, sql, rowid FROM sqlite_master").fetchall()
-        connection.executemany(
-            "UPDATE sqlite_master SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?", rows
-        )
     return connect(copy)
 
 
+def _pages_that_are_always_the_same(new: Path) -> dict[int, bytes]:
+    """Return the pages of a new gallery, by their places, in which no table or index begins."""
+    create_database(new, {})
+    with closing(connect(new)) as connection:
+        begins = {page for (page,) in connection.execute("SELECT rootpage FROM sqlite_master")}
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    data = new.read_bytes()
+    return {start: data[start : start + size] for start in range(0, len(data), size) if start // size + 1 not in begins}
+
+
 def _remove(copy: Path) -> None:
-    for suffix in ("", _LOG, _SHARED, "-journal"):
-        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+    for rest in copy.parent.glob(f"{glob.escape(copy.name)}*"):
+        rest.unlink(missing_ok=True)

@@ -1,0 +1,217 @@
+"""Originals are kept: what a camera wrote before what was made of it; bursts and names of one file are no copies."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+from siamese_search.duplicates.find import find_duplicates
+from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.origin import derived_name
+from siamese_search.encoder import Encoder
+from siamese_search.gallery import Gallery
+from siamese_search.results import DedupeReport, Rule
+from test_metadata import exif
+
+NEAR = 0.7
+Sample = Callable[[str], Image.Image]
+
+
+@pytest.fixture
+def found(encoder: Encoder, tmp_path: Path) -> Callable[..., DedupeReport]:
+    """Give a function that indexes a folder and finds its duplicates."""
+
+    def find(folder: Path, **options: object) -> DedupeReport:
+        gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+        gallery.sync([folder], calibrate=False)
+        return find_duplicates(gallery, threshold=NEAR, **options)
+
+    return find
+
+
+def names(report: DedupeReport) -> dict[str, set[str]]:
+    """Return the file names of copies by keeper."""
+    return {Path(group.keep).name: {Path(copy.path).name for copy in group.copies} for group in report.groups}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make an empty folder for pictures."""
+    (tmp_path / "photos").mkdir()
+    return tmp_path / "photos"
+
+
+def test_the_cameras_file_is_kept(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Whatever is larger, lossless, newer or shorter by name: an edit, a screenshot, a messenger's, a resized one."""
+    photo = sample("coffee.png")
+    photo.save(folder / "IMG_0001 with a longer name.jpg", quality=85, exif=exif())
+    ImageEnhance.Color(photo).enhance(1.3).save(folder / "a.png", exif=exif())
+    ImageEnhance.Brightness(photo).enhance(1.1).save(folder / "b.jpg", quality=100, exif=exif(software="GIMP 2.10"))
+    photo.resize((512, 341)).save(folder / "Screenshot 2024.png")
+    photo.save(folder / "IMG-20240501-WA0003.jpg", quality=95)
+    small = exif()
+    small.get_ifd(0x8769).update({0xA002: 256, 0xA003: 171})
+    photo.resize((300, 200)).save(folder / "c.jpg", quality=100, exif=small)
+    (folder / "d (1).jpg").write_bytes((folder / "IMG_0001 with a longer name.jpg").read_bytes())
+    report = found(folder)
+    assert set(names(report)) == {"IMG_0001 with a longer name.jpg"}
+    assert len(names(report)["IMG_0001 with a longer name.jpg"]) == 6
+    assert report.groups[0].reason
+    assert report.groups[0].reason.rule is Rule.NOT_DERIVED
+    assert report.groups[0].reason.runner_up == "a copy, by its name"
+
+
+def test_the_reason_names_the_camera(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """With its time, and what is known of the next best."""
+    sample("coffee.png").save(folder / "a.jpg", quality=85, exif=exif())
+    sample("coffee.png").save(folder / "b.png")
+    (group,) = found(folder).groups
+    assert group.reason
+    assert (group.reason.rule, group.reason.keeper) == (Rule.CAMERA, "Canon EOS 80D, 2024-05-01 10:20:30")
+    assert group.reason.runner_up == "without a camera's data"
+    assert set(names(found(folder, rules=KeeperRules(rules=(Rule.LOSSLESS,))))) == {"b.png"}
+
+
+def test_oldest_is_by_capture_then_by_file(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """A picture that knows when it was taken is older than one that does not, whatever the files' times say."""
+    sample("coffee.png").save(folder / "a.jpg", exif=exif())
+    sample("coffee.png").save(folder / "b.png")
+    sample("coffee.png").save(folder / "c.png", compress_level=0)
+    for name, time in (("a.jpg", 1_700_000_000), ("b.png", 1_500_000_000), ("c.png", 1_400_000_000)):
+        os.utime(folder / name, (time, time))
+    rules = KeeperRules(rules=(Rule.OLDEST,))
+    assert set(names(found(folder, rules=rules))) == {"a.jpg"}
+    (folder / "a.jpg").unlink()
+    assert set(names(found(folder, rules=rules))) == {"c.png"}
+
+
+@pytest.mark.parametrize(
+    ("stem", "words"),
+    [
+        ("Backup (1)", "a copy, by its name"),
+        ("IMG_1234 copy 2", "a copy, by its name"),
+        ("IMG_1234 - Kopie", "a copy, by its name"),
+        ("IMG_1234 - Copy (3)", "a copy, by its name"),
+        ("Copy of sunset", "a copy, by its name"),
+        ("Kopie von Strand", "a copy, by its name"),
+        ("sunset-edited", "edited, by its name"),
+        ("Strand-bearbeitet", "edited, by its name"),
+        ("IMG_E1234", "edited, by its name"),
+        ("PXL_20240101_101112~2", "edited, by its name"),
+        ("IMG-20240101-WA0003", "from a messenger"),
+        ("WhatsApp Image 2024-01-01 at 10.11.12", "from a messenger"),
+        ("Screenshot_20240101-101112", "a screenshot"),
+        ("Bildschirmfoto 2024-01-01 um 10.11.12", "a screenshot"),
+        ("sunset_thumb", "a thumbnail"),
+        ("sunset-150x150", "a thumbnail"),
+        ("IMG_1234", ""),
+        ("photocopy machine", ""),
+        ("Edith", ""),
+        ("editorial", ""),
+        ("copyright notice", ""),
+        ("P1010001", ""),
+        ("2024-01-01 10.11.12", ""),
+        ("thumbs up for us", "a thumbnail"),
+    ],
+)
+def test_names_tell_what_is_derived(stem: str, words: str) -> None:
+    """In the languages and ways that people's programs have; ordinary words stay ordinary."""
+    assert derived_name(stem) == words
+
+
+def test_two_exposures_are_a_burst(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Pictures taken at different moments are no copies, each keeps its own copies, and the sharpest is marked."""
+    photo = sample("chelsea.png")
+    for second, name in enumerate(("b", "a", "c")):
+        frame = photo.filter(ImageFilter.GaussianBlur(1.5)) if name == "b" else photo
+        ImageDraw.Draw(frame).rectangle((5 * second, 5, 5 * second + 4, 9), "black")
+        frame = frame.filter(ImageFilter.GaussianBlur(0.7)) if name == "c" else frame
+        frame.save(folder / f"{name}.jpg", quality=95, exif=exif(fraction=f"{second}0"))
+        frame.save(folder / f"{name} small.jpg", quality=50, exif=exif(fraction=f"{second}00"))
+    report = found(folder)
+    assert names(report) == {f"{name}.jpg": {f"{name} small.jpg"} for name in "abc"}
+    (burst,) = report.bursts
+    assert [path.name for path in burst.pictures] == ["b.jpg", "a.jpg", "c.jpg"]
+    assert burst.sharpest == folder / "a.jpg"
+
+
+def test_equal_exposures_are_told_apart_by_their_time(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """Frames with the same pixels, as of a covered lens, have the same embedding and are two exposures all the same."""
+    for name, time in (("a", "2024:05:01 10:20:30"), ("b", "2024:05:01 10:20:31")):
+        sample("coffee.png").save(folder / f"{name}.jpg", exif=exif(time=time))
+        (folder / f"{name} again.jpg").write_bytes((folder / f"{name}.jpg").read_bytes())
+    report = found(folder)
+    assert names(report) == {"a.jpg": {"a again.jpg"}, "b.jpg": {"b again.jpg"}}
+    assert [[path.name for path in burst.pictures] for burst in report.bursts] == [["a.jpg", "b.jpg"]]
+
+
+def test_a_person_may_call_two_exposures_the_same(
+    folder: Path, sample: Sample, encoder: Encoder, tmp_path: Path
+) -> None:
+    """What a person says counts more than what a camera's clock says."""
+    for name, time in (("a", "2024:05:01 10:20:30"), ("b", "2024:05:01 11:20:30")):
+        sample("coffee.png").save(folder / f"{name}.jpg", exif=exif(time=time))
+    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
+    gallery.sync([folder], calibrate=False)
+    assert find_duplicates(gallery, threshold=NEAR).groups == ()
+    gallery.answers.set(*(item.id for item in gallery.items()), 0)
+    assert names(find_duplicates(gallery, threshold=NEAR)) == {"a.jpg": {"b.jpg"}}
+
+
+def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Hard links and links from outside: said, never copies; a copy with another name elsewhere frees nothing."""
+    sample("coffee.png").save(folder / "a.png")
+    os.link(folder / "a.png", folder / "a link.png")
+    sample("coffee.png").save(folder / "copy.bmp")
+    (folder / "same.png").write_bytes((folder / "a.png").read_bytes())
+    os.link(folder / "same.png", folder.parent / "elsewhere.png")
+    (group,) = found(folder, rules=KeeperRules(rules=(Rule.SHORTEST_PATH,))).groups
+    assert (Path(group.keep).name, [path.name for path in group.links]) == ("a.png", ["a link.png"])
+    assert {Path(copy.path).name: copy.linked for copy in group.copies} == {"copy.bmp": False, "same.png": True}
+    for name in ("copy.bmp", "same.png"):
+        (folder / name).unlink()
+    assert found(folder).groups == ()
+
+
+def test_a_linked_copy_is_counted_once(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Two names of one copy free its size when both go."""
+    sample("coffee.png").save(folder / "a.png")
+    (folder / "one copy.png").write_bytes((folder / "a.png").read_bytes())
+    os.link(folder / "one copy.png", folder / "other copy.png")
+    (group,) = found(folder).groups
+    assert Path(group.keep).name == "a.png"
+    assert sorted(copy.linked for copy in group.copies) == [False, True]
+
+
+def test_a_link_to_the_other_gallery_is_no_copy(
+    folder: Path, sample: Sample, encoder: Encoder, found: Callable[..., DedupeReport], tmp_path: Path
+) -> None:
+    """A picture of the other gallery under a second name would be lost with it, whichever of its equals is shown."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    sample("coffee.png").save(kept / "b.png")
+    (kept / "a.png").write_bytes((kept / "b.png").read_bytes())
+    os.link(kept / "b.png", folder / "link.png")
+    (folder / "real copy.png").write_bytes((kept / "b.png").read_bytes())
+    other = Gallery(tmp_path / "other", encoder=encoder)
+    other.sync([kept], calibrate=False)
+    (group,) = found(folder, against=other).groups
+    assert [Path(copy.path).name for copy in group.copies] == ["real copy.png"]
+
+
+def test_pictures_with_companions_are_kept(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Of two equal files the one with a RAW beside it; a copy's companions are named with it."""
+    for name in ("a", "long name"):
+        sample("coffee.png").save(folder / f"{name}.jpg", exif=exif())
+    (folder / "long name.CR2").write_bytes(b"RAW")
+    (group,) = found(folder).groups
+    assert Path(group.keep).name == "long name.jpg"
+    assert group.reason
+    assert (group.reason.rule, group.reason.keeper) == (Rule.COMPANIONS, "long name.CR2")
+    (folder / "a.xmp").write_text("<x/>")
+    (group,) = found(folder).groups
+    assert (Path(group.keep).name, [path.name for path in group.copies[0].companions]) == ("a.jpg", ["long name.CR2"])
