@@ -51,7 +51,7 @@ def is_change(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bool:
 
 
 def tree(folder: Path) -> Tree:
-    """Return everything in a folder, hidden or not: files with bytes, mode, owner, time and links, folders with mode."""
+    """Return all that is in a folder: files with bytes, mode, owner, time and number of links; folders with mode."""
     found: Tree = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepping import Disk, Killed, World, contents, is_change, standing_in_the_door
 
 from siamese_search.actions import system
 from siamese_search.errors import PlanError
 from siamese_search.results import Action, ActionReport
+from stepping import Disk, Killed, World, contents, is_change, standing_in_the_door
 
 DISKS: dict[str, tuple[Action, dict[str, bool]]] = {
     "trash": (Action.TRASH, {}),

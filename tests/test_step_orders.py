@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stepping import Killed
 
 from siamese_search.actions import system
 from siamese_search.actions.apply import Acting
@@ -26,6 +25,7 @@ from siamese_search.actions.roots import Roots
 from siamese_search.actions.undo import undo_journal
 from siamese_search.images.files import hash_file
 from siamese_search.results import Action, ActionReport
+from stepping import Killed
 
 FIRST, SECOND = "x.jpg", "y.jpg"
 # Calls on these names are what others can see; whatever lies between two of them touches what only one actor knows.

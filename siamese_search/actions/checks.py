@@ -55,13 +55,16 @@ class Checks:
             return f"its keeper is not a picture of the gallery: {step.keep}"
         if (copy.content_hash, keep.content_hash) != (step.copy_hash, step.keep_hash):
             return "the gallery knows another content for it or its keeper; make a new plan"
+        if self._action in _LINKING and step.copy_hash != step.keep_hash:
+            return f"only identical files can be made a {self._action}"
+        return self._against_likeness(step, copy, keep)
+
+    def _against_likeness(self, step: Step, copy: Item, keep: Item) -> str | None:
         answer = self._answers.get((min(step.copy_hash, step.keep_hash), max(step.copy_hash, step.keep_hash)))
         if answer == 1:
             return f"a person said that it is another picture than: {step.keep}"
         if answer is None and self._distance(copy, keep) > self._threshold:
             return f"is no near-duplicate of its keeper: {step.keep}"
-        if self._action in _LINKING and step.copy_hash != step.keep_hash:
-            return f"only identical files can be made a {self._action}"
         return None
 
     def _against_companions(self, step: Step) -> str | None:

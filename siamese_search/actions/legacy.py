@@ -12,7 +12,7 @@ from siamese_search.results import Action
 
 _FORMAT = 2  # that of the lines they are read as
 _TRASH = ".simsearch-trash"
-_EVENTS = frozenset({"begin", "done", "failed", "undoing", "undone"})
+_EVENTS = {event: event for event in ("begin", "done", "failed", "undoing", "undone")}
 
 
 def is_old(line: bytes) -> bool:
@@ -43,11 +43,9 @@ def translated(old: list[bytes]) -> list[dict[str, Any] | None]:
                 runs[number] = event
                 events.append(None)
                 continue
-            if event not in _EVENTS:
-                raise KeyError(event)
             if event == "begin":
                 records[data["copy"]] = _record(data, action, head, roots)
-            events.append({"event": event, **records[data["copy"]]})
+            events.append({"event": _EVENTS[event], **records[data["copy"]]})
         except (ValueError, KeyError, TypeError, Damage):
             events.append(None)
     known = [{"path": path, "label": label, "device": None, "inode": None, "filesystem": None} for path, label in roots]

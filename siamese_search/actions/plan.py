@@ -7,8 +7,8 @@
                 "companions": [{"path": "/…/a.xmp", "hash": "…"}]}]}
 
 `companions` are files that go along with a copy, such as its sidecar; there need not be any. Steps may be taken out by
-hand. The seal covers everything else but the steps; those are checked one by one, against the gallery and the disk, when
-they are applied, so an invented step does no harm.
+hand. The seal covers everything else but the steps; those are checked one by one, against the gallery and the disk,
+when they are applied, so an invented step does no harm.
 """
 
 import json

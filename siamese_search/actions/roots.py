@@ -93,6 +93,10 @@ class Roots:
         return any(self._holds_one(record, folder, number) for record in records[:_ASKED])
 
     def _holds_one(self, record: Record, folder: int, number: int) -> bool:
+        facts = record.files[0]
+        with suppress(OSError), opened(_parent(record), start=folder) as source:
+            if holds(source, PurePosixPath(facts.path).name, facts.content_hash):
+                return True
         path = PurePosixPath(record.keep)
         if record.keep_root == number:
             with suppress(OSError), opened(path.parent.parts, start=folder) as parent:
@@ -100,7 +104,6 @@ class Roots:
                     return status_at(parent, path.name) is not None
                 return holds(parent, path.name, record.keep_hash)
         if self._journal.head.action is Action.TRASH:
-            facts = record.files[0]
             with suppress(OSError), opened(self._names(record), start=folder) as trash:
                 return holds(trash, PurePosixPath(facts.path).name, facts.content_hash)
         return False

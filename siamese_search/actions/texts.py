@@ -25,7 +25,7 @@ def text_in(data: dict[str, Any], key: str, pattern: re.Pattern[str] | None = No
     """Return the text `key`, which fits a pattern and could be a path; raises Damage."""
     text = data.get(key)
     if not isinstance(text, str) or not is_name(text) or not (pattern is None or pattern.fullmatch(text)):
-        raise Damage(f"its {key} is none")
+        raise Damage(f"its {key} is missing, or no such thing")
     return text
 
 
