@@ -1,6 +1,7 @@
 """What was done to `apply` and `undo` from outside, case by case: no picture is lost, and every refusal is one line."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -9,12 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal
+from siamese_search.actions.foresee import rehearse
+from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.errors import PlanError
@@ -403,6 +407,23 @@ def test_one_actor_at_a_time(world: World) -> None:
     assert world.undo().refused == ()
 
 
+def test_one_actor_at_a_time_without_locks_of_folders(world: World) -> None:
+    """Where a file system locks no folders, a file in them is locked, and removed afterwards."""
+
+    def fail(function: Callable[..., Any], arguments: tuple[Any, ...], _options: dict[str, Any]) -> None:
+        if function is fcntl.flock and stat.S_ISDIR(os.fstat(arguments[0]).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    before = tree(world.root)
+    with standing_in_the_door(fail):
+        with only_actor([world.root]), pytest.raises(PlanError, match="another simsearch"):
+            world.apply()
+        assert tree(world.root) == before
+        assert world.apply().refused == ()
+        assert world.undo().refused == ()
+    assert tree(world.root) == before
+
+
 def test_a_lock_ends_with_its_process(world: World) -> None:
     """An actor that was killed keeps nobody out."""
     code = "import sys, time; from pathlib import Path; from siamese_search.actions.locks import only_actor\n"
@@ -465,8 +486,29 @@ def test_a_folder_that_may_not_be_written(disk: dict[str, bool], swift_path: Pat
         assert not [path for path in world.folder.rglob("*copy*") if path.name not in {"copy.jpg", "copy.xmp"}]
         assert reasons(world.apply()) == ["cannot be changed: Permission denied"]
         assert world.undo().refused == ()
+        (foreseen,) = reasons(rehearsed(world))
+        assert foreseen == "lies in a folder that may not be written"
     assert tree(world.root) == before
     world.copy.parent.chmod(0o755)
+
+
+def rehearsed(world: World) -> ActionReport:
+    """Return what an apply would do."""
+    into = world.into if world.action is Action.MOVE else None
+    head = Head(action=world.action, gallery="/none", run=RUN, into=into, roots=())
+    return rehearse(world.steps, world, head, world.folder / "new.journal")
+
+
+def test_no_room_is_foreseen(swift_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would be copied to another disk must have room there, all together; what stays on its disk needs none."""
+    world = World(swift_path, Action.MOVE)
+    room = os.statvfs_result((1, 1, 100, 20, 20, 0, 0, 0, 0, 255))  # 20 bytes
+    monkeypatch.setattr("siamese_search.actions.foresee.os.statvfs", lambda _: room)
+    assert reasons(rehearsed(world)) == []
+    monkeypatch.setattr("siamese_search.actions.foresee.device_of", lambda _: -1)
+    assert reasons(rehearsed(world)) == []  # 19 bytes
+    world.steps.append(replace(world.steps[0], copy=world.sidecar, copy_hash=hash_file(world.sidecar), companions=()))
+    assert reasons(rehearsed(world)) == [f"there is no room for it at: {world.into}"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of somebody else")
@@ -481,6 +523,7 @@ def test_files_of_others_in_a_sticky_folder(swift_path: Path) -> None:
     world.copy.chmod(0o644)
     before = tree(world.root)
     with somebody():
+        assert reasons(rehearsed(world)) == ["belongs to somebody else, in a folder where only owners may remove files"]
         assert reasons(world.apply()) == ["cannot be changed: Operation not permitted"]
     assert tree(world.root) == before
 

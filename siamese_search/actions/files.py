@@ -37,6 +37,20 @@ class FileFacts:
     xattrs: dict[str, str] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The names of our own beside a file: set aside by an apply, set aside by an undo, a copy in the making."""
+
+    held: str
+    back: str
+    part: str
+
+    @classmethod
+    def of(cls, token: str) -> "Names":
+        """Return the names that hold a token which belongs to one file of one run."""
+        return cls(held=f".simsearch-held-{token}", back=f".simsearch-back-{token}", part=f".simsearch-part-{token}")
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFile:
     """A regular file, its name in an open folder, and what was known when it was opened."""

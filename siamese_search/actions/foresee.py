@@ -85,7 +85,7 @@ class _Rehearsal:
     def _check_room(self, device: int, size: int) -> None:
         assert self._head.into is not None  # noqa: S101  a move has one
         folder = _check_folder(self._head.into)
-        if folder.stat().st_dev == device:
+        if device_of(folder) == device:
             return
         if self._room is None:
             disk = os.statvfs(folder)
@@ -93,6 +93,11 @@ class _Rehearsal:
         if size > self._room:
             raise Refusal(f"there is no room for it at: {self._head.into}")
         self._room -= size
+
+
+def device_of(folder: Path) -> int:
+    """Return the number of the disk that a folder is on."""
+    return folder.stat().st_dev
 
 
 def _check_removable(folder: Path, file: os.stat_result) -> None:

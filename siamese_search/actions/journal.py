@@ -28,7 +28,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from siamese_search.actions.files import drop, place, write_at
+import xxhash
+
+from siamese_search.actions.files import Names, drop, place, write_at
 from siamese_search.actions.folders import Root
 from siamese_search.actions.lines import Head, Record, event_line, head_of, lines_of, record_of
 from siamese_search.actions.refusal import Refusal, words_of
@@ -122,11 +124,13 @@ class Journal:
         self._write(State.BEGIN, {"record": record})
         self.content.take(State.BEGIN, record)
 
-    def note(self, state: State, record: Record, reason: str = "") -> None:
-        """Note how far a step is. Where that cannot be written, what is on disk is looked at by whoever goes on."""
-        # What follows a change need not be on disk at once: the next announcement takes it along.
+    def note(self, state: State, record: Record, reason: str = "", *, settle: bool = False) -> None:
+        """Note how far a step is. Where that cannot be written, what is on disk is looked at by whoever goes on.
+
+        `settle`: it must be on the disk before what comes next. What follows a change is taken along by the next one.
+        """
         with suppress(Refusal):
-            self._write(state, {"record": record, "reason": reason}, settle=state is State.UNDOING)
+            self._write(state, {"record": record, "reason": reason}, settle=settle)
         self.content.take(state, record)
 
     def _write(self, event: str, about: dict[str, Any], *, settle: bool = True) -> None:
@@ -208,7 +212,7 @@ def check_agrees(path: Path, content: Content, head: Head) -> None:
 
 def _create(path: Path, head: Head) -> None:
     """Make a journal that is whole from its first moment; one that somebody makes meanwhile is left alone."""
-    half = f".simsearch-journal-{os.getpid()}"
+    half = Names.of(xxhash.xxh3_64_hexdigest(os.fsencode(path.name))).part
     lines = 2 * event_line(Run.APPLY, head=head)  # one damaged line must not cost all others
     try:
         with _parent_of(path) as folder:

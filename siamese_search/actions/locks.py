@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from siamese_search.actions.system import call
+from siamese_search.actions.system import FILE, call
 from siamese_search.errors import PlanError
+
+_FILE = ".simsearch-lock"  # where a file system locks files, but no folders: NFS
 
 
 @contextmanager
@@ -23,28 +25,50 @@ def only_actor(folders: Iterable[Path]) -> Iterator[None]:
     above = {parent for path in outer for parent in path.parents} - set(outer)
     with ExitStack() as stack:
         for path in sorted(above):
-            stack.enter_context(_locked(path, fcntl.LOCK_SH))
+            _lock(path, fcntl.LOCK_SH, stack)
         for path in outer:
-            stack.enter_context(_locked(path, fcntl.LOCK_EX))
+            _lock(path, fcntl.LOCK_EX, stack)
         yield
 
 
-@contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
+def _lock(path: Path, kind: int, stack: ExitStack) -> None:
     try:
         folder = call(os.open, path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:  # what cannot be listed cannot be acted in
-        yield
         return
+    stack.callback(os.close, folder)
+    if _is_locked(path, folder, kind, stack) or kind == fcntl.LOCK_SH:
+        return
+    # Where that cannot be had either, each step proves its keeper all the same.
+    with suppress(OSError):
+        file = call(os.open, _FILE, FILE | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=folder)
+        stack.callback(os.close, file)
+        if _is_locked(path, file, kind, stack):
+            stack.callback(_remove, folder)
+            if not os.path.samestat(call(os.fstat, file), call(os.stat, _FILE, dir_fd=folder)):
+                raise _busy(path)  # its last holder has just removed it
+
+
+def _is_locked(path: Path, descriptor: int, kind: int, stack: ExitStack) -> bool:
     try:
-        try:
-            call(fcntl.flock, folder, kind | fcntl.LOCK_NB)
-        except OSError as error:
-            # Other errors: the file system knows no locks; each step proves its keeper all the same.
-            if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise PlanError(f"{path}: another simsearch acts in this folder; try again when it is done") from None
-        yield
-        with suppress(OSError):
-            call(fcntl.flock, folder, fcntl.LOCK_UN)  # a process that was started meanwhile must not keep it
-    finally:
-        os.close(folder)
+        call(fcntl.flock, descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EWOULDBLOCK, errno.EACCES}:
+            raise _busy(path) from None
+        return False
+    stack.callback(_unlock, descriptor)  # a process that was started meanwhile must not keep it
+    return True
+
+
+def _unlock(descriptor: int) -> None:
+    with suppress(OSError):
+        call(fcntl.flock, descriptor, fcntl.LOCK_UN)
+
+
+def _remove(folder: int) -> None:
+    with suppress(OSError):
+        call(os.unlink, _FILE, dir_fd=folder)
+
+
+def _busy(path: Path) -> PlanError:
+    return PlanError(f"{path}: another simsearch acts in this folder; try again when it is done")

@@ -9,7 +9,7 @@ from typing import Self
 
 import xxhash
 
-from siamese_search.actions.files import FileFacts, holds, status_at
+from siamese_search.actions.files import FileFacts, Names, holds, status_at
 from siamese_search.actions.folders import (
     FolderFacts,
     Root,
@@ -25,7 +25,6 @@ from siamese_search.actions.folders import (
 from siamese_search.actions.journal import Journal
 from siamese_search.actions.lines import Record
 from siamese_search.actions.refusal import Refusal, refusal_of
-from siamese_search.actions.step import Names
 from siamese_search.actions.system import call
 from siamese_search.results import Action
 

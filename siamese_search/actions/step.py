@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from siamese_search.actions.files import (
     FileFacts,
+    Names,
     OpenFile,
     copy_beside,
     differing_facts,
@@ -26,20 +27,6 @@ from siamese_search.actions.keeper import Keeper
 from siamese_search.actions.refusal import Refusal
 from siamese_search.actions.system import FILE, call, share_blocks
 from siamese_search.results import Action
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
-    """The names of our own beside a file: set aside by an apply, set aside by an undo, a copy in the making."""
-
-    held: str
-    back: str
-    part: str
-
-    @classmethod
-    def of(cls, token: str) -> "Names":
-        """Return the names that hold a token which belongs to one file of one run."""
-        return cls(held=f".simsearch-held-{token}", back=f".simsearch-back-{token}", part=f".simsearch-part-{token}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,7 +126,8 @@ def _announce_undo(journal: Journal, places: Roots, record: Record) -> None:
     with places.source(record) as source:
         taken = source is not None and any(status_at(source, _name(facts)) for facts in record.files)
         if journal.head.action is Action.HARDLINK or not taken:
-            journal.note(State.UNDOING, record)
+            # Within a disk the name alone tells how far an undo came, so this need not be on the disk first.
+            journal.note(State.UNDOING, record, settle=journal.head.action is not Action.TRASH)
 
 
 def _take_file_back(journal: Journal, places: Roots, record: Record, facts: FileFacts) -> tuple[bool, list[str]]:
