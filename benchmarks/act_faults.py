@@ -312,12 +312,12 @@ def kills(options: argparse.Namespace) -> None:
         print(f"refused: {dict(campaign.refused.most_common(8))}; disturber: {dict(campaign.acts)}")
 
 
-def errors(_options: argparse.Namespace) -> None:
+def errors(options: argparse.Namespace) -> None:
     """Let every call of a run of ten steps fail by every error number, once in apply and once in undo."""
     from stepping import standing_in_the_door, tree as whole_tree
     from test_step import DISKS, calls_of, failing, maker, on, run_failing
 
-    for kind in DISKS:
+    for kind in options.kind or DISKS:
         start = time.monotonic()
         runs: Counter[str] = Counter()
         with tempfile.TemporaryDirectory(prefix="act-errors-", dir=memory()) as passing:
@@ -602,6 +602,7 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--kind", action="append", help="with errors: a kind of disk, of those in tests/test_step.py")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="an empty folder to work in; a passing one by default")
     options = parser.parse_args()

@@ -43,10 +43,10 @@ def _lock(path: Path, kind: int, stack: ExitStack) -> None:
     with suppress(OSError):
         file = call(os.open, _FILE, FILE | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=folder)
         stack.callback(os.close, file)
-        if _is_locked(path, file, kind, stack):
-            stack.callback(_remove, folder)
-            if not os.path.samestat(call(os.fstat, file), call(os.stat, _FILE, dir_fd=folder)):
-                raise _busy(path)  # its last holder has just removed it
+        is_locked = _is_locked(path, file, kind, stack)
+        stack.callback(_remove, folder)
+        if is_locked and not os.path.samestat(call(os.fstat, file), call(os.stat, _FILE, dir_fd=folder)):
+            raise _busy(path)  # its last holder has just removed it
 
 
 def _is_locked(path: Path, descriptor: int, kind: int, stack: ExitStack) -> bool:
