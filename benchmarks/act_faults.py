@@ -6,10 +6,10 @@
     python benchmarks/act_faults.py orders                    # two actors and a disturber, every order of their calls
     python benchmarks/act_faults.py speed [--steps 6000]      # seconds for apply and undo
 
-kills: a folder of pictures with copies is indexed and planned for. In turn for trash, move and hardlink, apply is started
-and killed (SIGKILL) at a random moment after its first step, again and again, then run to its end or straight taken back;
-undo is killed and run to its end in the same way. With two actors, another plan of the same folder, which keeps what this
-one puts away, is applied or undone at the same time, and killed as well. The disturber renames, replaces, chmods and
+kills: a folder of pictures with copies is indexed and planned for. In turn for trash, move and hardlink, apply is
+started and killed (SIGKILL) at a random moment, again and again, then run to its end or straight taken back; undo is
+killed and run to its end in the same way. With two actors, another plan of the same folder, which keeps what this one
+puts away, is applied or undone at the same time, and killed as well. The disturber renames, replaces, chmods and
 removes pictures all the while, and writes down what it has ended. After every kill, each content that was there at the
 start must still be somewhere; after an undo that ended, the tree must be the one of the start: names, bytes, modes,
 owners, times, links (with a disturber: the contents).
@@ -36,9 +36,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from siamese_search.actions import apply_plan, read_plan, system, undo_journal
+from siamese_search.actions.plan import Step, seal
+from siamese_search.errors import SimsearchError
+from siamese_search.results import Action
+
+# What takes a step apart is shared with the tests.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from stepping import World, contents, standing_in_the_door
+from stepping import tree as whole_tree
+from test_acting_attacked import paths_in, put, sealed
+from test_step import DISKS, calls_of, failing, maker, on, run_failing
+from test_step_orders import explore, through
 
 ORIGINALS = 40
 ACTIONS = ("trash", "move", "hardlink")
@@ -63,8 +75,8 @@ for line in sys.stdin:
                 report = apply_plan(Path(plan), action=action, into=Path(into) if into else None)
             else:
                 report = undo_journal(Path(plan).with_suffix(".journal"))
-            print("", file=sys.stderr)
-            Path(plan).with_suffix(".report").write_text(json.dumps([len(report.done), [r.reason for r in report.refused]]))
+            reasons = [refused.reason for refused in report.refused]
+            Path(plan).with_suffix(".report").write_text(json.dumps([len(report.done), reasons]))
         except SimsearchError as error:
             Path(plan).with_suffix(".report").write_text(json.dumps([0, [str(error)]]))
             code = 1
@@ -103,28 +115,23 @@ class Actor:
         self.journal = plan.with_suffix(".journal")
         self.into = into
         self.child = 0
-        self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment(),
-            stderr=subprocess.DEVNULL if os.environ.get("QUIET") else None,
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
         )
+        if server.stdin is None or server.stdout is None:
+            raise OSError("no pipes")
+        self._server, self._say, self._hear = server, server.stdin, server.stdout
 
     def start(self, what: str, action: str) -> None:
         """Begin to apply or undo."""
-        assert self._server.stdin
-        assert self._server.stdout
         into = str(self.into) if action == "move" else ""
-        self._server.stdin.write(json.dumps([what, str(self.plan), action, into]) + "\n")
-        self._server.stdin.flush()
-        self.child = int(self._server.stdout.readline())
+        self._say.write(json.dumps([what, str(self.plan), action, into]) + "\n")
+        self._say.flush()
+        self.child = int(self._hear.readline())
 
     def wait(self) -> int:
         """Wait for its end; return how that was: -9 when it was killed, 2 for a traceback."""
-        assert self._server.stdout
-        code = int(self._server.stdout.readline())
+        code = int(self._hear.readline())
         expect(code != 2, "a traceback")
         return code
 
@@ -306,7 +313,7 @@ def kills(options: argparse.Namespace) -> None:
             print(f"{what:15} killed {number:3} times")
         restored = "no content lost but by the disturber" if options.disturb else "every tree restored byte for byte"
         print(
-            f"{campaign.kills.total()} kills in {campaign.rounds} rounds, {campaign.steps} steps done in runs that ended:"
+            f"{campaign.kills.total()} kills in {campaign.rounds} rounds, {campaign.steps} steps in runs that ended:"
             f" 0 contents lost, 0 tracebacks, {restored}; {time.monotonic() - start:.0f} s"
         )
         print(f"refused: {dict(campaign.refused.most_common(8))}; disturber: {dict(campaign.acts)}")
@@ -314,9 +321,6 @@ def kills(options: argparse.Namespace) -> None:
 
 def errors(options: argparse.Namespace) -> None:
     """Let every call of a run of ten steps fail by every error number, once in apply and once in undo."""
-    from stepping import standing_in_the_door, tree as whole_tree
-    from test_step import DISKS, calls_of, failing, maker, on, run_failing
-
     for kind in options.kind or DISKS:
         start = time.monotonic()
         runs: Counter[str] = Counter()
@@ -347,15 +351,12 @@ def errors(options: argparse.Namespace) -> None:
                             restore_facts(world.root, before)
                         after = whole_tree(world.root)
                         expect(after == before, f"{kind}, {what}, call {at}, {code}: {differences(before, after)}")
-        print(
-            f"{kind}: {numbers} calls, {sum(runs.values())} runs, {dict(runs)}: all as it was; {time.monotonic() - start:.0f} s"
-        )
+        seconds = time.monotonic() - start
+        print(f"{kind}: {numbers} calls, {runs.total()} runs, {dict(runs)}: all as it was; {seconds:.0f} s")
 
 
 def add_steps(world: Any, number: int) -> None:
     """Give a world more copies of its kind."""
-    from siamese_search.actions.plan import Step
-
     first = world.steps[0]
     for copy in range(number):
         path = world.copy.with_name(f"more {copy}.jpg")
@@ -373,16 +374,15 @@ def restore_facts(root: Path, before: Any) -> None:
 
 def forged(options: argparse.Namespace) -> None:
     """Change journals and plans at random, with the right seals, and apply and undo them."""
-    from stepping import World, contents, tree as whole_tree
-    from test_acting_attacked import paths_in, put, sealed
-
-    from siamese_search.actions import apply_plan, read_plan
-    from siamese_search.actions.plan import _seal  # noqa: PLC2701
-    from siamese_search.errors import SimsearchError
-    from siamese_search.results import Action
-
     rng = random.Random(options.seed)
     outcomes: Counter[str] = Counter()
+    forged_journals(options, rng, outcomes)
+    forged_plans(options, rng, outcomes)
+    print(f"{2 * options.count} forged files: {dict(outcomes)}; nothing outside made, moved or removed; 0 tracebacks")
+
+
+def forged_journals(options: argparse.Namespace, rng: random.Random, outcomes: Counter[str]) -> None:
+    """Undo forged journals."""
     with tempfile.TemporaryDirectory(prefix="act-forged-", dir=memory()) as passing:
         for number in range(options.count):
             action = rng.choice((Action.TRASH, Action.MOVE, Action.HARDLINK))
@@ -393,7 +393,7 @@ def forged(options: argparse.Namespace) -> None:
             after = whole_tree(world.folder)
             lines = [json.loads(line) for line in world.journal.read_bytes().splitlines()]
             for _ in range(rng.randint(1, 3)):
-                lines = forge(lines, rng, paths_in, put, str(world.folder))
+                lines = forge(lines, rng, str(world.folder))
             world.journal.write_bytes(b"".join(map(sealed, lines)))
             try:
                 report = world.undo()
@@ -405,6 +405,10 @@ def forged(options: argparse.Namespace) -> None:
             places = {f"root/{name}" for name in before}
             expect(new <= places, f"journal {number}: made {new - places}")
             shutil.rmtree(world.folder)
+
+
+def forged_plans(options: argparse.Namespace, rng: random.Random, outcomes: Counter[str]) -> None:
+    """Apply forged plans, and undo what they did."""
     with working_in(options.folder) as folder:
         pictures = folder / "pictures"
         draw(pictures, options.seed, originals=4)
@@ -417,9 +421,9 @@ def forged(options: argparse.Namespace) -> None:
         plan = json.loads((folder / "plan.json").read_text())
         before, outside = tree(pictures), tree(folder / "outside")
         for number in range(options.count):
-            data = forge([plan], rng, paths_in, put, str(folder))[0]
+            data = forge([plan], rng, str(folder))[0]
             if isinstance(data, dict):
-                data["seal"] = _seal({key: value for key, value in data.items() if key not in {"seal", "steps"}})
+                data["seal"] = seal({key: value for key, value in data.items() if key not in {"seal", "steps"}})
             path = folder / "forged.json"
             path.write_text(json.dumps(data))
             journal = path.with_suffix(".journal")
@@ -429,23 +433,15 @@ def forged(options: argparse.Namespace) -> None:
                 outcomes["plan: applied in part" if report.done else "plan: all refused"] += 1
                 keepers = {entry[0] for entry in tree(pictures).values()}
                 expect(bool(keepers), f"plan {number}: nothing kept")
-                simsearch_undo(journal)
+                undo_journal(journal)
             except SimsearchError:
                 outcomes["plan: one line"] += 1
             expect(tree(pictures) == before, f"plan {number}: {differences(before, tree(pictures))}")
             expect(tree(folder / "outside") == outside, f"plan {number}: touched what is outside")
             journal.unlink(missing_ok=True)
-    print(f"{2 * options.count} forged files: {dict(outcomes)}; nothing outside made, moved or removed; 0 tracebacks")
 
 
-def simsearch_undo(journal: Path) -> None:
-    """Take a journal back in this process."""
-    from siamese_search.actions import undo_journal
-
-    undo_journal(journal)
-
-
-def forge(lines: list[Any], rng: random.Random, paths_in: Any, put: Any, folder: str) -> list[Any]:
+def forge(lines: list[Any], rng: random.Random, folder: str) -> list[Any]:
     """Return lines of data with one value changed in one of them, or in all that have it."""
     values: list[Any] = [
         "/",
@@ -496,11 +492,6 @@ def forge(lines: list[Any], rng: random.Random, paths_in: Any, put: Any, folder:
 
 def orders(_options: argparse.Namespace) -> None:
     """Let two actors and a disturber go in every order."""
-    import pytest
-    from test_step_orders import explore, through
-
-    from siamese_search.actions import system
-
     totals: Counter[str] = Counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(system.Door, "__call__", through)
@@ -511,9 +502,8 @@ def orders(_options: argparse.Namespace) -> None:
                     states, tried, ends = explore(Path(passing), disk, disturbance)
                 totals.update(states=states, orders=tried, ends=ends)
                 seconds = time.monotonic() - start
-                print(
-                    f"{disk}, {disturbance or 'undisturbed'}: {states} states, {tried} orders, {ends} ends; {seconds:.0f} s"
-                )
+                said = f"{disk}, {disturbance or 'undisturbed'}: {states} states, {tried} orders, {ends} ends"
+                print(f"{said}; {seconds:.0f} s")
     print(dict(totals))
 
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 
 from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal
 from siamese_search.actions.foresee import rehearse
 from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
+from siamese_search.actions.plan import seal
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.errors import PlanError
+from siamese_search.errors import GalleryError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import hash_file
 from siamese_search.results import Action, ActionReport
@@ -159,8 +161,6 @@ def sealed(data: Any) -> bytes:
     """Return a line with the checksum that it should have."""
     if not isinstance(data, dict):
         return json.dumps(data).encode() + b"\n"
-    import xxhash  # noqa: PLC0415
-
     rest = json.dumps({key: value for key, value in data.items() if key != "sum"}).encode()[1:]
     return b'{"sum": "%s", ' % xxhash.xxh3_64_hexdigest(rest).encode() + rest + b"\n"
 
@@ -541,7 +541,6 @@ def plan(gallery: Gallery, tmp_path: Path) -> Path:
 
 def test_a_busy_gallery_at_the_end(plan: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was done is said all the same, and where its journal is."""
-    from siamese_search.errors import GalleryError  # noqa: PLC0415
 
     def busy(*_: object) -> None:
         raise GalleryError("busy, somebody is writing to it")
@@ -605,15 +604,13 @@ def test_companions(plan: Path, photos: Path) -> None:
 
 def test_resealed_plans(plan: Path, photos: Path) -> None:
     """Whatever a plan says with a right seal, it is refused in one line, or its steps are."""
-    from siamese_search.actions.plan import _seal  # noqa: PLC0415
-
     data = json.loads(plan.read_text())
     values = ["/", "..", "", "a\0b", -1, 1 << 70, 1.5, None, True, [], [1], {}, {"a": 1}, "\ud800", float("nan")]
     for path in paths_in({**data, "steps": data["steps"][:1]}):
         for value in values:
             mutated = put(data, path, value)
             if isinstance(mutated, dict):
-                mutated["seal"] = _seal({key: item for key, item in mutated.items() if key not in {"seal", "steps"}})
+                mutated["seal"] = seal({key: item for key, item in mutated.items() if key not in {"seal", "steps"}})
             plan.write_text(json.dumps(mutated))
             with suppress(PlanError):
                 assert isinstance(read_plan(plan), Plan)

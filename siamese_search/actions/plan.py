@@ -100,7 +100,7 @@ def plan_json(
         for copy in group.copies
         if report.acts_on(copy, only) and not _is_link(copy.path)
     ]
-    return {**head, "seal": _seal(head), "steps": steps}
+    return {**head, "seal": seal(head), "steps": steps}
 
 
 def write_plan(
@@ -142,7 +142,7 @@ def read_plan(path: Path) -> Plan:
     if data.get("format") != FORMAT:
         raise PlanError(f"{path}: a plan of format {data.get('format')!r}, this version reads {FORMAT}; make a new one")
     head = {key: value for key, value in data.items() if key not in {"seal", "steps"}}
-    if data.get("seal") != _seal(head):
+    if data.get("seal") != seal(head):
         raise PlanError(f"{path}: edited by hand; steps may be taken out, nothing else may change: make a new plan")
     try:
         return _plan(head, data.get("steps"))
@@ -197,6 +197,6 @@ def _is_link(path: Path) -> bool:
         return False
 
 
-def _seal(head: dict[str, Any]) -> str:
-    """Return a checksum that tells a slip of an editor; it is no signature."""
+def seal(head: dict[str, Any]) -> str:
+    """Return a checksum of all but the steps, that tells a slip of an editor; it is no signature."""
     return xxhash.xxh3_128_hexdigest(json.dumps(head, sort_keys=True).encode())

@@ -92,5 +92,5 @@ def _print_places(report: ActionReport) -> None:
         print_text(f"They are in {place}; delete it to free the space for good.")
     if report.note:
         print_text(report.note)
-    if report.journal and not report.undo:
+    if report.journal and not report.undo and (report.done or report.already):
         print_text(f"To take it back: simsearch undo {report.journal}")
