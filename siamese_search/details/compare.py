@@ -25,6 +25,7 @@ _MIN_FOLLOWERS = 10  # matches that follow the map
 _REACH = 4.0  # pixels that they may be off
 _TRIES = 1000
 _MIN_AREA, _MAX_AREA = 0.015, 60.0  # factor by which the map may change areas
+_ONE_SHAPE = 0.03  # by which proportions may differ, as they do when a size is rounded
 _MAX_STRETCH = 2.6  # of one direction against the other
 
 
@@ -40,6 +41,9 @@ def compare(first: Features, second: Features) -> Comparison:
 
 
 def _compare(first: Features, second: Features) -> Comparison:
+    whole = _whole(first, second)
+    if whole is not None and (found := compare_laid(first, second, whole)).verdict is Verdict.CONFIRMED:
+        return found  # as most copies are: encoded again, another size
     if min(len(first.places), len(second.places)) < _MIN_POINTS:
         return compare_plain(first, second)
     best = Comparison(Verdict.ALIKE)
@@ -53,6 +57,12 @@ def _compare(first: Features, second: Features) -> Comparison:
         if best.verdict is not Verdict.ALIKE:
             break
     return best
+
+
+def _whole(first: Features, second: Features) -> Map | None:
+    """Return the map that lays all of the second picture on all of the first, where they have one shape."""
+    across, down = (one / other for one, other in zip(first.size, second.size, strict=True))
+    return np.array([[across, 0, 0], [0, down, 0]]) if abs(across / down - 1) < _ONE_SHAPE else None
 
 
 @one_thread()

@@ -28,6 +28,7 @@ _MARKS = 10  # pixels of them, at least
 _GROUND_SHARE, _TINT = 0.55, 8  # of a picture that is paper: what its ground takes, and greys that count as one
 _SPARSE = 0.075  # share of paper with structure below which fine marks are all there is
 _EXACT, _COARSE = 0.2, 1.5  # enlargements up to which a pixel is a pixel, and from which fine marks are lost
+_FAINT = 12.0  # greys that a fine mark stands out at least, where it cannot be seen as one
 _GROUND = 3.0  # median difference of greys, after the tone is fitted, of pictures that keep their tones
 _SATURATED = 60  # of 255
 _ONE_HUE = 0.8  # share of the saturated places that have a picture's hue, where it has one
@@ -71,8 +72,10 @@ def _compare_on(first: Features, second: Features, onto: Map) -> Comparison:
     boxes, largest = _regions(compared & (correlation < _UNLIKE), _SPECK * float(compared.sum()))
     if _is_paper(first.greys, inside):
         if pixel > _COARSE and float(compared.sum()) < _SPARSE * float(inside.sum()):
-            return Comparison(Verdict.UNCHECKED, agreement, covers)
-        boxes += _marks(first.greys, laid, inside, pixel=pixel)
+            if _greatest_difference(first.greys, laid, inside, blur=pixel) > _FAINT:
+                return Comparison(Verdict.UNCHECKED, agreement, covers)
+        else:
+            boxes += _marks(first.greys, laid, inside, pixel=pixel)
     if _other_hue(first, second):
         boxes.append((0.0, 0.0, 1.0, 1.0))
     if agreement < _MIN_AGREEMENT and not boxes:
@@ -119,6 +122,13 @@ def _marks(one: Pixels, other: Pixels, inside: Mask, *, pixel: float) -> list[Bo
     )
     marks = inside & (beyond > _MARK)
     return _regions(marks, 2, opened=False)[0] if int(marks.sum()) >= _MARKS * pixel**2 else []
+
+
+def _greatest_difference(one: Pixels, other: Pixels, inside: Mask, *, blur: float) -> float:
+    """Return how far greys lie apart at most, after a blur that takes out what encoders do, and a tone."""
+    a, b = (cv2.GaussianBlur(greys, (0, 0), blur).astype(np.float32) for greys in (one, other))
+    slope, offset = _tone(b[inside], a[inside])
+    return float(np.abs(a - slope * b - offset)[inside].max())
 
 
 def _tone(source: Greys, target: Greys) -> tuple[float, float]:
