@@ -17,19 +17,18 @@ from typing import Any
 import pytest
 import xxhash
 
-from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal
+from conftest import Planned
+from siamese_search.actions import Plan, Step, apply_plan, read_plan, system, undo_journal
 from siamese_search.actions.foresee import rehearse
 from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
 from siamese_search.actions.plan import seal
-from siamese_search.duplicates.find import find_duplicates
 from siamese_search.errors import GalleryError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import hash_file
 from siamese_search.results import Action, ActionReport
 from stepping import RUN, Disk, Killed, World, contents, standing_in_the_door, tree
 
-NEAR = 0.3
 SOMEBODY = 12_345
 
 
@@ -532,11 +531,21 @@ def test_files_of_others_in_a_sticky_folder(swift_path: Path) -> None:
 
 
 @pytest.fixture
-def plan(gallery: Gallery, tmp_path: Path) -> Path:
-    """Write the plan of all three groups."""
-    path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan_json(find_duplicates(gallery, threshold=NEAR), gallery)))
-    return path
+def photos(planned: Planned) -> Path:
+    """Give six photos and their three copies."""
+    return planned.photos
+
+
+@pytest.fixture
+def gallery(planned: Planned) -> Gallery:
+    """Give the gallery that knows them."""
+    return planned.gallery
+
+
+@pytest.fixture
+def plan(planned: Planned) -> Path:
+    """Give the plan of all three groups."""
+    return planned.plan
 
 
 def test_a_busy_gallery_at_the_end(plan: Path, gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -555,29 +564,30 @@ def test_a_busy_gallery_at_the_end(plan: Path, gallery: Gallery, monkeypatch: py
     assert len(gallery) == 9
 
 
-def test_a_rehearsal_changes_nothing(plan: Path, tmp_path: Path, gallery: Gallery) -> None:
+def test_a_rehearsal_changes_nothing(plan: Path, gallery: Gallery) -> None:
     """Not even the folder to move to is made; a step that is named twice counts as it would when applied."""
     gallery.close()
-    before = tree(tmp_path)
-    report = apply_plan(plan, action=Action.MOVE, into=tmp_path / "new" / "place", dry_run=True)
+    home = plan.parent
+    before = tree(home)
+    report = apply_plan(plan, action=Action.MOVE, into=home / "new" / "place", dry_run=True)
     assert len(report.done) == 3
     data = json.loads(plan.read_text())
     data["steps"].append(data["steps"][0])
     plan.write_text(json.dumps(data))
-    for action, into in ((Action.MOVE, tmp_path / "new"), (Action.TRASH, None)):
+    for action, into in ((Action.MOVE, home / "new"), (Action.TRASH, None)):
         assert reasons(apply_plan(plan, action=action, into=into, dry_run=True)) == ["is named twice in the plan"]
-    assert tree(tmp_path) | {"plan.json": before["plan.json"]} == before
+    assert tree(home) | {"plan.json": before["plan.json"]} == before
 
 
-def test_a_gallery_that_is_gone(plan: Path, gallery: Gallery, tmp_path: Path) -> None:
+def test_a_gallery_that_is_gone(plan: Path, gallery: Gallery) -> None:
     """Undo restores all files and makes no new gallery."""
     apply_plan(plan, action=Action.TRASH)
     gallery.close()
-    shutil.rmtree(tmp_path / "gallery")
+    shutil.rmtree(gallery.location)
     report = undo_journal(plan.with_suffix(".journal"))
     assert len(report.done) == 3
     assert "gallery is gone" in report.note
-    assert not (tmp_path / "gallery").exists()
+    assert not Path(gallery.location).exists()
 
 
 def test_companions(plan: Path, photos: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conftest import Planned
 from siamese_search.actions import apply_plan, plan_json, read_plan, undo_journal
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.duplicates.keeper import KeeperRules
@@ -37,19 +38,21 @@ def tree(folder: Path) -> Tree:
 
 
 @pytest.fixture
-def gallery(photos: Path, encoder: Encoder, tmp_path: Path) -> Gallery:
-    """Index the six photos and their three copies."""
-    gallery = Gallery(tmp_path / "gallery", encoder=encoder)
-    gallery.sync([photos])
-    return gallery
+def photos(planned: Planned) -> Path:
+    """Give six photos and their three copies."""
+    return planned.photos
 
 
 @pytest.fixture
-def plan(gallery: Gallery, tmp_path: Path) -> Path:
-    """Write the plan of all three groups."""
-    path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan_json(find_duplicates(gallery, threshold=NEAR), gallery)))
-    return path
+def gallery(planned: Planned) -> Gallery:
+    """Give the gallery that knows them."""
+    return planned.gallery
+
+
+@pytest.fixture
+def plan(planned: Planned) -> Path:
+    """Give the plan of all three groups."""
+    return planned.plan
 
 
 Act = Callable[..., ActionReport]
