@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Planned
+from conftest import Planned, Run
 from siamese_search.actions import apply_plan, plan_json, read_plan, undo_journal
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.duplicates.keeper import KeeperRules
@@ -430,3 +430,17 @@ def test_a_journal_that_is_none_is_refused(tmp_path: Path, content: bytes) -> No
         undo_journal(tmp_path / "x.journal")
     with pytest.raises(PlanError, match="cannot be opened"):
         undo_journal(tmp_path / "missing.journal")
+
+
+def test_the_command_counts_refusals(plan: Path, run: Run) -> None:
+    """Refusals are counted by reason, in words and as JSON; the exit code is 1 when nothing could be done, else 0."""
+    done = run("apply", plan, "--to", "hardlink", "--dry-run")
+    assert done.returncode == 0
+    assert "2 refused: only identical files can be made a hardlink" in done.stdout
+    edit(plan, lambda data: data.update(steps=[s for s in data["steps"] if s["relation"] != "identical"]))
+    refused = run("apply", plan, "--to", "hardlink", "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["reasons"] == {"only identical files can be made a hardlink": 2}
+    assert run("undo", plan.with_suffix(".journal")).returncode == 0
+    edit(plan, lambda data: data.update(steps=[]))
+    assert run("apply", plan, "--to", "hardlink").returncode == 0

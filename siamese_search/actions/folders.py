@@ -18,8 +18,8 @@ _OWNER_ONLY = 0o700
 class Root:
     """A folder that a journal's paths start from: the topmost one that is indexed and on one disk.
 
-    `label` names it among the others, where copies of several roots meet. It is known again by its inode, and the
-    device or the file system; None where an older journal did not say.
+    `label` names it among the others, where copies of several roots meet. It is known again by its inode and the file
+    system, or, where that has no number, the device; None where an older journal did not say.
     """
 
     path: Path
@@ -29,9 +29,12 @@ class Root:
     filesystem: int | None
 
     def is_behind(self, folder: int) -> bool:
-        """Tell whether an open folder is this one; a device may get another number when it is plugged in again."""
+        """Tell whether an open folder is this one.
+
+        A device that is plugged in again may have another number, and another one the number that it had.
+        """
         device, inode, filesystem = identity_of(folder)
-        same_disk = self.device == device or (self.filesystem == filesystem and filesystem not in {0, None})
+        same_disk = self.filesystem == filesystem if self.filesystem and filesystem else self.device == device
         return self.inode == inode and same_disk
 
 
@@ -85,7 +88,7 @@ def facts_below(root: int, names: Sequence[str]) -> tuple[FolderFacts, ...]:
         with opened(names[:depth], start=root) as folder:
             status = call(os.fstat, folder)
             mode = stat.S_IMODE(status.st_mode)
-            if _acl_of(folder) is not None:  # then the bits of the group say what the list allows at most
+            if _may_have_acl(folder):  # then the bits of the group say what the list allows at most
                 mode &= ~stat.S_IRWXG
             facts.append(FolderFacts(mode=mode, uid=status.st_uid, gid=status.st_gid))
     return tuple(facts)
@@ -220,6 +223,13 @@ def _acl_of(folder: int) -> bytes | None:
         if error.errno in {errno.ENODATA, errno.ENOTSUP}:
             return None
         raise
+
+
+def _may_have_acl(folder: int) -> bool:
+    try:
+        return _acl_of(folder) is not None
+    except OSError:
+        return True
 
 
 def _drop_acl(folder: int) -> None:

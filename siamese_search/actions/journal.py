@@ -31,7 +31,7 @@ from typing import Any
 import xxhash
 
 from siamese_search.actions.files import Names, drop, place, write_at
-from siamese_search.actions.folders import Root
+from siamese_search.actions.folders import Root, sync
 from siamese_search.actions.lines import Head, Record, event_line, head_of, lines_of, record_of
 from siamese_search.actions.refusal import Refusal, words_of
 from siamese_search.actions.system import FILE, FOLDER, call
@@ -225,6 +225,7 @@ def _create(path: Path, head: Head) -> None:
                     os.close(file)
                 with suppress(FileExistsError):
                     place(folder, half, folder, path.name)
+                sync(folder)
             finally:
                 drop(folder, half)
     except OSError as error:
