@@ -322,8 +322,6 @@ def kills(options: argparse.Namespace) -> None:
 def errors(options: argparse.Namespace) -> None:
     """Let every call of a run of ten steps fail by every error number, once in apply and once in undo."""
     for kind in options.kind or DISKS:
-        start = time.monotonic()
-        runs: Counter[str] = Counter()
         with tempfile.TemporaryDirectory(prefix="act-errors-", dir=memory()) as passing:
             world, disk = maker(kind, Path(passing))()
             add_steps(world, 9)
@@ -331,28 +329,36 @@ def errors(options: argparse.Namespace) -> None:
             numbers = {"apply": len(calls_of(disk, world.apply)), "undo": len(calls_of(disk, world.undo))}
             world.journal.unlink()
             for what, calls in numbers.items():
+                start = time.monotonic()
+                runs: Counter[str] = Counter()
                 for at in range(1, calls + 1):
-                    for code in (getattr(errno, name) for name in ERRORS):
-                        if what == "undo":
-                            on(disk, world.apply)
-                        with standing_in_the_door(failing(at, code, disk)):
-                            report = run_failing(world.apply if what == "apply" else world.undo)
-                        told = report is not None and (report.refused or report.note)
-                        runs[
-                            "given up in one line" if report is None else "refused or said" if told else "none the less"
-                        ] += 1
-                        in_part = report is not None and "Restored, but not" in report.note
-                        if report is not None and what == "apply":
-                            expect(len(report.refused) <= 1, f"{kind}, call {at}, {code}: {report.refused}")
-                        if world.journal.exists():
-                            expect(not on(disk, world.undo).refused, f"{kind}, call {at}, {code}: undo refused")
-                            world.journal.unlink()
-                        if in_part:
-                            restore_facts(world.root, before)
-                        after = whole_tree(world.root)
-                        expect(after == before, f"{kind}, {what}, call {at}, {code}: {differences(before, after)}")
-        seconds = time.monotonic() - start
-        print(f"{kind}: {numbers} calls, {runs.total()} runs, {dict(runs)}: all as it was; {seconds:.0f} s")
+                    for name in ERRORS:
+                        runs[fail_once(world, disk, what, at, name, before)] += 1
+                seconds = time.monotonic() - start
+                print(
+                    f"{kind}, {what}: {calls} calls, {runs.total()} runs, {dict(runs)}: all as it was; {seconds:.0f} s",
+                    flush=True,
+                )
+
+
+def fail_once(world: World, disk: Any, what: str, at: int, name: str, before: Any) -> str:
+    """Let one call of an apply or undo fail; see that one undo brings back all, and return what was said."""
+    said = f"{world.action}, {what}, call {at}, {name}"
+    if what == "undo":
+        on(disk, world.apply)
+    with standing_in_the_door(failing(at, getattr(errno, name), disk)):
+        report = run_failing(world.apply if what == "apply" else world.undo)
+    expect(report is None or what == "undo" or len(report.refused) <= 1, f"{said}: {report}")
+    if world.journal.exists():
+        expect(not on(disk, world.undo).refused, f"{said}: undo refused")
+        world.journal.unlink()
+    if report is not None and "Restored, but not" in report.note:
+        restore_facts(world.root, before)
+    after = whole_tree(world.root)
+    expect(after == before, f"{said}: {differences(before, after)}")
+    if report is None:
+        return "one line"
+    return "refused or said" if report.refused or report.note else "none the less"
 
 
 def add_steps(world: Any, number: int) -> None:
