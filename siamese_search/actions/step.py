@@ -140,15 +140,22 @@ def _bring_back(gone: Gone) -> list[str]:
         raise Refusal(f"has no place to go back to; it is at: {gone.where}")
     if there is None:
         return _move_home(gone, gone.source, gone.target)
-    if os.path.samestat(there, away) or (gone.announced and _is_copy(gone)):
+    if os.path.samestat(there, away):
         drop(gone.target, gone.name)
-    elif gone.undoing and _is_copy(gone) and not _differing(gone.source, gone.name, gone.facts):
-        with open_file(gone.target, gone.name) as file:
-            set_aside(file, gone.names.back)
-            remove_aside(file, gone.names.back)
+    elif (gone.announced or gone.undoing) and _is_whole(gone, gone.source):
+        _remove_copy(gone, gone.target)
     else:
         raise Refusal(f"another file is in its place now; what was there is at: {gone.where}")
     return []
+
+
+def _remove_copy(gone: Gone, target: int) -> None:
+    """Remove a file that is in its old place as it was, all facts included, from where it was copied to or from."""
+    with open_file(target, gone.name) as file:
+        if file.content_hash != gone.facts.content_hash:
+            raise Refusal(f"was changed where it is; look at it: {gone.where}")
+        set_aside(file, gone.names.back)
+        remove_aside(file, gone.names.back)
 
 
 def _without_target(gone: Gone) -> list[str]:
@@ -180,7 +187,6 @@ def _settle_back(gone: Gone) -> None:
     if back is None or gone.target is None:
         return
     there, away = _status(gone.source, gone.name), _status(gone.target, gone.name)
-    content = gone.facts.content_hash
     if away is not None and os.path.samestat(away, back):
         drop(gone.target, gone.names.back)
     elif away is not None:
@@ -188,7 +194,7 @@ def _settle_back(gone: Gone) -> None:
     elif there is None or gone.source is None:
         place(gone.target, gone.names.back, gone.target, gone.name)
     elif os.path.samestat(there, back) or (
-        holds(gone.source, gone.name, content) and holds(gone.target, gone.names.back, content)
+        _is_whole(gone, gone.source) and holds(gone.target, gone.names.back, gone.facts.content_hash)
     ):
         drop(gone.target, gone.names.back)
     else:
@@ -222,7 +228,7 @@ def _unlink(gone: Gone, folder: int) -> list[str]:
     if back is not None and there is None:
         place(folder, gone.names.back, folder, gone.name)
     elif back is not None and there is not None:
-        if not (os.path.samestat(back, there) or _both_hold(folder, gone.name, gone.names.back, content)):
+        if not (os.path.samestat(back, there) or (_is_whole(gone, folder) and holds(folder, gone.names.back, content))):
             raise Refusal(f"another file is in its place now; what was there is beside it, as: {gone.names.back}")
         drop(folder, gone.names.back)
     there = _status(folder, gone.name)
@@ -232,7 +238,7 @@ def _unlink(gone: Gone, folder: int) -> list[str]:
         return []
     if there is None:
         raise Refusal("is gone")
-    if not holds(folder, gone.name, content) or _differing(folder, gone.name, gone.facts):
+    if not _is_whole(gone, folder):
         raise Refusal("another file is in its place now")
     return []
 
@@ -240,7 +246,7 @@ def _unlink(gone: Gone, folder: int) -> list[str]:
 def _replace_link(gone: Gone, folder: int, there: os.stat_result) -> None:
     """Put a file that was set aside into the place of the link that an apply has made."""
     held, content = gone.names.held, gone.facts.content_hash
-    if not _is_link(gone, there) or not _both_hold(folder, gone.name, held, content):
+    if not _is_link(gone, there) or not (holds(folder, gone.name, content) and holds(folder, held, content)):
         raise Refusal(f"another file is in its place now; what was there is beside it, as: {held}")
     with open_file(folder, gone.name) as link:
         set_aside(link, gone.names.part)
@@ -261,19 +267,9 @@ def _is_link(gone: Gone, status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and (status.st_nlink > 1 or status.st_ino == gone.keep_inode)
 
 
-def _is_copy(gone: Gone) -> bool:
-    """Tell whether both places hold the file."""
-    content = gone.facts.content_hash
-    return (
-        gone.source is not None
-        and gone.target is not None
-        and holds(gone.source, gone.name, content)
-        and holds(gone.target, gone.name, content)
-    )
-
-
-def _both_hold(folder: int, first: str, second: str, content: str) -> bool:
-    return holds(folder, first, content) and holds(folder, second, content)
+def _is_whole(gone: Gone, folder: int) -> bool:
+    """Tell whether a file is in its place as it was: its bytes, owner, mode, time and attributes."""
+    return holds(folder, gone.name, gone.facts.content_hash) and not _differing(folder, gone.name, gone.facts)
 
 
 def _status(folder: int | None, name: str) -> os.stat_result | None:
