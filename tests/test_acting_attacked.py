@@ -18,11 +18,12 @@ import pytest
 import xxhash
 
 from conftest import Planned
-from siamese_search.actions import Plan, Step, apply_plan, read_plan, system, undo_journal
+from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal
 from siamese_search.actions.foresee import rehearse
 from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
 from siamese_search.actions.plan import seal
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.errors import GalleryError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import hash_file
@@ -389,6 +390,21 @@ def test_undo_of_a_link_without_its_keeper(lost: str, swift_path: Path) -> None:
     assert tree(world.root)["sub/copy.jpg"] == before["sub/copy.jpg"]
 
 
+@pytest.mark.parametrize("action", [Action.TRASH, Action.MOVE, Action.HARDLINK])
+def test_any_name(action: Action, swift_path: Path) -> None:
+    """A name may be as long as names can be, and hold what is no text: it goes and comes back like any other."""
+    world = World(swift_path, action, same=True)
+    for name in (b"\xff\n\x1b\r\t.jpg", b"a" * 251 + b".jpg"):
+        path = world.copy.with_name(os.fsdecode(name))
+        shutil.copy2(world.copy, path)
+        world.steps.append(replace(world.steps[0], copy=path, companions=()))
+    before = tree(world.root)
+    assert world.apply().refused == ()
+    assert tree(world.root) != before
+    assert world.undo().refused == ()
+    assert tree(world.root) == before
+
+
 # -- several actors
 
 
@@ -577,6 +593,19 @@ def test_a_rehearsal_changes_nothing(plan: Path, gallery: Gallery) -> None:
     for action, into in ((Action.MOVE, home / "new"), (Action.TRASH, None)):
         assert reasons(apply_plan(plan, action=action, into=into, dry_run=True)) == ["is named twice in the plan"]
     assert tree(home) | {"plan.json": before["plan.json"]} == before
+
+
+def test_links_are_not_planned(gallery: Gallery, photos: Path) -> None:
+    """A picture that is a name of another one's file, or a link to a file elsewhere, is no step: nothing is gained."""
+    os.link(photos / "rocket.png", photos / "copies" / "rocket again.png")
+    outside = photos.parent / "outside.png"
+    outside.write_bytes((photos / "camera.png").read_bytes())
+    (photos / "copies" / "camera again.png").symlink_to(outside)
+    gallery.sync([photos])
+    steps = plan_json(find_duplicates(gallery, threshold=0.3), gallery)["steps"]
+    named = {Path(step["copy"]).name for step in steps}
+    assert len(named) >= 3
+    assert not named & {"rocket again.png", "rocket.png", "camera again.png"}
 
 
 def test_a_gallery_that_is_gone(plan: Path, gallery: Gallery) -> None:
