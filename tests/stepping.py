@@ -138,6 +138,7 @@ class World:
             if action is Action.MOVE
             else self.root / ".simsearch-trash" / RUN / "sub" / "copy.jpg"
         )
+        self.protected: tuple[Path, ...] = ()
         self.copy.parent.mkdir(parents=True)
         self.copy.parent.chmod(0o750)
         self.keep.write_bytes(b"the copy" if same else b"the keeper")

@@ -305,6 +305,50 @@ def test_killed_half_way_and_then_the_keeper_is_gone(world: World) -> None:
     assert world.copy.read_bytes() == b"the copy"
 
 
+@contextmanager
+def pooled(seen: str) -> Iterator[None]:
+    """Let a folder `pool` be another mount of `root`, which gives its files other numbers or the same."""
+    of_the_pool: set[int] = set()
+
+    def through(_: system.Door, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        is_pool = function is os.open and (arguments[0] == "pool" or options.get("dir_fd") in of_the_pool)
+        if is_pool and arguments[0] == "pool":
+            arguments = ("root", *arguments[1:])
+        if function in {os.lstat, os.open} and "/pool/" in str(arguments[0]):
+            is_pool = True
+            arguments = (str(arguments[0]).replace("/pool/", "/root/"), *arguments[1:])
+        result = function(*arguments, **options)
+        if function is os.open:
+            of_the_pool.discard(result)
+        if is_pool and function is os.open:
+            of_the_pool.add(result)
+        is_status = function is os.fstat and arguments[0] in of_the_pool
+        if (is_status or (is_pool and function is os.lstat)) and seen == "other numbers":
+            numbers = list(result)
+            numbers[1], numbers[2] = numbers[1] + 1000, numbers[2] + 1
+            return os.stat_result(numbers)
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system.Door, "__call__", through)
+        yield
+
+
+@pytest.mark.parametrize("seen", ["other numbers", "same numbers"])
+def test_a_protected_folder_under_two_names(seen: str, swift_path: Path) -> None:
+    """What is protected by one path is not taken by another."""
+    world = World(swift_path, Action.TRASH)
+    world.protected = (swift_path / "pool",)
+    before = tree(world.root)
+    with pooled(seen):
+        (reason,) = reasons(world.apply())
+    assert reason == f"is the same file as one in a protected folder: {swift_path}/pool/sub/copy.jpg"
+    assert tree(world.root) == before
+    shutil.copytree(world.root, swift_path / "backup")
+    world.protected = (swift_path / "backup",)
+    assert world.apply().refused == ()
+
+
 @pytest.mark.parametrize("seen", ["other numbers", "same numbers"])
 def test_one_folder_under_two_names(seen: str, swift_path: Path) -> None:
     """Where a copy and its keeper are one file behind two mounts, it stays, whatever the mounts say of it."""
@@ -318,26 +362,7 @@ def test_one_folder_under_two_names(seen: str, swift_path: Path) -> None:
         )
     ]
     before = tree(world.root)
-    of_the_pool: set[int] = set()
-
-    def through(_: system.Door, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Let `pool` be another mount of `root`."""
-        is_pool = function is os.open and (arguments[0] == "pool" or options.get("dir_fd") in of_the_pool)
-        if is_pool and arguments[0] == "pool":
-            arguments = ("root", *arguments[1:])
-        result = function(*arguments, **options)
-        if function is os.open:
-            of_the_pool.discard(result)
-        if is_pool:
-            of_the_pool.add(result)
-        if function is os.fstat and arguments[0] in of_the_pool and seen == "other numbers":
-            numbers = list(result)
-            numbers[1], numbers[2] = numbers[1] + 1000, numbers[2] + 1
-            return os.stat_result(numbers)
-        return result
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system.Door, "__call__", through)
+    with pooled(seen):
         (reason,) = reasons(world.apply())
     assert reason.startswith("is the same file" if seen == "same numbers" else "its keeper is gone")
     assert tree(world.root) == before

@@ -35,6 +35,8 @@ SHARED = {FIRST, SECOND, ".simsearch-trash"}
 class Actor(threading.Thread):
     """Puts one of the two away in favour of the other, one shared call at a time."""
 
+    protected = ()
+
     def __init__(self, world: "World", *, first: bool) -> None:
         super().__init__(daemon=True)
         self.world = world

@@ -124,7 +124,7 @@ class Acting:
         with ExitStack() as stack:
             top, names = look.split_path(step.copy, self._checks.root_of(step.copy))
             number = self._number_of(top)
-            found = look.open_step(step, action, self._places.folder(number), names, stack)
+            found = look.open_step(step, action, self._places.folder(number), names, self._checks.protected, stack)
             keep_root, keep = self._places.keeper_place(step.keep)
             record = Record(
                 root=number,

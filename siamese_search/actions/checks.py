@@ -22,7 +22,7 @@ class Checks:
     ) -> None:
         self._action = action
         self._roots = gallery.roots
-        self._protected = (*plan.protected, *protect)
+        self.protected = (*plan.protected, *protect)
         self._threshold = plan.threshold + _SLACK
         self._copies = {item.path: item for item in gallery.items()}
         self._keepers = self._copies if plan.against is None else {item.path: item for item in other.items()}
@@ -41,7 +41,7 @@ class Checks:
     def _against_place(self, step: Step) -> str | None:
         if not lies_in(step.copy, self._roots) or ".." in step.copy.parts:
             return "lies outside the folders of the gallery"
-        if lies_in(step.copy, self._protected):
+        if lies_in(step.copy, self.protected):
             return "lies in a protected folder"
         if step.copy in self._relied_on:
             return "is to be kept: a step of the plan relies on it"
@@ -74,7 +74,7 @@ class Checks:
             is_named_after = path.name.startswith((f"{step.copy.stem}.", f"{step.copy.name}."))
             if path.parent != step.copy.parent or path == step.copy or not is_named_after:
                 return f"what is to go along does not belong to it: {path}"
-            if path in self._copies or path in self._relied_on or lies_in(path, self._protected):
+            if path in self._copies or path in self._relied_on or lies_in(path, self.protected):
                 return f"what is to go along must stay: {path}"
         return None
 

@@ -68,7 +68,7 @@ class _Rehearsal:
         top, names = look.split_path(step.copy, self._checks.root_of(step.copy))
         with ExitStack() as stack:
             root = stack.enter_context(opened(top))
-            found = look.open_step(step, self._head.action, root, names, stack)
+            found = look.open_step(step, self._head.action, root, names, self._checks.protected, stack)
             size = sum(file.status.st_size for file in found.files)
             if self._head.action is Action.REFLINK:
                 _check_writable(step.copy)

@@ -1,7 +1,8 @@
 """The keeper of a step, proven by its content before and after: whatever its path says, it must still be there."""
 
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from siamese_search.actions.files import OpenFile, open_file
 from siamese_search.actions.folders import opened
 from siamese_search.actions.refusal import Refusal, refusal_of
-from siamese_search.actions.system import call, change_time
+from siamese_search.actions.system import FILE, call, change_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,13 @@ class Keeper:
     path: Path
     file: OpenFile
     changed: int  # when its inode was changed last, in nanoseconds
+    others: tuple[Path, ...] = ()  # files in protected folders, that could be the copy under another name
 
     def check_other_than(self, copy: OpenFile) -> None:
         """Refuse when both are one file on disk, as far as can be told before one of them moves."""
         if os.path.samestat(self.file.status, copy.status):
             raise Refusal("is the same file on disk as its keeper: nothing to gain")
-        if _traits(self.file) == _traits(copy):
+        if _traits(self.file.status) == _traits(copy.status):
             raise Refusal("is the same file as its keeper, seen through another mount")
 
     def prove(self, *, linked: bool = False) -> None:
@@ -33,6 +35,9 @@ class Keeper:
         Two paths of one file give themselves away here: the move of one takes the other away or changes its inode,
         whatever device and inode numbers its file systems invent. `linked`: it was given another name meanwhile.
         """
+        for path in self.others:
+            if not _can_be_opened(path):
+                raise Refusal(f"is the same file as one in a protected folder: {path}")
         with opened_keeper(self.path, self.file.content_hash) as again:
             if linked or not os.path.samestat(again.file.status, self.file.status):
                 return
@@ -59,6 +64,34 @@ def opened_keeper(path: Path, content: str) -> Iterator[Keeper]:
         yield Keeper(path, file, changed)
 
 
-def _traits(file: OpenFile) -> tuple[int, ...]:
-    status = file.status
+def protected_like(copy: Path, file: OpenFile, protected: Iterable[Path]) -> tuple[Path, ...]:
+    """Return the files in protected folders that have the path of a copy, below some folder of its own.
+
+    One of them may be the copy itself, seen through another mount: that is told by its traits, or by its going with it.
+    Raises Refusal for the first.
+    """
+    found = []
+    for folder in protected:
+        for depth in range(1, len(copy.parts)):
+            path = folder.joinpath(*copy.parts[depth:])
+            try:
+                status = call(os.lstat, path)
+            except OSError:
+                continue
+            if os.path.samestat(status, file.status) or _traits(status) == _traits(file.status):
+                raise Refusal(f"is the same file as one in a protected folder: {path}")
+            found.append(path)
+    return tuple(found)
+
+
+def _can_be_opened(path: Path) -> bool:
+    """Tell whether a path leads to a file; it is opened, for whether a name is there is answered from memory."""
+    try:
+        os.close(call(os.open, path, FILE | os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+    return True
+
+
+def _traits(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

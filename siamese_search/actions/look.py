@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from siamese_search.actions.files import OpenFile, open_file
 from siamese_search.actions.folders import opened
 from siamese_search.actions.journal import Content, State
-from siamese_search.actions.keeper import Keeper, opened_keeper
+from siamese_search.actions.keeper import Keeper, opened_keeper, protected_like
 from siamese_search.actions.plan import Step
 from siamese_search.actions.refusal import Refusal, refusal_of
 from siamese_search.results import Action
@@ -26,6 +26,10 @@ class Objections(Protocol):
 
     def root_of(self, path: Path) -> Path:
         """Return the indexed folder that holds a path."""
+
+    @property
+    def protected(self) -> Sequence[Path]:
+        """Return the folders that nothing is taken from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,9 @@ def split_path(path: Path, root: Path) -> tuple[Path, tuple[str, ...]]:
     return top, folder.relative_to(top).parts
 
 
-def open_step(step: Step, action: Action, root: int, names: Sequence[str], stack: ExitStack) -> Found:
+def open_step(
+    step: Step, action: Action, root: int, names: Sequence[str], protected: Sequence[Path], stack: ExitStack
+) -> Found:
     """Open and read all files of a step, until `stack` closes them; raises Refusal unless the plan is right."""
     try:
         folder = stack.enter_context(opened(names, start=root))
@@ -88,7 +94,8 @@ def open_step(step: Step, action: Action, root: int, names: Sequence[str], stack
             along.append(_open(folder, companion.path.name, companion.content_hash, stack))
         except Refusal as refusal:
             raise Refusal(f"what is to go along {refusal}: {companion.path}") from None
-    return Found((copy, *along), keeper)
+    others = protected_like(step.copy, copy, protected)
+    return Found((copy, *along), replace(keeper, others=others))
 
 
 def _open(folder: int, name: str, content: str, stack: ExitStack) -> OpenFile:
