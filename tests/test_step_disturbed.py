@@ -17,7 +17,6 @@ from stepping import Disk, Killed, World, contents, is_change, standing_in_the_d
 DISKS: dict[str, tuple[Action, dict[str, bool]]] = {
     "trash": (Action.TRASH, {}),
     "trash by two names": (Action.TRASH, {"renames": False}),
-    "trash without links": (Action.TRASH, {"renames": False, "links": False}),
     "move to another disk": (Action.MOVE, {"is_other": True}),
     "hardlink": (Action.HARDLINK, {}),
 }
@@ -164,8 +163,6 @@ class Run:
 @pytest.mark.parametrize("kind", DISKS)
 def test_disturbed_before_every_call(kind: str, disturbance: str, swift_path: Path) -> None:
     """Nothing is lost but by the disturber; no copy goes whose keeper is not whole when it was last looked at."""
-    if kind == "trash without links" and disturbance == "take_place":
-        pytest.skip("there a look whether the place is free is all that can be done, as docs/acting.md says")
     action, able = DISKS[kind]
     for at in count(1):
         world = World(swift_path / str(at), action, same=action is Action.HARDLINK)
