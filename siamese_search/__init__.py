@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from siamese_search.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from siamese_search.actions import Plan, Step, apply_plan, read_plan, undo_journal, write_plan
+    from siamese_search.actions import Companion, Plan, Step, apply_plan, read_plan, undo_journal, write_plan
     from siamese_search.demo import Demo, DemoReport, DemoScore, Planted, run_demo
     from siamese_search.duplicates.find import find_duplicates
     from siamese_search.duplicates.keeper import KeeperRules
@@ -86,6 +86,7 @@ __all__ = [
     "BusyError",
     "Calibration",
     "CalibrationRow",
+    "Companion",
     "Copy",
     "Coverage",
     "DataError",
@@ -153,6 +154,7 @@ __all__ = [
 # The module of each name that is neither an error nor a result.
 _HOMES = {
     "Plan": "actions",
+    "Companion": "actions",
     "Step": "actions",
     "apply_plan": "actions",
     "read_plan": "actions",

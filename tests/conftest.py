@@ -2,9 +2,12 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 import siamese_search
+from siamese_search.actions import write_plan
 from siamese_search.cli.app import run as run_command
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.gallery import Gallery
 from siamese_search.results import SyncReport
@@ -74,7 +79,11 @@ def sample() -> Callable[[str], Image.Image]:
 @pytest.fixture
 def photos(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
     """Make a folder of six PNG photos, and in `copies` a re-encoded, an identical and a same-pixels copy of three."""
-    folder = tmp_path / "photos"
+    return save_photos(tmp_path / "photos", sample)
+
+
+def save_photos(folder: Path, sample: Callable[[str], Image.Image]) -> Path:
+    """Make the folder that `photos` describes."""
     (folder / "copies").mkdir(parents=True)
     for name in PHOTOS:
         sample(name).save(folder / f"{Path(name).stem}.png")
@@ -99,6 +108,49 @@ def _away_from_anybodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def _away_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every test a home of its own."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "share"))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An indexed folder of photos, and the plan of its three groups."""
+
+    photos: Path
+    gallery: Gallery
+    plan: Path
+
+
+@pytest.fixture(scope="session")
+def _kept_plan(
+    tmp_path_factory: pytest.TempPathFactory, sample: Callable[[str], Image.Image], encoder: Encoder
+) -> tuple[Path, Path]:
+    """Index and plan once; return the folder and a copy of it, for paths in a plan are absolute."""
+    home = tmp_path_factory.mktemp("planned") / "home"
+    photos = save_photos(home / "photos", sample)
+    with Gallery(home / "gallery", encoder=encoder) as gallery:
+        gallery.sync([photos])
+        write_plan(home / "plan.json", find_duplicates(gallery, threshold=0.3), gallery)
+    shutil.copytree(home, home.with_name("kept"))
+    return home, home.with_name("kept")
+
+
+@pytest.fixture
+def planned(_kept_plan: tuple[Path, Path], encoder: Encoder) -> Planned:
+    """Give photos that are indexed and planned for, all as if nothing had been done to them yet."""
+    home, kept = _kept_plan
+    shutil.rmtree(home)
+    shutil.copytree(kept, home)
+    return Planned(home / "photos", Gallery(home / "gallery", encoder=encoder), home / "plan.json")
+
+
+@pytest.fixture
+def swift_path(tmp_path: Path) -> Iterator[Path]:
+    """Give a folder in memory, where there is one: for tests that make and remove thousands of files."""
+    memory = Path("/dev/shm")  # noqa: S108
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="simsearch-", dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

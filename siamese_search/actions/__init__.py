@@ -1,7 +1,17 @@
 """Acting on duplicates: a plan, applied and taken back. What is promised, and why it holds, is in docs/acting.md."""
 
 from siamese_search.actions.apply import apply_plan
-from siamese_search.actions.plan import Plan, Step, journal_of, plan_json, read_plan, write_plan
+from siamese_search.actions.plan import Companion, Plan, Step, journal_of, plan_json, read_plan, write_plan
 from siamese_search.actions.undo import undo_journal
 
-__all__ = ["Plan", "Step", "apply_plan", "journal_of", "plan_json", "read_plan", "undo_journal", "write_plan"]
+__all__ = [
+    "Companion",
+    "Plan",
+    "Step",
+    "apply_plan",
+    "journal_of",
+    "plan_json",
+    "read_plan",
+    "undo_journal",
+    "write_plan",
+]

@@ -1,16 +1,26 @@
 """A plan put into practice: every step checked just before, announced before it is done, and killable."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from siamese_search.actions import disk
+from siamese_search.actions import look
 from siamese_search.actions.checks import Checks
-from siamese_search.actions.journal import Head, Journal, Record, State, open_journal
+from siamese_search.actions.files import status_at
+from siamese_search.actions.foresee import rehearse
+from siamese_search.actions.journal import Journal, Run, State, open_journal
+from siamese_search.actions.lines import Head, Record
+from siamese_search.actions.locks import only_actor
 from siamese_search.actions.plan import Plan, Step, journal_of, read_plan
-from siamese_search.errors import FolderError, OptionError, PlanError
+from siamese_search.actions.refusal import Refusal, refusal_of
+from siamese_search.actions.roots import Roots
+from siamese_search.actions.step import Going, perform
+from siamese_search.actions.undo import catch_up, take_step_back
+from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.images.files import lies_in, resolve_folders
+from siamese_search.images.files import lies_in
+from siamese_search.paths import expanded
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]
@@ -30,8 +40,9 @@ def apply_plan(
 
     `plan` is a file that `write_plan` wrote, or what `read_plan` made of it; `action` may be a word: "trash", "move",
     "hardlink" or "reflink". Steps that `journal` (default: the one beside the file) knows as done are not done again,
-    so a run that was killed goes on where it was. The gallery forgets what has gone. `dry_run` checks everything and
-    changes nothing. Raises PlanError when the plan or journal as a whole will not do, GalleryError, OptionError.
+    so a run that was killed goes on where it was. The gallery forgets what has gone. `dry_run` checks everything that
+    can be foreseen and changes nothing. Raises PlanError when the plan or journal as a whole will not do, or another
+    process acts in the same folders; GalleryError, OptionError.
     """
     action = Action(action)
     if not isinstance(plan, Plan):
@@ -39,172 +50,155 @@ def apply_plan(
         plan = read_plan(Path(plan))
     if journal is None:
         raise OptionError("a plan without its file needs a journal")
-    into = _destination(action, into, plan)
     with Gallery(plan.gallery) as gallery, Gallery(plan.against or plan.gallery) as other:
+        roots = {*gallery.roots, *other.roots}
+        now = datetime.now(UTC).strftime("%Y-%m-%d_%H.%M.%S_%f")
+        destination = _destination(action, into, roots=roots, protected=(*plan.protected, *protect))
+        head = Head(action=action, gallery=plan.gallery, run=now, into=destination, roots=())
         checks = Checks(plan, gallery, other, action=action, protect=protect)
         if dry_run:
-            return _rehearse(plan, checks, action)
-        now = datetime.now(UTC).strftime("%Y-%m-%d_%H.%M.%S_%f")
-        head = Head(action=action, gallery=str(plan.gallery), run=now, into=str(into) if into else None)
-        with open_journal(journal, head) as opened:
-            if opened.undo_pending:
-                raise PlanError(f"{journal}: an undo was begun and not ended; first: simsearch undo {journal}")
-            opened.mark_run("apply")
-            for copy, state in list(opened.states.items()):
-                if state is State.BEGIN:
-                    finish(opened, opened.steps[copy])
-            report = _work(plan, checks, opened, gallery.roots, progress)
-            gallery.refresh(Path(copy) for copy in opened.steps)
-            opened.mark_run("end")
-    return report
+            return rehearse(plan.steps, checks, head, journal)
+        with only_actor(roots), open_journal(journal, head) as opened, Roots(opened) as places:
+            opened.begin_run(Run.APPLY)
+            acting = Acting(opened, places, checks)
+            acting.work(plan.steps, progress)
+            note = catch_up(gallery, opened)
+            opened.end_run()
+    return acting.report(note)
 
 
-def _work(
-    plan: Plan, checks: Checks, journal: Journal, roots: Sequence[Path], progress: Progress | None
-) -> ActionReport:
-    done: list[Path] = []
-    refused: list[Refused] = []
-    already = size = 0
-    places: dict[Path, None] = {}
-    for count, step in enumerate(plan.steps, start=1):
-        if _still_done(journal, step):
-            already += 1
-        else:
-            trouble = checks.objection(step)
-            if trouble is None:
-                record, trouble = _act(journal, step, roots)
-            if trouble is not None:
-                refused.append(Refused(path=step.copy, reason=trouble))
-            else:
-                done.append(Path(record.copy))
-                size += record.size
-        if progress:
-            progress(count, len(plan.steps))
-    for record in journal.steps.values():
-        if record.target and journal.states[record.copy] is State.DONE:
-            places.setdefault(_place(journal, Path(record.target)))
-    return ActionReport(
-        action=journal.head.action,
-        undo=False,
-        done=tuple(done),
-        refused=tuple(refused),
-        already=already,
-        size=size,
-        journal=journal.path,
-        places=tuple(places),
-    )
+class Acting:
+    """One run over the steps of a plan, and what came of it."""
+
+    def __init__(self, journal: Journal, places: Roots, checks: look.Objections) -> None:
+        self._journal = journal
+        self._places = places
+        self._checks = checks
+        self._done: list[Path] = []
+        self._refused: list[Refused] = []
+        self._already = 0
+        self._size = 0
+
+    def work(self, steps: Sequence[Step], progress: Progress | None = None) -> None:
+        """Do every step that nothing speaks against."""
+        named: set[Path] = set()
+        for count, step in enumerate(steps, start=1):
+            try:
+                look.check_named_once(step, named)
+                if look.is_done(self._journal.content, step):
+                    self._already += 1
+                else:
+                    self._size += self._do(step)
+                    self._done.append(step.copy)
+            except Refusal as refusal:
+                self._refused.append(Refused(path=step.copy, reason=str(refusal)))
+            except OSError as error:
+                self._refused.append(Refused(path=step.copy, reason=str(refusal_of(error, "cannot be changed"))))
+            if progress:
+                progress(count, len(steps))
+
+    def report(self, note: str) -> ActionReport:
+        """Return what was done."""
+        content = self._journal.content
+        places = {
+            self._places.place(record) for copy, record in content.steps.items() if content.states[copy] is State.DONE
+        }
+        return ActionReport(
+            action=content.head.action,
+            undo=False,
+            done=tuple(self._done),
+            refused=tuple(self._refused),
+            already=self._already,
+            size=self._size,
+            journal=self._journal.path,
+            places=tuple(sorted(place for place in places if place)),
+            note=" ".join(filter(None, (self._journal.trouble, note))),
+        )
+
+    def _do(self, step: Step) -> int:
+        """Do one step, or raise Refusal or OSError with all files as they were; return the bytes that went."""
+        self._settle(step)
+        if objection := self._checks.objection(step):
+            raise Refusal(objection)
+        action = self._journal.head.action
+        with ExitStack() as stack:
+            top, names = look.split_path(step.copy, self._checks.root_of(step.copy))
+            number = self._number_of(top)
+            found = look.open_step(step, action, self._places.folder(number), names, self._checks.protected, stack)
+            keep_root, keep = self._places.keeper_place(step.keep)
+            record = Record(
+                root=number,
+                files=tuple(file.facts("/".join((*names, file.name))) for file in found.files),
+                folders=self._places.facts(number, names),
+                keep_root=keep_root,
+                keep=keep,
+                keep_hash=step.keep_hash,
+                keep_inode=found.keeper.file.status.st_ino,
+            )
+            self._journal.begin(record)
+            try:
+                with self._places.new_target(record) as target:
+                    perform(action, self._going(found, record, target), found.keeper)
+            except (Refusal, OSError) as trouble:
+                self._fail(record, trouble)
+                raise
+            self._journal.note(State.DONE, record)
+        return sum(facts.size for facts in record.files)
+
+    def _going(self, found: look.Found, record: Record, target: int | None) -> list[Going]:
+        if target is not None and any(status_at(target, file.name) for file in found.files):
+            raise Refusal("the place it would go to is taken")
+        return [
+            Going(file=file, facts=facts, target=target, names=self._places.names(record, facts))
+            for file, facts in zip(found.files, record.files, strict=True)
+        ]
+
+    def _number_of(self, top: Path) -> int:
+        try:
+            return self._places.number_of(top)
+        except OSError as error:
+            raise refusal_of(error, "lies in a folder that cannot be opened") from error
+
+    def _settle(self, step: Step) -> None:
+        """Take back what an earlier run has begun with a step, so that all of it is checked again."""
+        state = self._journal.content.states.get(step.copy)
+        if state in {State.BEGIN, State.UNDOING}:
+            record = self._journal.content.steps[step.copy]
+            take_step_back(self._journal, self._places, record)
+            self._journal.note(State.FAILED, record, "an earlier run was ended in the middle")
+        elif state is State.DONE and self._journal.head.action in look.PUTTING_AWAY:
+            raise Refusal("was put away by this plan and is there again; make a new plan")
+
+    def _fail(self, record: Record, trouble: Refusal | OSError) -> None:
+        """Bring everything back after a step that failed; what cannot be brought back is named."""
+        try:
+            _, lost = take_step_back(self._journal, self._places, record)
+        except (Refusal, OSError) as more:
+            raise Refusal(f"{_said(trouble)}; and then: {_said(more)}") from trouble
+        self._places.drop_target(record)
+        self._journal.note(State.FAILED, record, _said(trouble))
+        if lost:
+            raise Refusal(f"{_said(trouble)}; restored, but not its {' and '.join(lost)}") from trouble
 
 
-def _still_done(journal: Journal, step: Step) -> bool:
-    """Tell whether this journal has done a step; a file that has come back to a place put away is a new case."""
-    if journal.states.get(str(step.copy)) is not State.DONE:
-        return False
-    return journal.head.action in {Action.HARDLINK, Action.REFLINK} or not step.copy.exists()
+def _said(trouble: Refusal | OSError) -> str:
+    return str(refusal_of(trouble, "cannot be changed") if isinstance(trouble, OSError) else trouble)
 
 
-def _act(journal: Journal, step: Step, roots: Sequence[Path]) -> tuple[Record, str | None]:
-    """Announce and do one step that nothing speaks against; return what was announced, and what went wrong."""
-    if journal.states.get(str(step.copy)) is State.DONE:
-        return journal.steps[str(step.copy)], "was put away by this plan and is there again; make a new plan"
-    status = step.copy.lstat()
-    record = Record(
-        copy=str(step.copy),
-        keep=str(step.keep),
-        target=str(_target(journal, step.copy, roots) or ""),
-        content_hash=step.copy_hash,
-        size=status.st_size,
-        mode=status.st_mode,
-        mtime_ns=status.st_mtime_ns,
-    )
-    journal.begin(record)
-    try:
-        match journal.head.action:
-            case Action.HARDLINK:
-                disk.link_in_place(step.copy, step.keep)
-            case Action.REFLINK:
-                disk.share_blocks(step.copy, step.keep)
-            case Action.TRASH | Action.MOVE:
-                disk.transfer(step.copy, Path(record.target), record.content_hash)
-    except OSError as error:
-        if not _happened(journal.head.action, record):
-            trouble = f"cannot be changed: {error.strerror or error}"
-            journal.mark(State.FAILED, record.copy, trouble)
-            return record, trouble
-    journal.mark(State.DONE, record.copy)
-    return record, None
-
-
-def finish(journal: Journal, record: Record) -> bool:
-    """Settle a step that was announced and perhaps interrupted; tell whether it took place."""
-    happened = _happened(journal.head.action, record)
-    journal.mark(State.DONE if happened else State.FAILED, record.copy)
-    return happened
-
-
-def _happened(action: Action, record: Record) -> bool:
-    copy = Path(record.copy)
-    if action in {Action.TRASH, Action.MOVE}:
-        return disk.finish_transfer(copy, Path(record.target), record.content_hash)
-    if action is Action.HARDLINK:
-        disk.drop_part(copy)
-        return disk.same_file(copy, Path(record.keep))
-    return False  # sharing blocks again does no harm
-
-
-def _target(journal: Journal, copy: Path, roots: Sequence[Path]) -> Path | None:
-    root = next(root for root in roots if lies_in(copy, [root]))
-    match journal.head.action:
-        case Action.TRASH:
-            return disk.trash_place(copy, root, journal.head.run)
-        case Action.MOVE:
-            # Two roots may hold the same relative path, so the name of the root is part of the place.
-            return Path(str(journal.head.into), journal.head.run, root.name, copy.relative_to(root))
-        case _:
-            return None
-
-
-def _place(journal: Journal, target: Path) -> Path:
-    """Return the folder that holds what this run has put away."""
-    run = target.parts.index(journal.head.run)
-    return Path(*target.parts[: run + 1])
-
-
-def _destination(action: Action, into: Path | None, plan: Plan) -> Path | None:
+def _destination(action: Action, into: Path | None, *, roots: set[Path], protected: Sequence[Path]) -> Path | None:
+    """Return the real path of the folder to move to, which need not be there yet."""
     if (action is Action.MOVE) != (into is not None):
         raise OptionError("--to move needs --into DIR, and only it")
     if into is None:
         return None
     try:
-        into.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FolderError(f"{into}: cannot be made: {error.strerror}") from error
-    (resolved,) = resolve_folders([into])
-    with Gallery(plan.gallery) as gallery:
-        if lies_in(resolved, gallery.roots):
-            raise OptionError(f"{into}: lies in a folder of the gallery, where the copies would be found again")
-    if lies_in(resolved, plan.protected):
+        resolved = expanded(into).resolve()
+        if resolved.exists() and not resolved.is_dir():
+            raise FolderError(f"{into}: is a file; name a folder")
+    except (OSError, RuntimeError) as error:
+        raise FolderError(f"{into}: cannot be looked at: {error}") from error
+    if lies_in(resolved, roots):
+        raise OptionError(f"{into}: lies in a folder of the gallery, where the copies would be found again")
+    if lies_in(resolved, protected):
         raise OptionError(f"{into}: lies in a protected folder")
     return resolved
-
-
-def _rehearse(plan: Plan, checks: Checks, action: Action) -> ActionReport:
-    done: list[Path] = []
-    refused: list[Refused] = []
-    size = 0
-    for step in plan.steps:
-        trouble = checks.objection(step)
-        if trouble:
-            refused.append(Refused(path=step.copy, reason=trouble))
-        else:
-            done.append(step.copy)
-            size += step.copy.lstat().st_size
-    return ActionReport(
-        action=action,
-        undo=False,
-        done=tuple(done),
-        refused=tuple(refused),
-        already=0,
-        size=size,
-        journal=None,
-        places=(),
-    )

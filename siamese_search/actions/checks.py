@@ -1,15 +1,13 @@
-"""What speaks against a step of a plan: its place, its pair, the files as they are on disk at this moment."""
+"""What speaks against a step of a plan by what the gallery knows: its place, its pair, what is to go along."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from siamese_search.actions import disk
 from siamese_search.actions.plan import Plan, Step
 from siamese_search.gallery import Gallery
-from siamese_search.images.files import hash_file, lies_in
+from siamese_search.images.files import lies_in
 from siamese_search.results import Action, Item
 
 _SLACK = 1e-5  # the plan rounds nothing, but two ways to compute one distance differ by less than this
@@ -24,7 +22,7 @@ class Checks:
     ) -> None:
         self._action = action
         self._roots = gallery.roots
-        self._protected = (*plan.protected, *protect)
+        self.protected = (*plan.protected, *protect)
         self._threshold = plan.threshold + _SLACK
         self._copies = {item.path: item for item in gallery.items()}
         self._keepers = self._copies if plan.against is None else {item.path: item for item in other.items()}
@@ -33,19 +31,17 @@ class Checks:
         self._answers = {(pair.first, pair.second): pair.label for pair in gallery.answers.all()}
 
     def objection(self, step: Step) -> str | None:
-        """Return why a step must not be done, or None. The whole of both files is read."""
-        return (
-            self._against_place(step)
-            or self._against_pair(step)
-            or self._against_files(step)
-            or _against_content(step.keep, step.keep_hash, f"its keeper {step.keep} ")
-            or _against_content(step.copy, step.copy_hash, "")
-        )
+        """Return why a step must not be done, as far as the gallery knows, or None; no file is looked at."""
+        return self._against_place(step) or self._against_pair(step) or self._against_companions(step)
+
+    def root_of(self, path: Path) -> Path:
+        """Return the folder of the gallery that holds a path."""
+        return next(root for root in self._roots if lies_in(path, [root]))
 
     def _against_place(self, step: Step) -> str | None:
         if not lies_in(step.copy, self._roots) or ".." in step.copy.parts:
             return "lies outside the folders of the gallery"
-        if lies_in(step.copy, self._protected):
+        if lies_in(step.copy, self.protected):
             return "lies in a protected folder"
         if step.copy in self._relied_on:
             return "is to be kept: a step of the plan relies on it"
@@ -56,50 +52,34 @@ class Checks:
         if copy is None:
             return "is not a picture of the gallery"
         if keep is None:
-            return f"its keeper {step.keep} is not a picture of the gallery"
+            return f"its keeper is not a picture of the gallery: {step.keep}"
         if (copy.content_hash, keep.content_hash) != (step.copy_hash, step.keep_hash):
             return "the gallery knows another content for it or its keeper; make a new plan"
+        if self._action in _LINKING and step.copy_hash != step.keep_hash:
+            return f"only identical files can be made a {self._action}"
+        return self._against_likeness(step, copy, keep)
+
+    def _against_likeness(self, step: Step, copy: Item, keep: Item) -> str | None:
         answer = self._answers.get((min(step.copy_hash, step.keep_hash), max(step.copy_hash, step.keep_hash)))
         if answer == 1:
-            return f"a person said that it is not the picture {step.keep}"
+            return f"a person said that it is another picture than: {step.keep}"
         if answer is None and self._distance(copy, keep) > self._threshold:
-            return f"is no near-duplicate of its keeper {step.keep}"
+            return f"is no near-duplicate of its keeper: {step.keep}"
         return None
 
-    def _against_files(self, step: Step) -> str | None:
-        if lies_behind_link(step.copy):
-            return "is or lies behind a symbolic link"
-        copy, keep = disk.regular_file(step.copy), disk.regular_file(step.keep)
-        if copy is None:
-            return "is gone or no regular file"
-        if keep is None:
-            return f"its keeper {step.keep} is gone, no regular file, or behind a symbolic link"
-        if (copy.st_dev, copy.st_ino) == (keep.st_dev, keep.st_ino):
-            return "is the same file on disk as its keeper: nothing to gain"
-        return self._against_linking(step, same_disk=copy.st_dev == keep.st_dev)
-
-    def _against_linking(self, step: Step, *, same_disk: bool) -> str | None:
-        if self._action not in _LINKING:
-            return None
-        if step.copy_hash != step.keep_hash:
-            return f"only identical files can be made a {self._action}"
-        return None if same_disk else "lies on another disk than its keeper"
+    def _against_companions(self, step: Step) -> str | None:
+        """Return why something must not go along: it has to lie beside the copy, be named after it, and no picture."""
+        for companion in step.companions:
+            path = companion.path
+            is_named_after = path.name.startswith((f"{step.copy.stem}.", f"{step.copy.name}."))
+            if path.parent != step.copy.parent or path == step.copy or not is_named_after:
+                return f"what is to go along does not belong to it: {path}"
+            if path in self._copies or path in self._relied_on or lies_in(path, self.protected):
+                return f"what is to go along must stay: {path}"
+        return None
 
     def _distance(self, copy: Item, keep: Item) -> float:
         if copy.content_hash == keep.content_hash:
             return 0.0
         first, second = self._gallery.vectors_of([copy.id])[0], self._other.vectors_of([keep.id])[0]
         return float(np.linalg.norm(first - second))
-
-
-def lies_behind_link(path: Path) -> bool:
-    """Tell whether a path is a symbolic link or leads through one."""
-    return os.path.realpath(path) != str(path)
-
-
-def _against_content(path: Path, content_hash: str, name: str) -> str | None:
-    try:
-        changed = hash_file(path) != content_hash
-    except OSError as error:
-        return f"{name}cannot be read: {error.strerror}"
-    return f"{name}has changed since the plan was made" if changed else None

@@ -3,13 +3,16 @@
     {"simsearch": "plan", "format": 1, "gallery": "/…/indexes/default", "against": null, "threshold": 0.71,
      "protected": ["/…/Originals"], "seal": "…",
      "steps": [{"copy": "/…/a.jpg", "copy_hash": "…", "keep": "/…/b.jpg", "keep_hash": "…", "size": 31234,
-                "distance": 0.03, "relation": "near", "looks": ["resized"], "reason": "pixels"}]}
+                "distance": 0.03, "relation": "near", "looks": ["resized"], "reason": "pixels",
+                "companions": [{"path": "/…/a.xmp", "hash": "…"}]}]}
 
-Steps may be taken out by hand. The seal covers everything else but the steps; those are checked one by one, against the
-gallery and the disk, when they are applied, so an invented step does no harm.
+`companions` are files that go along with a copy, such as its sidecar; there need not be any. Steps may be taken out by
+hand. The seal covers everything else but the steps; those are checked one by one, against the gallery and the disk,
+when they are applied, so an invented step does no harm.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ from typing import Any
 
 import xxhash
 
+from siamese_search.actions.texts import Damage, absolute_in, object_in, text_in
 from siamese_search.atomic import whole_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
@@ -24,7 +28,16 @@ from siamese_search.gallery.locations import absolute
 from siamese_search.results import DedupeReport, Relation
 
 FORMAT = 1
-_TEXTS = ("copy", "copy_hash", "keep", "keep_hash")
+_MAX_DISTANCE = 2.0
+_MAX_BYTES = 4 << 30  # more is no plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """A file that goes along with a copy: in the same folder, named after it."""
+
+    path: Path
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +48,15 @@ class Step:
     copy_hash: str
     keep: Path
     keep_hash: str
+    companions: tuple[Companion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Steps, and the gallery, threshold and protected folders that they were made under."""
 
-    gallery: Path
-    against: Path | None
+    gallery: str
+    against: str | None
     threshold: float
     protected: tuple[Path, ...]
     steps: tuple[Step, ...]
@@ -58,7 +72,7 @@ def plan_json(
 ) -> dict[str, Any]:
     """Return the plan of a report as plain data: a step for each copy that is surely one, or of `only` some relations.
 
-    Protected copies are left out.
+    Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing.
     """
     hashes = {item.path: item.content_hash for item in gallery.items()}
     kept = hashes if against is None else {item.path: item.content_hash for item in against.items()}
@@ -84,9 +98,9 @@ def plan_json(
         }
         for group in report.groups
         for copy in group.copies
-        if report.acts_on(copy, only)
+        if report.acts_on(copy, only) and not _is_link(copy.path)
     ]
-    return {**head, "seal": _seal(head), "steps": steps}
+    return {**head, "seal": seal(head), "steps": steps}
 
 
 def write_plan(
@@ -115,6 +129,9 @@ def journal_of(plan: Path) -> Path:
 def read_plan(path: Path) -> Plan:
     """Read a plan file; raises PlanError when it is missing, no plan, too new, or was edited beyond its steps."""
     try:
+        if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+            path.stat()
+            raise PlanError(f"{path}: not a plan: no regular file")
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
@@ -123,30 +140,63 @@ def read_plan(path: Path) -> Plan:
     if not isinstance(data, dict) or data.get("simsearch") != "plan":
         raise PlanError(f"{path}: not a plan; make one with: simsearch dedupe --plan {path}")
     if data.get("format") != FORMAT:
-        raise PlanError(f"{path}: a plan of format {data.get('format')}, this version reads {FORMAT}; make a new one")
+        raise PlanError(f"{path}: a plan of format {data.get('format')!r}, this version reads {FORMAT}; make a new one")
     head = {key: value for key, value in data.items() if key not in {"seal", "steps"}}
-    if data.get("seal") != _seal(head):
+    if data.get("seal") != seal(head):
         raise PlanError(f"{path}: edited by hand; steps may be taken out, nothing else may change: make a new plan")
-    steps = data.get("steps")
+    try:
+        return _plan(head, data.get("steps"))
+    except Damage as damage:
+        raise PlanError(f"{path}: not a plan: {damage}; make a new one") from None
+
+
+def _plan(head: dict[str, Any], steps: object) -> Plan:
+    threshold: Any = head.get("threshold")
+    protected = head.get("protected")
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not is_number or not 0 <= threshold <= _MAX_DISTANCE:  # no NaN is, either
+        raise Damage("its threshold is no distance")
+    if not isinstance(protected, list):
+        raise Damage("it has no list of protected folders")
     if not isinstance(steps, list):
-        raise PlanError(f"{path}: has no list of steps; make a new plan")
+        raise Damage("it has no list of steps")
     return Plan(
-        gallery=Path(head["gallery"]),
-        against=None if head["against"] is None else Path(head["against"]),
-        threshold=head["threshold"],
-        protected=tuple(map(Path, head["protected"])),
-        steps=tuple(_step(path, number, step) for number, step in enumerate(steps, start=1)),
+        gallery=text_in(head, "gallery"),
+        against=None if "against" in head and head["against"] is None else text_in(head, "against"),
+        threshold=float(threshold),
+        protected=tuple(absolute_in({"protected": folder}, "protected") for folder in protected),
+        steps=tuple(_step(number, step) for number, step in enumerate(steps, start=1)),
     )
 
 
-def _step(path: Path, number: int, step: object) -> Step:
-    if not isinstance(step, dict) or not all(isinstance(step.get(key), str) for key in _TEXTS):
-        raise PlanError(f"{path}: step {number} needs the texts {', '.join(_TEXTS)}; make a new plan")
-    return Step(
-        copy=Path(step["copy"]), copy_hash=step["copy_hash"], keep=Path(step["keep"]), keep_hash=step["keep_hash"]
-    )
+def _step(number: int, data: object) -> Step:
+    try:
+        step = object_in(data)
+        companions = step.get("companions", [])
+        if not isinstance(companions, list):
+            raise Damage("it has no list of companions")  # noqa: TRY301
+        return Step(
+            copy=Path(text_in(step, "copy")),
+            copy_hash=text_in(step, "copy_hash"),
+            keep=Path(text_in(step, "keep")),
+            keep_hash=text_in(step, "keep_hash"),
+            companions=tuple(
+                Companion(path=absolute_in(along, "path"), content_hash=text_in(along, "hash"))
+                for along in map(object_in, companions)
+            ),
+        )
+    except Damage as damage:
+        raise Damage(f"step {number}: {damage}") from None
 
 
-def _seal(head: dict[str, Any]) -> str:
-    """Return a checksum that tells a slip of an editor; it is no signature."""
+def _is_link(path: Path) -> bool:
+    """Tell whether a path is or leads through a link, or is one of several names of a file."""
+    try:
+        return path.lstat().st_nlink > 1 or os.path.realpath(path) != str(path)
+    except OSError:  # it is gone: applying the plan will tell
+        return False
+
+
+def seal(head: dict[str, Any]) -> str:
+    """Return a checksum of all but the steps, that tells a slip of an editor; it is no signature."""
     return xxhash.xxh3_128_hexdigest(json.dumps(head, sort_keys=True).encode())

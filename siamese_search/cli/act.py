@@ -11,6 +11,8 @@ from siamese_search.results import Action, ActionReport
 
 app = typer.Typer()
 
+_NAMED = 50  # files whose refusal is shown one by one
+
 
 @app.command(epilog="Example: simsearch apply plan.json --to trash --dry-run")
 def apply(
@@ -29,7 +31,7 @@ def apply(
     Every file is checked again before it is touched, and every step is written to a journal beside the plan, so that
     simsearch undo can take it back. Interrupted, the same command goes on. Into the trash means the folder
     .simsearch-trash at the top of the indexed folder; delete it to free the space for good. Hardlinks and reflinks are
-    made of identical files only.
+    made of identical files only. What is refused stays as it is; when nothing could be done, the exit code is 1.
     """
     from siamese_search.actions import apply_plan, journal_of  # noqa: PLC0415
     from siamese_search.actions.plan import read_plan  # noqa: PLC0415
@@ -56,7 +58,8 @@ def undo(
 ) -> None:
     """Take back what an apply did: every file returns to its place.
 
-    A file whose place is taken by now is left where it was put, and named.
+    A file whose place is taken by now is left where it was put, and named. When nothing could be restored, the exit
+    code is 1.
     """
     from siamese_search.actions import undo_journal  # noqa: PLC0415
 
@@ -66,18 +69,28 @@ def undo(
 
 
 def _print(report: ActionReport, *, json: bool) -> None:
-    from siamese_search.report.data import action_json  # noqa: PLC0415
+    from siamese_search.report.data import action_json, refused_by_reason  # noqa: PLC0415
     from siamese_search.report.words import action_words  # noqa: PLC0415
 
     if json:
         print_json(action_json(report))
-        return
-    for refused in report.refused:
-        print_text(f"refused: {refused.path} {refused.reason}")
-    print_text(action_words(report))
+    else:
+        for refused in report.refused[:_NAMED]:
+            print_text(f"refused: {refused.path} {refused.reason}")
+        if len(report.refused) > _NAMED:
+            print_text(f"refused: and {len(report.refused) - _NAMED:,} more; --json names them all")
+        print_text(action_words(report))
+        for reason, count in refused_by_reason(report).items():
+            print_text(f"  {count:,} refused: {reason}")
+        _print_places(report)
+    if report.refused and not report.done and not report.already:
+        raise typer.Exit(1)
+
+
+def _print_places(report: ActionReport) -> None:
     for place in report.places:
         print_text(f"They are in {place}; delete it to free the space for good.")
     if report.note:
         print_text(report.note)
-    if report.journal and not report.undo:
+    if report.journal and not report.undo and (report.done or report.already):
         print_text(f"To take it back: simsearch undo {report.journal}")

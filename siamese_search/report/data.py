@@ -7,6 +7,7 @@ it is, bytes that are no UTF-8 as Python's surrogates; but see `csv_cell`.
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -142,12 +143,19 @@ def action_json(report: ActionReport) -> dict[str, Any]:
         "undo": report.undo,
         "done": list(map(str, report.done)),
         "refused": [{"path": str(refused.path), "reason": refused.reason} for refused in report.refused],
+        "reasons": refused_by_reason(report),
         "already": report.already,
         "bytes": report.size,
         "journal": str(report.journal) if report.journal else None,
         "places": list(map(str, report.places)),
         "note": report.note or None,
     }
+
+
+def refused_by_reason(report: ActionReport) -> dict[str, int]:
+    """Count the refusals of `apply` or `undo` by reason, most frequent first; a path that ends a reason counts not."""
+    reasons = Counter(refused.reason.partition(": /")[0] for refused in report.refused)
+    return dict(reasons.most_common())
 
 
 def json_text(data: dict[str, Any]) -> str:
