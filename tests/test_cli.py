@@ -201,7 +201,7 @@ def test_dedupe_reports_groups(run: Run, indexed: Path, tmp_path: Path) -> None:
         for group in report["groups"]
     }
     assert found == {
-        "astronaut.png": [("astronaut bright.jpg", "near")],
+        "astronaut.png": [("astronaut bright.jpg", "confirmed")],
         "chelsea.png": [("chelsea again.png", "identical")],
         "coffee.bmp": [("coffee.png", "same-pixels")],
     }
