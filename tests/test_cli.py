@@ -104,6 +104,8 @@ def test_index_reports_what_it_did(run: Run, photos: Path, tmp_path: Path) -> No
         "images": 9,
         "index": "indexes/default",
         "stopped": False,
+        "left_out": {},
+        "noted": [],
     }
     assert run("index", photos, "--quiet").stdout == ""
     assert sorted(path.name for path in (tmp_path / "indexes" / "default").iterdir()) == ["gallery.db", "index.faiss"]
@@ -214,6 +216,20 @@ def test_dedupe_reports_groups(run: Run, indexed: Path, tmp_path: Path) -> None:
     assert len(table) == 6
     restricted = run("dedupe", indexed / "copies", "--threshold", "0.3", "--json")
     assert json.loads(restricted.stdout)["images"] == 3
+
+
+def test_what_is_left_out_is_said(run: Run, photos: Path) -> None:
+    """Other kinds of files are counted, folders of systems named, and `--exclude` leaves out what it names."""
+    for name in ("clip.mp4", "@eaDir/thumb.png", "thumb_rocket.png"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes((photos / "rocket.png").read_bytes())
+    (photos / "clip.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(500))
+    printed = run("index", photos, "--exclude", "thumb_*").stdout
+    assert ": 9 images" in printed
+    (line,) = [line for line in printed.splitlines() if line.startswith("left out: ")]
+    assert "MP4" in line
+    assert "@eaDir" in line
+    assert run("index", photos).stdout.count("1 added") == 1
 
 
 def test_info_describes_the_gallery(run: Run, indexed: Path) -> None:

@@ -30,6 +30,8 @@ from siamese_search.results import (
     Edit,
     Facts,
     Hit,
+    KindCount,
+    Noted,
     QueryResult,
     Reason,
     Relation,
@@ -139,7 +141,17 @@ def test_sync_json_has_the_fixed_keys() -> None:
     """The object of `index` is an interface: these keys, in this order."""
     skipped = (Skipped(path=Path("x.jpg"), reason="the file is empty"),)
     report = SyncReport(
-        added=9, changed=1, moved=2, removed=3, unchanged=991, skipped=skipped, images=1000, seconds=1.91234, index="i"
+        added=9,
+        changed=1,
+        moved=2,
+        removed=3,
+        unchanged=991,
+        skipped=skipped,
+        images=1000,
+        seconds=1.91234,
+        index="i",
+        left_out=(KindCount(kind="CR2", count=8), KindCount(kind="MP4", count=1)),
+        noted=(Noted(path=Path("y.jpg"), note="cut short"),),
     )
     assert list(sync_json(report).items()) == [
         ("added", 9),
@@ -152,6 +164,8 @@ def test_sync_json_has_the_fixed_keys() -> None:
         ("seconds", 1.912),
         ("index", "i"),
         ("stopped", False),
+        ("left_out", {"CR2": 8, "MP4": 1}),
+        ("noted", [{"path": "y.jpg", "note": "cut short"}]),
     ]
 
 

@@ -54,6 +54,13 @@ def index(
             metavar="NAME|DIR", help="A shipped encoder or an encoder folder.  [default: the gallery's, or photo]"
         ),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out files and folders of this name, as in 'thumb*'; repeatable."),
+    ] = None,
+    max_megapixels: Annotated[
+        float | None, typer.Option(min=1.0, metavar="MP", help="Skip pictures with more.  [default: 178]")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
     index: IndexOption = None,
@@ -67,6 +74,7 @@ def index(
     kept, and the same command goes on from there.
     """
     from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
+    from siamese_search.images.decode import MAX_PIXELS  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
     from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
 
@@ -74,6 +82,8 @@ def index(
         raise typer.BadParameter(f"there is no gallery in {gallery.location} yet; name the FOLDER to index")
     if watch and json:
         raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
+    if watch and exclude:
+        raise OptionError("--watch follows everything in a folder; --exclude goes without it")
     with (
         open_gallery(index, encoder=encoder_for(index, encoder, device=device)) as gallery,
         until_interrupted() as stop,
@@ -83,7 +93,13 @@ def index(
             _watch(gallery, folders or (), stop, quiet=quiet)
             return
         with progress_bar("Embedding", quiet=quiet) as progress:
-            report = gallery.sync(folders or (), progress=progress, stop=stop.is_set)
+            report = gallery.sync(
+                folders or (),
+                exclude=exclude or (),
+                max_pixels=round(max_megapixels * 1e6) if max_megapixels else MAX_PIXELS,
+                progress=progress,
+                stop=stop.is_set,
+            )
     if json:
         print_json(sync_json(report))
     elif not quiet:
@@ -194,6 +210,10 @@ def _print_sync(report: SyncReport) -> None:
     print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
     if report.stopped:
         print_text("stopped before the end; the same command goes on from here")
+    if report.left_out:
+        print_text(f"left out: {', '.join(f'{entry.count:,} {entry.kind}' for entry in report.left_out)}")
+    for entry in report.noted[:_SKIPPED_SHOWN]:
+        print_text(f"{entry.path}: {entry.note}")
     _print_skipped(report.skipped)
 
 

@@ -45,6 +45,8 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 3),
         "index": report.index,
         "stopped": report.stopped,
+        "left_out": {entry.kind: entry.count for entry in report.left_out},
+        "noted": [{"path": str(entry.path), "note": entry.note} for entry in report.noted],
     }
 
 

@@ -121,8 +121,8 @@ def details_sentence(report: DedupeReport) -> str:
     if counts is None:
         return threshold_sentence(report.threshold, found=found)
     said = (
-        f"{_counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less"
-        f" ({SOURCES[report.threshold.source]}) looked at in detail: {counts.confirmed:,} confirmed,"
+        f"{_counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less looked at in"
+        f" detail: {counts.confirmed:,} confirmed,"
         f" {counts.altered:,} altered, {counts.alike:,} only alike"
     )
     said += f", {counts.unchecked:,} that cannot be compared" if counts.unchecked else ""
