@@ -8,7 +8,6 @@ from time import time
 import numpy as np
 
 from siamese_search.atomic import whole_file
-from siamese_search.calibration.pairs import COLUMNS, read_pairs
 from siamese_search.errors import DataError, OptionError
 from siamese_search.gallery.store import AnswerRow, Store
 from siamese_search.results import Item, ReviewedPair
@@ -66,6 +65,8 @@ class Answers:
 
         Paths in it are relative to its folder. Raises DataError, and takes none, for a picture that is not indexed.
         """
+        from siamese_search.calibration.pairs import read_pairs  # noqa: PLC0415
+
         names, pairs = read_pairs(path)
         by_path = {item.path: item.id for item in self._store.items()}
         ids = []
@@ -86,6 +87,8 @@ class Answers:
 
     def csv(self) -> bytes:
         """Return what `write` writes: absolute paths, with the bytes that they have on disk."""
+        from siamese_search.calibration.pairs import COLUMNS  # noqa: PLC0415
+
         text = StringIO()
         table = csv.writer(text)
         table.writerow(COLUMNS)

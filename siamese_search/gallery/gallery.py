@@ -12,9 +12,6 @@ from typing import Self, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.calibration.table import promised_row
-from siamese_search.calibration.threshold import calibrate as find_threshold
-from siamese_search.calibration.threshold import is_due
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.embed import embed_pictures
 from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
@@ -330,6 +327,8 @@ class Gallery:
 
         Raises OptionError when the table has none.
         """
+        from siamese_search.calibration.table import promised_row  # noqa: PLC0415  (a query needs none of it)
+
         own = self.calibration
         table = own.table if own else self.encoder.calibration
         row = promised_row(table, precision)
@@ -351,9 +350,11 @@ class Gallery:
         Raises OptionError when the encoder does not bring what it takes, FolderError, and changes nothing, when next to
         none of the pictures can be read.
         """
+        from siamese_search.calibration.threshold import calibrate  # noqa: PLC0415
+
         with self.snapshot():
             items, answers = self.items(), self.answers.all()
-            calibration = find_threshold(self.encoder, items, self.vectors_of, answers=answers, precision=precision)
+            calibration = calibrate(self.encoder, items, self.vectors_of, answers=answers, precision=precision)
         with self._store.transaction():
             self._store.set_setting("calibration", asdict(calibration))
             self._store.set_setting("threshold", asdict(calibration.threshold))
@@ -498,6 +499,8 @@ class Gallery:
 
     def _calibrated_when_due(self) -> Calibration | None:
         """Calibrate a gallery that changed much; where that cannot be done, the threshold stays as it was."""
+        from siamese_search.calibration.threshold import is_due  # noqa: PLC0415
+
         if not is_due(self.calibration, len(self)):
             return None
         try:

@@ -14,7 +14,6 @@ from siamese_search.gallery.local.catalogue import CATALOGUE, Catalogue
 from siamese_search.gallery.local.cells import CellIndex
 from siamese_search.gallery.local.index import INDEX, DerivedIndex, Index
 from siamese_search.gallery.local.lock import LOCK, writing
-from siamese_search.gallery.local.repair import repair as repair_catalogue
 from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings
 from siamese_search.gallery.store import (
     AnswerRow,
@@ -253,6 +252,8 @@ class LocalStore:
         path = self.folder / CATALOGUE
         problems, mended, notes = _troubles(path), [], []
         if problems and repair:
+            from siamese_search.gallery.local.repair import repair as repair_catalogue  # noqa: PLC0415  (rarely needed)
+
             repaired = repair_catalogue(path, _first_settings)
             said = f"the catalogue was written anew with {repaired.images:,} pictures; now index again"
             mended = [*problems, said, *repaired.notes]
