@@ -172,6 +172,7 @@ def _show_pictures(report: DedupeReport) -> None:
 
 def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path | None, plan: Path | None) -> None:
     from siamese_search.report.words import (  # noqa: PLC0415
+        counted,
         coverage_sentence,
         details_sentence,
         human_bytes,
@@ -200,7 +201,8 @@ def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path 
     )
     beside = f" against {report.against}" if report.against else ""
     print_text(
-        f"{report.images:,} images{beside}: {len(report.groups):,} groups with {copies:,} copies,"
+        f"{counted(report.images, 'image')}{beside}: {counted(len(report.groups), 'group')} with"
+        f" {counted(copies, 'copy', 'copies')},"
         f" {human_bytes(free)} to free."
     )
     if copies:

@@ -105,13 +105,18 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     )
     if threshold.expected_precision is None:
         return f"{rule}; how often it errs has not been measured."
-    expected = f"{rule}; {threshold.expected_precision:.1%} of what it finds should be true copies"
+    expected = f"{rule}; {_share(threshold.expected_precision)} of what it finds should be true copies"
     if not found:
         return f"{expected}."
     false = (1 - threshold.expected_precision) * found
     return (
         f"{expected}, so of these {found:,}, {'fewer than one' if false < 1 else f'about {false:,.0f}'} may be false."
     )
+
+
+def _share(share: float) -> str:
+    """Say an estimated share in per cent, which is never everything: that would want a proof."""
+    return "more than 99.9%" if share > 0.999 else f"{share:.1%}"  # noqa: PLR2004
 
 
 def details_sentence(report: DedupeReport) -> str:
@@ -121,13 +126,13 @@ def details_sentence(report: DedupeReport) -> str:
     if counts is None:
         return threshold_sentence(report.threshold, found=found)
     said = (
-        f"{_counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less looked at in"
+        f"{counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less looked at in"
         f" detail: {counts.confirmed:,} confirmed,"
         f" {counts.altered:,} altered, {counts.alike:,} only alike"
     )
     said += f", {counts.unchecked:,} that cannot be compared" if counts.unchecked else ""
     if counts.left_out:
-        return f"{said}. Not looked at: {_counted(counts.left_out, 'pair')} beyond the nearest of each picture."
+        return f"{said}. Not looked at: {counted(counts.left_out, 'pair')} beyond the nearest of each picture."
     return f"{said}."
 
 
@@ -137,8 +142,9 @@ def relations_sentence(report: DedupeReport) -> str:
     return ", ".join(f"{counts[relation]:,} {relation_words(relation)}" for relation in Relation if counts[relation])
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, in the plural but for one."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def coverage_sentence(coverage: Coverage) -> str:
