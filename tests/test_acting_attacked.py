@@ -18,7 +18,7 @@ import pytest
 import xxhash
 
 from conftest import Planned
-from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal
+from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal, write_plan
 from siamese_search.actions.foresee import rehearse
 from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
@@ -664,6 +664,24 @@ def test_companions(plan: Path, photos: Path) -> None:
     assert not sidecar.exists()
     assert undo_journal(plan.with_suffix(".journal")).refused == ()
     assert tree(photos) == before
+
+
+def test_a_plan_names_what_belongs_to_a_copy(planned: Planned) -> None:
+    """A sidecar goes with its picture into the trash, and comes back with it."""
+    for name in ("chelsea.xmp", "copies/chelsea again.xmp"):
+        (planned.photos / name).write_text(name)
+    before = tree(planned.photos)
+    report = find_duplicates(planned.gallery)
+    planned.plan.unlink()
+    write_plan(planned.plan, report, planned.gallery)
+    steps = {Path(step["copy"]).stem: step["companions"] for step in json.loads(planned.plan.read_text())["steps"]}
+    (stem,) = [stem for stem in steps if stem.startswith("chelsea")]
+    (along,) = steps[stem]
+    assert Path(along["path"]).stem == stem
+    apply_plan(planned.plan, action=Action.TRASH)
+    assert not Path(along["path"]).exists()
+    assert undo_journal(planned.plan.with_suffix(".journal")).refused == ()
+    assert tree(planned.photos) == before
 
 
 def test_resealed_plans(plan: Path, photos: Path) -> None:

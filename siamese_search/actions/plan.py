@@ -25,7 +25,8 @@ from siamese_search.atomic import whole_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
-from siamese_search.results import DedupeReport, Relation
+from siamese_search.images.files import hash_file
+from siamese_search.results import Copy, DedupeReport, Relation
 
 FORMAT = 1
 _MAX_DISTANCE = 2.0
@@ -72,7 +73,8 @@ def plan_json(
 ) -> dict[str, Any]:
     """Return the plan of a report as plain data: a step for each copy that is surely one, or of `only` some relations.
 
-    Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing.
+    Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing. So are copies
+    with a companion that cannot be read, since it would stay behind alone.
     """
     hashes = {item.path: item.content_hash for item in gallery.items()}
     kept = hashes if against is None else {item.path: item.content_hash for item in against.items()}
@@ -95,12 +97,22 @@ def plan_json(
             "relation": copy.relation.value,
             "looks": [edit.value for edit in copy.looks],
             "reason": group.reason.rule.value if group.reason else None,
+            "companions": along,
         }
         for group in report.groups
         for copy in group.copies
         if report.acts_on(copy, only) and not _is_link(copy.path)
+        if (along := _along(copy)) is not None
     ]
     return {**head, "seal": seal(head), "steps": steps}
+
+
+def _along(copy: Copy) -> list[dict[str, str]] | None:
+    """Return the files that go where a copy goes; None when one of them cannot be read."""
+    try:
+        return [{"path": str(path), "hash": hash_file(path)} for path in copy.companions]
+    except OSError:
+        return None
 
 
 def write_plan(
