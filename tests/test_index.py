@@ -1,5 +1,6 @@
 """The FAISS index: exact distances, fixed order, and files that are whole or ignored."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,15 @@ def test_a_forged_file_is_refused(saved: Path) -> None:
         VectorIndex(ids, broken, generation=7).save(saved)
         with pytest.raises(StaleIndexError, match="damaged"):
             VectorIndex.load(saved, generation=7, count=20, dim=8)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_file_is_no_index(tmp_path: Path, kind: str) -> None:
+    """A pipe is not waited for, a folder not read."""
+    path = tmp_path / "index.faiss"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with pytest.raises(StaleIndexError, match="damaged"):
+        VectorIndex.load(path, generation=1, count=1, dim=4)

@@ -94,6 +94,7 @@ def test_few_files_may_be_open(run_process: Run, run: Run, photos: Path, most: i
         finished = run_process(*command, preexec_fn=limit)
         assert finished.returncode in {0, 1}, finished.stderr
         assert all(line.startswith("simsearch: ") for line in finished.stderr.splitlines()), finished.stderr
+        assert "damaged" not in finished.stderr
         assert finished.stderr or not finished.returncode
 
 

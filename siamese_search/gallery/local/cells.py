@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from siamese_search.faiss_threads import one_thread
 from siamese_search.gallery.codes import Codes
-from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.indexfile import (
+    StaleIndexError,
+    check_head,
+    describe,
+    open_index,
+    read_description,
+    unreadable,
+    write_index,
+)
 from siamese_search.vectors import distances
 
 KIND = "cells"
@@ -179,15 +187,13 @@ class CellIndex:
     def load(cls, path: Path, *, dim: int, read: Read) -> Self:
         """Open an index file of any generation; raises StaleIndexError unless its head is whole and its size right."""
         try:
-            with path.open("rb") as file:
+            with open_index(path) as file:
                 described = read_description(file, kind=KIND)
                 start = file.tell()
                 payload = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
             about = About(**{field.name: described[field.name] for field in fields(About)})
-        except FileNotFoundError:
-            raise StaleIndexError("missing") from None
         except (OSError, KeyError, ValueError) as error:
-            raise StaleIndexError("damaged") from error
+            raise unreadable(error) from error
         if not about.possible or about.dim != dim or about.head_bytes > len(payload):
             raise StaleIndexError("damaged")
         check_head(described, payload[: about.head_bytes])

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.faiss_threads import one_thread
-from siamese_search.gallery.local.indexfile import StaleIndexError, check_head, describe, read_description, write_index
+from siamese_search.gallery.local.indexfile import (
+    StaleIndexError,
+    check_head,
+    describe,
+    open_index,
+    read_description,
+    unreadable,
+    write_index,
+)
 from siamese_search.vectors import SLACK, distances
 
 KIND = "exact"
@@ -55,7 +63,7 @@ class VectorIndex:
         """
         expected = count * (_ID_BYTES + 4 * dim)
         try:
-            with path.open("rb") as file:
+            with open_index(path) as file:
                 about = read_description(file, kind=KIND)
                 start = file.tell()
                 if about["generation"] != generation:
@@ -63,10 +71,8 @@ class VectorIndex:
                 if os.fstat(file.fileno()).st_size != start + expected:
                     raise StaleIndexError("damaged")
                 payload = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
-        except FileNotFoundError:
-            raise StaleIndexError("missing") from None
         except (OSError, KeyError) as error:
-            raise StaleIndexError("damaged") from error
+            raise unreadable(error) from error
         check_head(about, payload)
         ids = np.frombuffer(payload, "<i8", count)
         vectors = np.frombuffer(payload, "<f4", offset=_ID_BYTES * count).reshape(count, dim)

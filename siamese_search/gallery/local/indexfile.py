@@ -4,7 +4,10 @@ No library parses any of it, so that a stranger's file can do no harm. The line 
 the line before that, and of the first of the numbers. Whoever reads more than the head checks the rest.
 """
 
+import errno
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,6 +26,31 @@ class StaleIndexError(Exception):
     """An index file that is "missing", "damaged" or "out of date"; never leaves the gallery package."""
 
 
+def open_index(path: Path) -> BinaryIO:
+    """Open an index file to read; raises StaleIndexError where there is none, or something that is no file.
+
+    Raises OSError as `unreadable` says.
+    """
+    try:
+        # What is a pipe by that name must not be waited for.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except FileNotFoundError:
+        raise StaleIndexError("missing") from None
+    except OSError as error:
+        raise unreadable(error) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise StaleIndexError("damaged")
+    return file
+
+
+def unreadable(error: Exception) -> Exception:
+    """Return what to raise for an error while an index is read: it is damaged, unless too many files are open."""
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return error
+    return StaleIndexError("damaged")
+
+
 def describe(about: Mapping[str, Any], head: bytes | memoryview) -> bytes:
     """Return the line with which the file of an index begins, given its description and the head that follows."""
     plain = {"format": FORMAT, **about}
@@ -37,7 +65,7 @@ def read_description(file: BinaryIO, *, kind: str) -> dict[str, Any]:
         if (about["format"], about["kind"]) != (FORMAT, kind):
             raise StaleIndexError("out of date")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StaleIndexError("damaged") from error
+        raise unreadable(error) from error
     return dict(about)
 
 
