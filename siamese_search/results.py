@@ -334,6 +334,10 @@ class DedupeReport(Tabular[DuplicateGroup]):
     bursts: tuple[Burst, ...] = ()
     details: DetailCounts | None = None
 
+    def freed(self, group: DuplicateGroup, only: Collection[Relation] = ()) -> int:
+        """Return the bytes that acting on a group would free."""
+        return sum(copy.facts.size for copy in group if copy.facts and not copy.linked and self.acts_on(copy, only))
+
     def acts_on(self, copy: Copy, only: Collection[Relation] = ()) -> bool:
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 

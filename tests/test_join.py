@@ -151,7 +151,7 @@ def test_equal_embeddings_are_compared_once_and_paired_all(rows: Vectors) -> Non
     """One stands for the others; `all_pairs` brings them back."""
     some = rows[[*range(300), *[5] * 30, *[7] * 3]]
     embeddings = gathered(some, cells=cells_of(some, 20))
-    assert len(embeddings.twins) >= 33
+    assert len(embeddings.equals) >= 33
     join = Join(embeddings, 0.0)
     assert as_dict(join.all_pairs()) == truth(some, 0.0)
     assert as_dict(join) == {}

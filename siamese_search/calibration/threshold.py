@@ -11,8 +11,8 @@ A gallery of look-alikes packs its pictures closer, by about the same factor at 
 Where nobody chose the precision, and hardly any more edited copies of the gallery's own pictures lie beyond some nearer
 distance, the threshold stays there: farther out it would find false pairs rather than copies.
 
-The correction is 1 until a person has judged pairs of the gallery. Then it is the number of false pairs among those,
-over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
+The correction is 1 until a person has answered about pairs of the gallery. Then it is the number of false pairs among
+those, over the number that was expected: a Gamma distribution, whose prior is worth half a false pair.
 """
 
 from collections.abc import Callable, Sequence

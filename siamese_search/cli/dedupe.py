@@ -147,11 +147,7 @@ def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
 def _largest(report: DedupeReport) -> DuplicateGroup:
     if not report.groups:
         raise OptionError("--sheet draws a group, and there is none")
-    return max(report.groups, key=_frees)
-
-
-def _frees(group: DuplicateGroup) -> int:
-    return sum(copy.facts.size for copy in group.copies if copy.facts and not copy.protected and not copy.linked)
+    return max(report.groups, key=report.freed)
 
 
 def _show_pictures(report: DedupeReport) -> None:
@@ -165,7 +161,7 @@ def _show_pictures(report: DedupeReport) -> None:
     if protocol is None or not sys.stdout.isatty():
         return
     numbers = {id(group): number for number, group in enumerate(report.groups, start=1)}
-    for group in sorted(report.groups, key=_frees, reverse=True)[:_SHOWN]:
+    for group in sorted(report.groups, key=report.freed, reverse=True)[:_SHOWN]:
         print_text(f"group {numbers[id(group)]}:")
         sys.stdout.write(picture_row((group.keep, *(copy.path for copy in group.copies)), protocol))
 
@@ -193,12 +189,7 @@ def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path 
         print_table(columns, rows, right=("group", "distance", "pixels", "size"))
         _show_pictures(report)
     copies = sum(len(group.copies) for group in report.groups)
-    free = sum(
-        copy.facts.size
-        for group in report
-        for copy in group
-        if copy.facts and not copy.linked and report.acts_on(copy, only)
-    )
+    free = sum(report.freed(group, only) for group in report)
     beside = f" against {report.against}" if report.against else ""
     print_text(
         f"{counted(report.images, 'image')}{beside}: {counted(len(report.groups), 'group')} with"

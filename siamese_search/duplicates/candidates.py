@@ -62,10 +62,10 @@ def find_candidates(
     )
 
     def find() -> Iterator[Block]:
-        judged = np.array(sorted({position for pair in scope.apart for position in pair}), np.int64)
+        answered = np.array(sorted({position for pair in scope.apart for position in pair}), np.int64)
         for pairs in join:
             first, second = one.positions_of(pairs.first), (other or one).positions_of(pairs.second)
-            yield _wanted((first, second, pairs.distance), scope, judged)
+            yield _wanted((first, second, pairs.distance), scope, answered)
         yield _called_the_same(scope)
 
     seen = np.zeros(len(scope.ids), np.bool_)
@@ -81,12 +81,12 @@ def find_candidates(
     return Candidates(np.flatnonzero(seen), join.coverage, _joined(held) if count <= max_held else None, find)
 
 
-def _wanted(block: Block, scope: Scope, judged: Positions) -> Block:
+def _wanted(block: Block, scope: Scope, answered: Positions) -> Block:
     """Leave out pairs that a person called different, and a file paired with itself."""
     first, second, distance = block
     wanted: NDArray[np.bool_] = first != second
-    if len(judged):
-        for at in np.flatnonzero(np.isin(first, judged) & np.isin(second, judged)).tolist():
+    if len(answered):
+        for at in np.flatnonzero(np.isin(first, answered) & np.isin(second, answered)).tolist():
             pair = int(first[at]), int(second[at])
             wanted[at] &= (min(pair), max(pair)) not in scope.apart
     return block if wanted.all() else (first[wanted], second[wanted], distance[wanted])

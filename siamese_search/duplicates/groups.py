@@ -99,11 +99,11 @@ def gather_with_equals(
         groups += [Group(one, ()) for one in best_first if one not in grouped]
     whole = []
     for group in groups:
-        keeper, *twins = best_first.get(group.keeper, [group.keeper])
-        copies = [(twin, 0.0) for twin in twins] if are_copies else []
+        keeper, *others = best_first.get(group.keeper, [group.keeper])
+        copies = [(other, 0.0) for other in others] if are_copies else []
         copies += [(each, distance) for copy, distance in group.copies for each in best_first.get(copy, [copy])]
         copies.sort(key=lambda copy: (copy[1], rank_of[copy[0]]))
-        whole.append(Group(keeper, tuple(copies), () if are_copies else tuple(twins)))
+        whole.append(Group(keeper, tuple(copies), () if are_copies else tuple(others)))
     return whole
 
 

@@ -12,17 +12,7 @@ from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 
 # What decides after the rules that were asked for, so that every order is total. Originals come first, and of equals.
-DEFAULT_RULES = (
-    Rule.CAMERA,
-    Rule.COMPANIONS,
-    Rule.NOT_DERIVED,
-    Rule.METADATA,
-    Rule.PIXELS,
-    Rule.LOSSLESS,
-    Rule.SIZE,
-    Rule.OLDEST,
-    Rule.SHORTEST_PATH,
-)
+DEFAULT_RULES = tuple(rule for rule in KEEP_RULES if rule is not Rule.NEWEST)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
 _WEBP_HEAD = 4096  # bytes; in an extended WebP the picture comes after colour profile and animation header

@@ -1,9 +1,10 @@
 """Pictures looked at in detail: decoded and described once, as long as there is room, and compared by all cores."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 
@@ -12,7 +13,7 @@ from siamese_search.details import LONGEST, Comparison, Features, Verdict, compa
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 
-_HELD = 1500  # pictures: some 350 MB
+_HELD = 1500  # pictures: some 190 MB
 
 Progress = Callable[[int, int], None]
 
@@ -29,9 +30,9 @@ class Look:
 
     def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs."""
-        # One after the other for each picture, so that it is decoded once, and seen in the mirror once.
+        # All pairs of a second picture in a row, so that it is decoded once, and what is near follows what is near.
         by_second = sorted(range(len(pairs)), key=lambda place: (pairs[place][1], pairs[place][0]))
-        runs = list(_runs(by_second, [second for _, second in pairs]))
+        runs = [list(run) for _, run in groupby(by_second, key=lambda place: pairs[place][1])]
         found: dict[int, Comparison] = {}
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
             compared = pool.map(lambda run: self._run([pairs[place] for place in run]), runs)
@@ -47,8 +48,6 @@ class Look:
         second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
-        # What it looks like in the mirror is forgotten with the run.
-        second = replace(second, features=replace(second.features))
         found = []
         for above, _ in pairs:
             first = self._look(above)
@@ -91,15 +90,3 @@ class _Seen:
 
     features: Features
     is_whole: bool
-
-
-def _runs(places: Sequence[int], key: Sequence[int]) -> Iterator[list[int]]:
-    """Yield places, in order, as long as their keys are equal."""
-    run: list[int] = []
-    for place in places:
-        if run and key[run[-1]] != key[place]:
-            yield run
-            run = []
-        run.append(place)
-    if run:
-        yield run

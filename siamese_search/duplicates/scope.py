@@ -64,9 +64,9 @@ class Side:
     def equals(self) -> dict[int, list[int]]:
         """Return for each position that stands for others theirs."""
         equals: defaultdict[int, list[int]] = defaultdict(list)
-        twins, ones = (self.positions_of(self.embeddings.twins[:, column]).tolist() for column in (0, 1))
-        for twin, one in zip(twins, ones, strict=True):
-            equals[one].append(twin)
+        others, ones = (self.positions_of(self.embeddings.equals[:, column]).tolist() for column in (0, 1))
+        for other, one in zip(others, ones, strict=True):
+            equals[one].append(other)
         return dict(equals)
 
 
@@ -140,7 +140,7 @@ def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None
     one = _side(gallery, mine, kinds, alone=frozenset(shared.values()))
     other = None if against is None else _other_side(against, theirs, kinds, one, shared)
     equals = one.equals() | ({} if other is None else other.equals())
-    judged = _judged(((one, mine), (other, theirs)), kinds, equals)
+    answered = _with_answers(((one, mine), (other, theirs)), kinds, equals)
     return Scope(
         looked_through=one,
         other=other,
@@ -150,8 +150,8 @@ def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None
         equals=equals,
         images=images,
         answers=answers,
-        same=_answered(answers, judged, _SAME),
-        apart=_answered(answers, judged, _DIFFERENT),
+        same=_answered(answers, answered, _SAME),
+        apart=_answered(answers, answered, _DIFFERENT),
     )
 
 
@@ -236,7 +236,7 @@ def _shared(mine: Sequence[Item], theirs: Sequence[Item], named: Named) -> dict[
 def _side(gallery: Gallery, items: Sequence[Item] | None, kinds: Mapping[str, int], *, alone: frozenset[int]) -> Side:
     """Gather some pictures, or all, at positions from 0 on.
 
-    A content that somebody judged stands for no other, and neither does a picture that is `alone`.
+    A content that an answer is about stands for no other, and neither does a picture that is `alone`.
     """
     if items is None:
         embeddings = gallery.embeddings()
@@ -244,7 +244,7 @@ def _side(gallery: Gallery, items: Sequence[Item] | None, kinds: Mapping[str, in
         kind_of = {item.id: kinds[item.content_hash] for item in items if item.content_hash in kinds}
         kind_of |= {id_: kind for kind, id_ in enumerate(sorted(alone), len(kinds) + 1)}
         embeddings = gallery.embeddings(only=np.array([item.id for item in items], np.int64), kinds=kind_of)
-    ids = np.sort(np.concatenate([embeddings.ids, embeddings.twins[:, 0]]))
+    ids = np.sort(np.concatenate([embeddings.ids, embeddings.equals[:, 0]]))
     return Side(embeddings, ids, np.arange(len(ids)))
 
 
@@ -263,27 +263,27 @@ def _ids(one: Side, other: Side | None) -> Ids:
     return one.ids if other is None else np.concatenate([one.ids, other.ids[other.positions >= len(one.ids)]])
 
 
-def _judged(
+def _with_answers(
     sides: Sequence[tuple[Side | None, Sequence[Item] | None]],
     kinds: Mapping[str, int],
     equals: Mapping[int, Sequence[int]],
 ) -> dict[str, set[int]]:
-    """Return for each content that somebody judged the positions of those that stand for all pictures with it."""
+    """Return for each content that an answer is about the positions of those that stand for all pictures with it."""
     stands = {position: one for one, others in equals.items() for position in others}
-    judged: defaultdict[str, set[int]] = defaultdict(set)
+    answered: defaultdict[str, set[int]] = defaultdict(set)
     for side, items in sides:
         of_kind = [item for item in items or () if item.content_hash in kinds]
         if side is not None and of_kind:
             positions = side.positions_of(np.array([item.id for item in of_kind], np.int64)).tolist()
             for item, position in zip(of_kind, positions, strict=True):
-                judged[item.content_hash].add(stands.get(position, position))
-    return judged
+                answered[item.content_hash].add(stands.get(position, position))
+    return answered
 
 
-def _answered(answers: Answers, judged: Mapping[str, set[int]], label: int) -> frozenset[tuple[int, int]]:
+def _answered(answers: Answers, answered: Mapping[str, set[int]], label: int) -> frozenset[tuple[int, int]]:
     return frozenset(
         (min(first, second), max(first, second))
         for (one, other), said in answers.items()
         if said == label
-        for first, second in product(judged.get(one, ()), judged.get(other, ()))
+        for first, second in product(answered.get(one, ()), answered.get(other, ()))
     )

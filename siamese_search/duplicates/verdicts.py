@@ -83,6 +83,9 @@ def _with_split(candidates: Candidates, split: Mapping[int, Sequence[int]], *, a
 
     `across`: only pairs of two galleries count, so these are none with that one.
     """
+    if not split:
+        yield from candidates
+        return
     for block in candidates:
         yield block
         rows = [

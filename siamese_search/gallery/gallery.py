@@ -49,7 +49,6 @@ from siamese_search.results import (
     ThresholdSource,
     VerifyReport,
 )
-from siamese_search.vectors import distances
 
 _MAX_DISTANCE = 2.0
 
@@ -173,15 +172,6 @@ class Gallery:
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
         return self._store.vectors_of(ids)
-
-    def distances(self, pairs: Sequence[tuple[int, int]]) -> list[float]:
-        """Return the distances between items, named by their ids; raises KeyError for an unknown id."""
-        if not pairs:
-            return []
-        ids = sorted({item for pair in pairs for item in pair})
-        vectors = self._store.vectors_of(ids)
-        first, second = np.searchsorted(ids, np.array(pairs)).T
-        return [float(apart) for apart in distances(vectors[first], vectors[second])]
 
     def info(self) -> GalleryInfo:
         """Describe the gallery."""

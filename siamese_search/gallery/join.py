@@ -55,7 +55,7 @@ class Pairs(NamedTuple):
 class Embeddings:
     """Embeddings of a gallery, equal ones once: those in the `rows` of `codes`, with their `ids`, ascending.
 
-    `twins` `(m, 2)` holds the ids of all others, each beside that of the one that stands for it. `cells` says which of
+    `equals` `(m, 2)` holds the ids of all others, each beside that of the one that stands for it. `cells` says which of
     the `centroids` is nearest to each; without centroids, all are compared with all.
     """
 
@@ -63,7 +63,7 @@ class Embeddings:
     rows: NDArray[np.int64]
     codes: Codes
     dim: int
-    twins: Ids
+    equals: Ids
     cells: NDArray[np.int32]
     centroids: Vectors
 
@@ -86,14 +86,14 @@ class Embeddings:
         kind = np.array([kinds.get(id_, 0) for id_ in ids[rows].tolist()]) if kinds else np.zeros(len(rows), np.int64)
         stands = _first_equals(codes, rows, kind)
         distinct = stands == np.arange(len(rows))
-        twins = np.stack([ids[rows[~distinct]], ids[rows[stands[~distinct]]]], axis=1)
+        equals = np.stack([ids[rows[~distinct]], ids[rows[stands[~distinct]]]], axis=1)
         rows = rows[distinct]
         return cls(
             ids=ids[rows],
             rows=rows,
             codes=codes,
             dim=dim,
-            twins=twins[np.lexsort((twins[:, 0], twins[:, 1]))],
+            equals=equals[np.lexsort((equals[:, 0], equals[:, 1]))],
             cells=cells.cell_of_row[rows] if cells else np.zeros(len(rows), np.int32),
             centroids=cells.centroids if cells else np.empty((0, dim), np.float32),
         )
@@ -112,8 +112,8 @@ class Embeddings:
 
     def alike(self, id_: int) -> Ids:
         """Return the ids of all embeddings equal to one, its own first."""
-        low, high = np.searchsorted(self.twins[:, 1], (id_, id_ + 1))
-        return np.concatenate([[id_], self.twins[low:high, 0]])
+        low, high = np.searchsorted(self.equals[:, 1], (id_, id_ + 1))
+        return np.concatenate([[id_], self.equals[low:high, 0]])
 
 
 class Join:
@@ -183,12 +183,12 @@ class Join:
         """Yield the pairs of all embeddings, those too for which others stand."""
         one, other = (self._right, self._left) if self._turned else (self._left, self._right)
         if self._alone:
-            for stands in np.unique(one.twins[:, 1]):
+            for stands in np.unique(one.equals[:, 1]):
                 alike = one.alike(stands)
                 for at in range(len(alike) - 1):
                     yield from _paired(alike[at], alike[at + 1 :], 0.0)
         for pairs in self:
-            several = np.isin(pairs.first, one.twins[:, 1]) | np.isin(pairs.second, other.twins[:, 1])
+            several = np.isin(pairs.first, one.equals[:, 1]) | np.isin(pairs.second, other.equals[:, 1])
             yield pairs.take(~several)
             for first, second, distance in pairs.take(several).each():
                 for id_ in one.alike(first):
