@@ -239,6 +239,7 @@ class Facts(Printed):
     width: int
     height: int
     format: str
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

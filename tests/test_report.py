@@ -232,7 +232,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
         keep=odd,
         copies=(copy,),
         reason=Reason(rule=Rule.PIXELS, keeper="4 x 3", runner_up="2 x 1"),
-        facts=Facts(size=12, width=4, height=3, format="PNG"),
+        facts=Facts(size=12, width=4, height=3, format="PNG", content_hash="ab"),
     )
     keep, other = csv.DictReader(io.StringIO(dedupe_csv(dedupe_report(group))))
     assert keep == {

@@ -43,7 +43,7 @@ GROUP = DuplicateGroup(
             path=Path("/b.png"),
             distance=0.25,
             relation=Relation.NEAR,
-            facts=Facts(size=9, width=4, height=3, format="PNG"),
+            facts=Facts(size=9, width=4, height=3, format="PNG", content_hash="ab"),
         ),
         Copy(path=Path("/c.png"), distance=0.0, relation=Relation.IDENTICAL),
     ),

@@ -76,8 +76,6 @@ def plan_json(
     Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing. So are copies
     with a companion that cannot be read, since it would stay behind alone.
     """
-    hashes = {item.path: item.content_hash for item in gallery.items()}
-    kept = hashes if against is None else {item.path: item.content_hash for item in against.items()}
     head = {
         "simsearch": "plan",
         "format": FORMAT,
@@ -89,10 +87,10 @@ def plan_json(
     steps = [
         {
             "copy": str(copy.path),
-            "copy_hash": hashes[copy.path],
+            "copy_hash": copy.facts.content_hash,
             "keep": str(group.keep),
-            "keep_hash": kept[group.keep],
-            "size": copy.facts.size if copy.facts else None,
+            "keep_hash": group.facts.content_hash,
+            "size": copy.facts.size,
             "distance": round(copy.distance, 6),
             "relation": copy.relation.value,
             "looks": [edit.value for edit in copy.looks],
@@ -101,7 +99,7 @@ def plan_json(
         }
         for group in report.groups
         for copy in group.copies
-        if report.acts_on(copy, only) and not _is_link(copy.path)
+        if group.facts and copy.facts and report.acts_on(copy, only) and not _is_link(copy.path)
         if (along := _along(copy)) is not None
     ]
     return {**head, "seal": seal(head), "steps": steps}

@@ -92,4 +92,10 @@ class Describer:
 
 
 def _facts(item: Item) -> Facts:
-    return Facts(size=item.size, width=item.width, height=item.height, format=item.format)
+    return Facts(
+        size=item.size,
+        width=item.width,
+        height=item.height,
+        format=item.format,
+        content_hash=item.content_hash,
+    )
