@@ -103,8 +103,8 @@ def _swapped(
     rows, columns = cells.shape
     top, left = rng.integers(0, 2 * down), rng.integers(0, 2 * across)
     row, column = np.arange(rows) - top, np.arange(columns) - left
-    row = np.flatnonzero((row % (2 * down) < down))
-    column = np.flatnonzero((column % (2 * across) < across))
+    row = np.flatnonzero(row % (2 * down) < down)
+    column = np.flatnonzero(column % (2 * across) < across)
     y, x = (part.ravel() for part in np.meshgrid(row, column, indexing="ij"))
     # At the edges a cell swaps with itself.
     beyond_y, beyond_x = np.where(y + down < rows, y + down, y), np.where(x + across < columns, x + across, x)

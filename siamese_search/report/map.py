@@ -1,9 +1,7 @@
 """A map of a gallery: one HTML file in which thousands of pictures lie beside those that are like them, to wander in."""
 
 import base64
-import hashlib
 import io
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os.path import commonpath, relpath
@@ -13,12 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from siamese_search.atomic import whole_file
 from siamese_search.cores import usable_cores
 from siamese_search.errors import ImageError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.html import page_template, source_text, trusted
+from siamese_search.report.html import write_own_page
 from siamese_search.report.layout import Layout, Places, lay_out
 from siamese_search.results import Item
 
@@ -44,24 +41,20 @@ def write_map_html(gallery: Gallery, path: Path, *, progress: Progress | None = 
             items = [items[place] for place in np.linspace(0, total - 1, MOST).astype(int)]
         vectors = gallery.vectors_of([item.id for item in items])
     layout = lay_out(vectors)
-    script = source_text("map.js")
-    chunks = page_template("map.html.j2").generate(
-        style=trusted(source_text("map.css")),
-        script=trusted(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        data=trusted(_json(_data(layout, items))),
+    write_own_page(
+        path,
+        "map",
+        data=_data(layout, items),
         sheets=_sheets(layout.cells, items, progress),
         shown=len(items),
         total=total,
         regions=len(layout.regions),
     )
-    with whole_file(path) as half, half.open("w", encoding="utf-8") as file:
-        file.writelines(chunks)
 
 
 def _data(layout: Layout, items: Sequence[Item]) -> dict[str, Any]:
     """Return what the script needs: the links by cell, and the regions."""
-    root = commonpath([item.path.parent for item in items])
+    root = commonpath({str(item.path.parent) for item in items})
     rows, columns = layout.cells.shape
     return {
         "rows": rows,
@@ -127,8 +120,3 @@ def _data_uri(image: Image.Image) -> str:
     data = io.BytesIO()
     image.save(data, "WEBP", quality=_QUALITY, method=2)
     return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
-
-
-def _json(data: dict[str, Any]) -> str:
-    """Return JSON that no file name ends the element of."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
