@@ -12,6 +12,7 @@ from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.plain import same_shades
+from siamese_search.details.remainder import remainders
 from siamese_search.details.verdict import Comparison, Verdict
 from siamese_search.results import Box
 
@@ -113,8 +114,13 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
     in_first, in_second = _places(first, second, both, evidence) if verdict is Verdict.ALTERED else ((), ())
+    only_first, only_second = remainders(
+        first, second, alignment.matrix, whole=min(of_first, of_second) >= _MIN_COVERED
+    )
     return replace(
         found,
+        only_first=only_first,
+        only_second=only_second,
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,
