@@ -54,7 +54,7 @@ class Group {
     if (member.blocked) return member.blocked;
     if (this.isMarked(place) || this.marks.some(([one, other]) => this.pair(one, other) === pair)) return "not a duplicate, you say";
     if (this.isMarked(this.keep)) return "you say that the one kept is no duplicate";
-    if (!relation) return "never compared with the one kept: stays";
+    if (!relation) return "not compared with the one kept: stays";
     return data.may.includes(relation) || (this.keep === 0 && member.acts) ? "" : `${data.words[relation]}: stays`;
   }
 
@@ -74,12 +74,13 @@ class Group {
     return this.others.filter((place) => this.isChosen(place));
   }
 
-  // All that can safely be chosen, or nothing.
-  choose(wanted) {
-    for (const place of this.others) {
-      if (!wanted) this.ticks[place] = false;
-      else if (this.isChosenAtFirst(place)) this.ticks[place] = true;
-    }
+  // What can be chosen: all of it, or what is chosen without being asked for one by one.
+  able(safely = false) {
+    return this.others.filter((place) => !this.objection(place) && (!safely || this.isChosenAtFirst(place)));
+  }
+
+  choose(wanted, { safely = false } = {}) {
+    for (const place of wanted ? this.able(safely) : this.others) this.ticks[place] = wanted;
   }
 
   step(place) {
@@ -118,8 +119,7 @@ const startChoosing = () => {
   const control = element("div", "", "choose");
   control.innerHTML =
     '<label class="tick"><input type="checkbox"> in the plan</label><p class="why"></p>' +
-    '<button type="button" data-key="o">Keep this one instead</button><button type="button" data-key="d">Not a duplicate</button>';
-  const named = (button, name) => button.setAttribute("aria-label", `${button.textContent.trim()}: ${name}`);
+    '<button type="button" data-key="o">Keep this one</button><button type="button" data-key="d">Not a duplicate</button>';
 
   // A person chose another one to keep: what was said of the first one no longer holds.
   const head = (group, place) => {
@@ -167,7 +167,7 @@ const startChoosing = () => {
     const freed = going.reduce((sum, place) => sum + group.members[place].frees, 0);
     card.querySelector("h3 small").textContent = freed ? bytes(freed) : "";
     const all = card.querySelector("h3 input");
-    const may = group.others.filter((place) => !group.objection(place)).length;
+    const may = group.able().length;
     [all.checked, all.indeterminate, all.disabled] = [going.length > 0 && going.length === may, going.length > 0 && going.length < may, !may];
   };
 
@@ -191,10 +191,9 @@ const startChoosing = () => {
     at("save-plan").disabled = !going;
     [at("save-answers").hidden, at("save-answers").textContent] = [!answers, `Save ${count(answers, "answer")}`];
     const shown = chosen.filter((group) => !group.card.hidden);
-    const full = shown.filter((group) => group.card.querySelector("h3 input").checked).length;
-    const part = shown.some((group) => group.chosen.length);
+    const [some, full] = [shown.some((group) => group.chosen.length), shown.every((group) => group.able(true).every((place) => group.isChosen(place)))];
     const all = at("all-shown");
-    [all.checked, all.indeterminate] = [part && full === shown.length, part && full < shown.length];
+    [all.checked, all.indeterminate] = [some && full, some && !full];
   };
 
   const changed = (...some) => {
@@ -218,7 +217,7 @@ const startChoosing = () => {
     group.keep = place;
     const stay = group.others.filter((other) => !group.relation(other)).length;
     show(group);
-    say(`${nameOf(figure)} is kept.${stay ? ` ${count(stay, "picture was", "pictures were")} never compared with it, and ${stay === 1 ? "stays" : "stay"}.` : ""}`);
+    say(`${nameOf(figure)} is kept.${stay ? ` ${count(stay, "picture was", "pictures were")} not compared with it, and ${stay === 1 ? "stays" : "stay"}.` : ""}`);
     if (dialog.open && shownCopy === figure) compare(group.card.querySelector(".match"));
     else figure.closest(".card").focus({ preventScroll: true });
     changed(group);
@@ -255,7 +254,7 @@ const startChoosing = () => {
   }
   at("all-shown").addEventListener("change", ({ target }) => {
     const shown = chosen.filter((group) => !group.card.hidden);
-    shown.forEach((group) => group.choose(target.checked));
+    shown.forEach((group) => group.choose(target.checked, { safely: true }));
     changed(...shown);
   });
 
@@ -286,7 +285,7 @@ const startChoosing = () => {
       const box = control.cloneNode(true);
       const name = nameOf(figure);
       box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
-      box.querySelectorAll("button").forEach((button) => named(button, name));
+      box.querySelectorAll("button").forEach((button) => button.setAttribute("aria-label", `${button.textContent}: ${name}`));
       figure.querySelector("figcaption").append(box);
     });
     const all = element("label", "", "tick");
