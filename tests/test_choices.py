@@ -64,6 +64,7 @@ def member(name: str, *, action: str = "") -> str:
 
 def ticked(page: Browser) -> set[str]:
     """Return the names of the pictures that are ticked."""
+    page.wait("document.querySelectorAll('.card').length === document.querySelectorAll('h3 input').length")
     code = "[...document.querySelectorAll('.match:has(.choose input:checked) .name')].map((name) => name.textContent)"
     return set(page.evaluate(code))
 
@@ -172,6 +173,7 @@ def test_choosing_by_keyboard(tmp_path: Path) -> None:
     write_dedupe_html(report, tmp_path / "page.html", choices=choices_json(report, Gallery(tmp_path / "gallery")))
     with Browser(tmp_path / "profile", width=390, height=844, dark=True) as page:
         page.open((tmp_path / "page.html").as_uri())
+        ticked(page)
         names = page.evaluate("[...document.querySelectorAll('.card input, .card button')].map((one) => one.ariaLabel)")
         assert all(names)
         assert "Keep this one: 1.png" in names

@@ -16,8 +16,7 @@ class Group {
     members.forEach(({ hash }, place) => first.has(hash) || first.set(hash, place));
     this.like = members.map(({ hash }) => first.get(hash)); // equal files count as one picture
     this.direct = new Map(pairs.map(([one, other, relation]) => [this.pair(one, other), relation]));
-    this.figures = [...card.querySelectorAll("figure")];
-    this.heads = this.figures.map((figure) => figure.querySelector(".head"));
+    this.figures = []; // until it is shown with its controls: a page may have thousands of groups
     this.reset();
   }
 
@@ -110,9 +109,10 @@ const startChoosing = () => {
   };
   const recall = () => {
     try {
-      for (const [place, keep, ticks, marks] of JSON.parse(localStorage.getItem(memory)) ?? []) Object.assign(chosen[place], { keep, ticks, marks });
+      return (JSON.parse(localStorage.getItem(memory)) ?? []).map(([place, keep, ticks, marks]) => Object.assign(chosen[place], { keep, ticks, marks }));
     } catch {
       chosen.forEach((group) => group.reset());
+      return [];
     }
   };
 
@@ -147,7 +147,25 @@ const startChoosing = () => {
     differs.hidden = !group.isMarked(place) && group.relation(place) === "identical";
   };
 
+  const build = (group) => {
+    const { card } = group;
+    group.figures = [...card.querySelectorAll("figure")];
+    group.heads = group.figures.map((figure) => figure.querySelector(".head"));
+    for (const figure of group.figures) {
+      const box = control.cloneNode(true);
+      const name = nameOf(figure);
+      box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
+      box.querySelectorAll("button").forEach((button) => button.setAttribute("aria-label", `${button.textContent}: ${name}`));
+      figure.querySelector("figcaption").append(box);
+    }
+    const all = element("label", "", "tick");
+    all.innerHTML = '<input type="checkbox"> in the plan';
+    all.firstChild.setAttribute("aria-label", `in the plan: all of group ${card.id.slice(1)}`);
+    card.querySelector("h3").append(all);
+  };
+
   const show = (group) => {
+    if (!group.figures.length) build(group);
     const { card, figures, keep } = group;
     const pair = card.querySelector(".pair");
     if (figures[keep].className !== "lead-picture") {
@@ -197,7 +215,7 @@ const startChoosing = () => {
   };
 
   const changed = (...some) => {
-    some.forEach(show);
+    some.filter((group) => some.length === 1 || group.figures.length).forEach(show);
     summary();
     remember();
     if (dialog.open && some.includes(groupOf.get(shownCopy.closest(".card")))) showDialog();
@@ -279,20 +297,17 @@ const startChoosing = () => {
     say(at("plan-said").dataset.answers);
   });
 
-  recall();
-  for (const group of chosen) {
-    group.figures.forEach((figure) => {
-      const box = control.cloneNode(true);
-      const name = nameOf(figure);
-      box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
-      box.querySelectorAll("button").forEach((button) => button.setAttribute("aria-label", `${button.textContent}: ${name}`));
-      figure.querySelector("figcaption").append(box);
-    });
-    const all = element("label", "", "tick");
-    all.innerHTML = '<input type="checkbox"> in the plan';
-    all.firstChild.setAttribute("aria-label", `in the plan: all of group ${group.card.id.slice(1)}`);
-    group.card.querySelector("h3").append(all);
-    show(group);
-  }
+  const nearing = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        nearing.unobserve(target);
+        if (!groupOf.get(target).figures.length) show(groupOf.get(target));
+      }
+    },
+    { rootMargin: "2000px" },
+  );
+  recall().forEach(show);
+  groups.forEach((card) => nearing.observe(card));
   summary();
 };
