@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from siamese_search.results import (
         Action,
         ActionReport,
+        Answer,
+        AnsweredPair,
         Burst,
         Calibration,
         CalibrationRow,
@@ -76,7 +78,6 @@ if TYPE_CHECKING:
         Reason,
         Refused,
         Relation,
-        ReviewedPair,
         Rule,
         SearchReport,
         Skipped,
@@ -92,6 +93,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionReport",
+    "Answer",
+    "AnsweredPair",
     "Answers",
     "Burst",
     "BusyError",
@@ -136,7 +139,6 @@ __all__ = [
     "Refused",
     "Relation",
     "Retrieval",
-    "ReviewedPair",
     "Rule",
     "SearchReport",
     "SimsearchError",
