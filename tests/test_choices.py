@@ -91,10 +91,10 @@ def test_choices_become_a_plan_that_is_applied(pictures: Path, run: Run, tmp_pat
         page.click(member("cropped.jpg", action="deny"))
         assert "not a duplicate" in page.evaluate(f"document.querySelector('{member('cropped.jpg')} .why').textContent")
         kinds = "document.getElementById('plan-kinds').textContent"
-        assert page.evaluate(kinds) == "1 identical file, 1 confirmed"
+        assert page.evaluate(kinds) == "1 identical, 1 confirmed"
         page.open((tmp_path / "page.html").as_uri())
         assert ticked(page) == {"smaller.jpg", "coffee again.png"}
-        assert page.evaluate(kinds) == "1 identical file, 1 confirmed"
+        assert page.evaluate(kinds) == "1 identical, 1 confirmed"
         plan = page.download("#save-plan", tmp_path, "plan.json")
         answers = page.download("#save-answers", tmp_path, "answers.csv")
         assert page.errors == []

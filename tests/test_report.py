@@ -319,7 +319,7 @@ def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path:
             assert f"{copy.distance:.3f}" in card
     assert "99 \N{MULTIPLICATION SIGN} 50" in page.cards[0]
     assert human_bytes((tmp_path / "c.bmp").stat().st_size) in page.cards[0]
-    assert "identical file" in page.cards[1]
+    assert "identical" in page.cards[1]
     assert "same pixels" in page.cards[1]
     for item in report.skipped:
         assert str(item.path) in page.text
