@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
@@ -213,6 +214,22 @@ def test_chosen_at_first_is_what_a_plan_would_do(pictures: Path, encoder: Encode
     blocked = {Path(each["path"]).name: each["blocked"] for group in choices["groups"] for each in group["members"]}
     assert blocked["rocket.png"] == "a link, frees nothing"
     assert all(group["members"][0]["blocked"] == "protected" for group in protected["groups"])
+
+
+def test_the_report_says_how_copies_lie_and_relate(pictures: Path, encoder: Encoder, tmp_path: Path) -> None:
+    """Each copy comes with its place in its keeper, and with every other copy that it was compared with."""
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([pictures], calibrate=False)
+        report = find_duplicates(gallery, threshold=0.9)
+    family = next(group for group in report.groups if group.keep.name == "astronaut.png")
+    places = {copy.path.name: np.array(copy.transform) for copy in family.copies}
+    left_of_mirrored = places["mirrored.jpg"] @ [0.25, 0.5, 1]
+    assert left_of_mirrored[:2] / left_of_mirrored[2] == pytest.approx([0.75, 0.5], abs=0.01)
+    assert {(pair.first, pair.second, pair.relation) for pair in family.pairs} == {
+        (0, 1, Relation.CONFIRMED),
+        (0, 2, Relation.CONFIRMED),
+        (1, 2, Relation.CONFIRMED),
+    }
 
 
 def test_a_keeper_with_companions_is_not_offered(tmp_path: Path) -> None:
