@@ -72,7 +72,7 @@ class Standing:
     def _place(self, threshold: float) -> str:
         if threshold > self.high:
             return "lies above: it takes in pairs that you call different"
-        return "lies below: it leaves out pairs that you call the same" if threshold < self.low else "lies there"
+        return "lies below: it leaves out pairs that you call the same" if threshold < self.low else "lies within"
 
 
 class Questions:
