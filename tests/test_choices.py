@@ -14,9 +14,10 @@ from PIL import Image, ImageOps
 
 from browser import Browser, needs_browser
 from conftest import Run
-from siamese_search.actions import choices_json, plan_json
+from siamese_search.actions import apply_plan, choices_json, plan_json, write_plan
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
+from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import hash_file
 from siamese_search.report.html import write_dedupe_html
@@ -32,6 +33,7 @@ from siamese_search.results import (
     ThresholdSource,
 )
 
+SMALLER = os.fsdecode(b"sm\xe4ller.jpg")  # as a disk may hold it: no UTF-8
 COUNTS = DetailCounts(compared=9, confirmed=9, altered=0, alike=0, unchecked=0, left_out=0)
 
 
@@ -42,7 +44,7 @@ def pictures(tmp_path: Path, sample: Callable[[str], Image.Image]) -> Path:
     folder.mkdir()
     photo = sample("astronaut.png")
     photo.save(folder / "astronaut.png")
-    photo.resize((200, 200)).save(folder / "smaller.jpg", quality=85)
+    photo.resize((200, 200)).save(folder / SMALLER, quality=85)
     ImageOps.mirror(photo).save(folder / "mirrored.jpg", quality=90)
     photo.crop((20, 10, 220, 220)).save(folder / "cropped.jpg", quality=90)
     sample("coffee.png").save(folder / "coffee.png")
@@ -76,9 +78,10 @@ def test_choices_become_a_plan_that_is_applied(pictures: Path, run: Run, tmp_pat
     assert run("index", pictures).returncode == 0
     assert run("dedupe", "--report", "page.html", "--threshold", "0.9").returncode == 0
     before = tree(pictures)
+    shown = printable(SMALLER)
     with Browser(tmp_path / "profile") as page:
         page.open((tmp_path / "page.html").as_uri())
-        assert ticked(page) == {"smaller.jpg", "mirrored.jpg", "cropped.jpg", "coffee again.png"}
+        assert ticked(page) == {shown, "mirrored.jpg", "cropped.jpg", "coffee again.png"}
         assert page.evaluate("document.getElementById('plan-count').textContent").startswith(
             "4 of 4 copies in the plan"
         )
@@ -87,14 +90,14 @@ def test_choices_become_a_plan_that_is_applied(pictures: Path, run: Run, tmp_pat
             page.evaluate("document.querySelector('.lead-picture[title$=\"/mirrored.jpg\"] .badge').textContent")
             == "keep"
         )
-        assert ticked(page) == {"astronaut.png", "smaller.jpg", "cropped.jpg", "coffee again.png"}
+        assert ticked(page) == {"astronaut.png", shown, "cropped.jpg", "coffee again.png"}
         page.click(member("astronaut.png", action="tick"))
         page.click(member("cropped.jpg", action="deny"))
         assert "not a duplicate" in page.evaluate(f"document.querySelector('{member('cropped.jpg')} .why').textContent")
         kinds = "document.getElementById('plan-kinds').textContent"
         assert page.evaluate(kinds) == "1 identical, 1 confirmed"
         page.open((tmp_path / "page.html").as_uri())
-        assert ticked(page) == {"smaller.jpg", "coffee again.png"}
+        assert ticked(page) == {shown, "coffee again.png"}
         assert page.evaluate(kinds) == "1 identical, 1 confirmed"
         plan = page.download("#save-plan", tmp_path, "plan.json")
         answers = page.download("#save-answers", tmp_path, "answers.csv")
@@ -102,8 +105,8 @@ def test_choices_become_a_plan_that_is_applied(pictures: Path, run: Run, tmp_pat
         assert {address.partition(":")[0] for address in page.requests} <= {"file", "data", "blob"}
     applied = json.loads(run("apply", plan, "--to", "trash", "--json").stdout)
     assert applied["refused"] == []
-    assert {Path(path).name for path in applied["done"]} == {"smaller.jpg", "coffee again.png"}
-    assert before.keys() - tree(pictures).keys() == {"smaller.jpg", "coffee again.png"}
+    assert {Path(path).name for path in applied["done"]} == {SMALLER, "coffee again.png"}
+    assert before.keys() - tree(pictures).keys() == {SMALLER, "coffee again.png"}
     assert run("undo", tmp_path / "plan.journal").returncode == 0
     assert tree(pictures) == before
     (answer,) = csv.DictReader(answers.read_text().splitlines())
@@ -165,6 +168,10 @@ def test_what_was_not_compared_stays(tmp_path: Path) -> None:
         assert page.evaluate("document.getElementById('save-plan').disabled")
         page.click("#all-shown")
         assert ticked(page) == {"1.png", "2.png", "3.png", "5.png"}
+        page.click("h3 input")
+        assert ticked(page) == set()
+        page.click("h3 input")
+        assert ticked(page) == {"1.png", "2.png", "3.png", "5.png"}
 
 
 @needs_browser
@@ -214,6 +221,26 @@ def test_chosen_at_first_is_what_a_plan_would_do(pictures: Path, encoder: Encode
     blocked = {Path(each["path"]).name: each["blocked"] for group in choices["groups"] for each in group["members"]}
     assert blocked["rocket.png"] == "a link, frees nothing"
     assert all(group["members"][0]["blocked"] == "protected" for group in protected["groups"])
+
+
+def test_a_copy_found_by_way_of_another_is_acted_on(
+    sample: Callable[[str], Image.Image], encoder: Encoder, tmp_path: Path
+) -> None:
+    """Cuts of cuts lie farther from the whole than the threshold; confirmed all the same, they are not refused."""
+    (tmp_path / "cuts").mkdir()
+    photo = sample("astronaut.png")
+    for number, share in enumerate((1.0, 0.85, 0.7, 0.58)):
+        margin = round(photo.width * (1 - share) / 2)
+        photo.crop((margin, margin, photo.width - margin, photo.height - margin)).save(
+            tmp_path / "cuts" / f"{number}.png"
+        )
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([tmp_path / "cuts"], calibrate=False)
+        report = find_duplicates(gallery, threshold=0.35)
+        write_plan(tmp_path / "plan.json", report, gallery)
+    assert max(copy.distance for group in report for copy in group) > 0.35
+    tried = apply_plan(tmp_path / "plan.json", action="trash", dry_run=True)
+    assert (len(tried.done), tried.refused) == (sum(map(len, report)), ())
 
 
 def test_the_report_says_how_copies_lie_and_relate(pictures: Path, encoder: Encoder, tmp_path: Path) -> None:

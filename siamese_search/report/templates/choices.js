@@ -78,8 +78,14 @@ class Group {
     return this.others.filter((place) => !this.objection(place) && (!safely || this.isChosenAtFirst(place)));
   }
 
-  choose(wanted, { safely = false } = {}) {
-    for (const place of wanted ? this.able(safely) : this.others) this.ticks[place] = wanted;
+  // What one tick for the whole group is about: an altered copy is chosen by itself, or where there is nothing else.
+  get offered() {
+    const safe = this.able(true);
+    return safe.length ? safe : this.able();
+  }
+
+  choose(wanted, places = this.offered) {
+    for (const place of wanted ? places : this.others) this.ticks[place] = wanted;
   }
 
   step(place) {
@@ -185,8 +191,9 @@ const startChoosing = () => {
     const freed = going.reduce((sum, place) => sum + group.members[place].frees, 0);
     card.querySelector("h3 small").textContent = freed ? bytes(freed) : "";
     const all = card.querySelector("h3 input");
-    const may = group.able().length;
-    [all.checked, all.indeterminate, all.disabled] = [going.length > 0 && going.length === may, going.length > 0 && going.length < may, !may];
+    const { offered } = group;
+    const isFull = offered.length > 0 && offered.every((place) => going.includes(place));
+    [all.checked, all.indeterminate, all.disabled] = [isFull, !isFull && going.length > 0, !offered.length];
   };
 
   const summary = () => {
@@ -272,7 +279,7 @@ const startChoosing = () => {
   }
   at("all-shown").addEventListener("change", ({ target }) => {
     const shown = chosen.filter((group) => !group.card.hidden);
-    shown.forEach((group) => group.choose(target.checked, { safely: true }));
+    shown.forEach((group) => group.choose(target.checked, group.able(true)));
     changed(...shown);
   });
 
