@@ -184,7 +184,7 @@ def test_choosing_by_keyboard(tmp_path: Path) -> None:
         ticked(page)
         names = page.evaluate("[...document.querySelectorAll('.card input, .card button')].map((one) => one.ariaLabel)")
         assert all(names)
-        assert "Keep this one: 1.png" in names
+        assert "Keep this one instead: 1.png" in names
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.press("j")
         page.press("t")

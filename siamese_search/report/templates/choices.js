@@ -161,7 +161,9 @@ const startChoosing = () => {
       const box = control.cloneNode(true);
       const name = nameOf(figure);
       box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
-      box.querySelectorAll("button").forEach((button) => button.setAttribute("aria-label", `${button.textContent}: ${name}`));
+      const [keep, differs] = box.querySelectorAll("button");
+      keep.setAttribute("aria-label", `Keep this one instead: ${name}`);
+      differs.setAttribute("aria-label", `Not a duplicate: ${name}`);
       figure.querySelector("figcaption").append(box);
     }
     const all = element("label", "", "tick");
