@@ -265,13 +265,29 @@ class Copy(Printed):
     linked: bool = False
     companions: tuple[Path, ...] = ()
     differences: tuple[Box, ...] = ()
+    differences_in_copy: tuple[Box, ...] = ()
+    transform: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPair(Printed):
+    """How one picture of a group would relate to another if that were kept, as far as they were compared.
+
+    Both are places among its pictures: 0 is the keeper, and its copies follow.
+    """
+
+    keep: int
+    copy: int
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
-    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called. `companions` are files
+    that belong to the keeper. `pairs` say what another keeper would be confirmed for; of equal files, the first stands
+    for all.
     """
 
     keep: Path
@@ -279,6 +295,8 @@ class DuplicateGroup(Tabular[Copy]):
     reason: Reason | None = None
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
+    pairs: tuple[CopyPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -420,9 +438,16 @@ class EmbeddingPair(Printed):
     distance: float
 
 
+class Answer(StrEnum):
+    """What a person can say of two pictures."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewedPair(Printed):
-    """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
+class AnsweredPair(Printed):
+    """What a person said about two pictures.
 
     The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
     and `distance` are those in the gallery now, None when one of the two contents is no longer in it. `time` is in
@@ -431,10 +456,15 @@ class ReviewedPair(Printed):
 
     first: str
     second: str
-    label: int
+    answer: Answer
     time: float
     paths: tuple[Path, Path] | None
     distance: float | None
+
+    @property
+    def id(self) -> str:
+        """What a person can call it by: eight digits."""
+        return f"{self.first[:4]}{self.second[:4]}"
 
 
 class Action(StrEnum):

@@ -84,6 +84,7 @@ def find_duplicates(
             origins=origins,
             against=against is not None,
             decoder=decoder,
+            compared=looked.comparisons if looked else (),
             seen=looked.between if looked else lambda _keeper, _copy: None,
         )
         tell = _teller(len(groups) + len(bursts), progress)
