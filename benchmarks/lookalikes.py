@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from edits import font
 from mixed import INK, PAPER, lines, photo, sheet, words
 from sets import ENDINGS
-from siamese_search.details import LONGEST, Features, Verdict, compare, features
+from siamese_search.details import FINEST, LONGEST, Features, Verdict, compare, features, look_closer
 
 Picture = Image.Image
 Family = Callable[[Random, Random, int, Sequence[Path]], Picture]  # template's chances, own, number, photos
@@ -661,12 +661,25 @@ WEAR: dict[str, Callable[[Picture], Picture]] = {
 COLOURED = {"flag", "sprite", "checks", "heatmap"}  # without their colours they may be one
 
 
-def seen(picture: Picture) -> Features:
-    """Return what details see of a picture."""
-    picture = picture.convert("RGB")
-    if max(picture.size) > LONGEST:
-        picture.thumbnail((LONGEST, LONGEST), Image.Resampling.BILINEAR)
-    return features(np.asarray(picture))
+class Seen:
+    """What details see of a picture."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._fine = self._within(picture.convert("RGB"), FINEST)
+        self.features: Features = features(np.asarray(self._within(self._fine, LONGEST)))
+
+    def verdict(self, other: "Seen") -> Verdict:
+        """Compare with another one."""
+        found = compare(self.features, other.features)
+        return look_closer(np.asarray(self._fine), np.asarray(other._fine), found).verdict
+
+    @staticmethod
+    def _within(picture: Picture, longest: int) -> Picture:
+        if max(picture.size) <= longest:
+            return picture
+        smaller = picture.copy()
+        smaller.thumbnail((longest, longest), Image.Resampling.BILINEAR)
+        return smaller
 
 
 def main() -> None:
@@ -680,6 +693,8 @@ def main() -> None:
     options = parser.parse_args()
     photos = sorted(path for path in options.photos.rglob("*") if path.suffix.lower() in ENDINGS)
     totals: Counter[str] = Counter()
+    copies: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
     for name in options.family or FAMILIES:
         verdicts: Counter[Verdict] = Counter()
         false: Counter[str] = Counter()
@@ -687,13 +702,13 @@ def main() -> None:
             FAMILIES[name](Random(f"{options.seed}/{name}"), Random(f"{options.seed}/{name}/{n}"), n, photos)
             for n in range(options.each)
         ]
-        plain = [seen(picture) for picture in pictures]
+        plain = [Seen(picture) for picture in pictures]
         for wear, worn in WEAR.items():
             if wear == "grey" and name in COLOURED:
                 continue
-            others = plain if wear == "as it is" else [seen(worn(picture)) for picture in pictures]
+            others = plain if wear == "as it is" else [Seen(worn(picture)) for picture in pictures]
             for one, two in combinations(range(options.each), 2):
-                verdict = compare(plain[one], others[two]).verdict
+                verdict = plain[one].verdict(others[two])
                 verdicts[verdict] += 1
                 if verdict is Verdict.CONFIRMED:
                     false[wear] += 1
@@ -701,13 +716,14 @@ def main() -> None:
                         options.keep.mkdir(parents=True, exist_ok=True)
                         pictures[one].save(options.keep / f"{name}_{one}_{two}_a.png")
                         worn(pictures[two]).save(options.keep / f"{name}_{one}_{two}_b_{wear.replace(' ', '')}.png")
-            own = [compare(a, b).verdict for a, b in zip(plain, others, strict=True)]
-            totals["own"] += len(own)
-            totals["own confirmed"] += own.count(Verdict.CONFIRMED)
-        totals.update(verdicts)
+            own = [a.verdict(b) for a, b in zip(plain, others, strict=True)]
+            totals[wear] += len(own)
+            copies[wear] += own.count(Verdict.CONFIRMED)
+            lost.update({} if wear == "as it is" else {f"{name}, {wear}": len(own) - own.count(Verdict.CONFIRMED)})
         row = " ".join(f"{verdict} {verdicts[verdict]:4}" for verdict in Verdict)
         print(f"{name:18} {row}  {dict(false) if false else ''}", flush=True)
-    print(f"\n{totals}")
+    print("\ncopies confirmed: " + ", ".join(f"{wear} {copies[wear]} of {totals[wear]}" for wear in WEAR))
+    print(f"most lost: {dict(lost.most_common(20))}")
 
 
 if __name__ == "__main__":

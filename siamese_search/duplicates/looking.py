@@ -9,7 +9,17 @@ from pathlib import Path
 from threading import Lock
 
 from siamese_search.cores import usable_cores
-from siamese_search.details import LONGEST, Comparison, Features, Verdict, compare, features, one_thread
+from siamese_search.details import (
+    FINEST,
+    LONGEST,
+    Comparison,
+    Features,
+    Verdict,
+    compare,
+    features,
+    look_closer,
+    one_thread,
+)
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 
@@ -54,10 +64,22 @@ class Look:
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                found.append(compare(first.features, second.features))
+                found.append(self._closer(above, below, compare(first.features, second.features)))
             else:
                 found.append(Comparison(self._entirely(above, below)))
         return found
+
+    def _closer(self, above: int, below: int, found: Comparison) -> Comparison:
+        """Look again, at more pixels, where what a page says may be too small."""
+        if found.verdict is not Verdict.CONFIRMED or not found.drawn:
+            return found
+        try:
+            first, second = (
+                self._decoder.thumbnail(self._paths[place], longest=FINEST).pixels for place in (above, below)
+            )
+        except ImageError:
+            return Comparison(Verdict.UNCHECKED)
+        return look_closer(first, second, found)
 
     def _entirely(self, first: int, second: int) -> Verdict:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
