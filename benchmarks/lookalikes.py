@@ -2,9 +2,9 @@
 
     lookalikes.py PHOTOS [--each 8] [--seed 1] [--family NAME ...] [--keep DIR]
 
-Of each family some pictures are drawn that differ where a person looks: another number on one invoice, another minute on
-one clock, another pin on one map. All pairs are compared, as they are and with an everyday edit of one of the two. Any
-pair that is confirmed is a false copy, and is named; `--keep` writes those.
+Of each family some pictures are drawn that differ where a person looks: another number on one invoice, another minute
+on one clock, another pin on one map. All pairs are compared, as they are and with an everyday edit of one of the two.
+Any pair that is confirmed is a false copy; `--keep` writes those. And how many copies of themselves are confirmed.
 """
 # ruff: noqa: ARG001, D103, SIM905  (families share one signature, their names say what they are; a sentence is text)
 
@@ -300,7 +300,9 @@ def timestamp(template: Random, own: Random, number: int, photos: Sequence[Path]
 def timestamp_small(template: Random, own: Random, number: int, photos: Sequence[Path]) -> Picture:
     """The same, small, of a camera with a large sensor: orange digits in a corner."""
     picture = photo(template, photos, 1600, 1200)
-    ImageDraw.Draw(picture).text((1280, 1130), f"'98 {1 + number} {10 + 3 * number}", font=font(56), fill=(255, 140, 30))
+    ImageDraw.Draw(picture).text(
+        (1280, 1130), f"'98 {1 + number} {10 + 3 * number}", font=font(56), fill=(255, 140, 30)
+    )
     return picture
 
 
@@ -308,7 +310,7 @@ def terminal(template: Random, own: Random, number: int, photos: Sequence[Path])
     """A terminal whose last lines differ."""
     picture, draw = sheet(1000, 640, (12, 12, 14))
     for row in range(26):
-        who = own if row > 21 else template  # noqa: PLR2004
+        who = own if row > 21 else template
         draw.text((12, 8 + row * 24), "$ " + words(who, 8), font=font(17), fill=(200, 220, 200))
     return picture
 
@@ -351,7 +353,7 @@ def pie(template: Random, own: Random, number: int, photos: Sequence[Path]) -> P
     picture, draw = sheet(500, 420)
     at = 0.0
     for part in range(4):
-        portion = own.uniform(40, 120) if part < 3 else 360 - at  # noqa: PLR2004
+        portion = own.uniform(40, 120) if part < 3 else 360 - at
         tint = ((200, 60, 60), (60, 130, 200), (240, 190, 60), (90, 170, 90))[part]
         draw.pieslice((60, 40, 360, 340), at, at + portion, fill=tint)
         at += portion
@@ -477,7 +479,9 @@ def plate(template: Random, own: Random, number: int, photos: Sequence[Path]) ->
     picture = photo(template, photos, 1280, 853)
     draw = ImageDraw.Draw(picture)
     draw.rectangle((540, 600, 760, 652), fill=(245, 245, 245), outline=INK, width=2)
-    draw.text((556, 604), f"B-{'KLMNPRST'[number % 8]}{'XYZ'[number % 3]} {1000 + number * 311}", font=font(36), fill=INK)
+    draw.text(
+        (556, 604), f"B-{'KLMNPRST'[number % 8]}{'XYZ'[number % 3]} {1000 + number * 311}", font=font(36), fill=INK
+    )
     return picture
 
 
@@ -665,13 +669,13 @@ class Seen:
     """What details see of a picture."""
 
     def __init__(self, picture: Picture) -> None:
-        self._fine = self._within(picture.convert("RGB"), FINEST)
-        self.features: Features = features(np.asarray(self._within(self._fine, LONGEST)))
+        self.fine = self._within(picture.convert("RGB"), FINEST)
+        self.features: Features = features(np.asarray(self._within(self.fine, LONGEST)))
 
     def verdict(self, other: "Seen") -> Verdict:
         """Compare with another one."""
         found = compare(self.features, other.features)
-        return look_closer(np.asarray(self._fine), np.asarray(other._fine), found).verdict
+        return look_closer(np.asarray(self.fine), np.asarray(other.fine), found).verdict
 
     @staticmethod
     def _within(picture: Picture, longest: int) -> Picture:

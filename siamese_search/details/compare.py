@@ -9,6 +9,7 @@ import numpy as np
 from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, snapped
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
+from siamese_search.details.exact import laid_exactly
 from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.places import differences
@@ -104,28 +105,52 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
     if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
         return found
-    both = overlap(first, second, alignment)
-    evidence = examine(both)
-    colours = relate(both, evidence.content, negative=evidence.negative)
-    verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
-    found = replace(found, verdict=verdict, agreement=evidence.agreement)
-    if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+    sharp = min(first.sharp, second.sharp)
+    seen = _looked_at(overlap(first, second, alignment), alignment, sharp)
+    if seen.verdict is Verdict.ALTERED and len(alignment.source):  # or laid on it a pixel off
+        exact = _looked_at(laid_exactly(first, second, alignment.matrix), alignment, sharp)
+        seen = exact if exact.verdict is Verdict.CONFIRMED else seen
+    found = replace(found, verdict=seen.verdict, agreement=seen.evidence.agreement)
+    if seen.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
         return found
-    mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
+    matrix, evidence, colours = _matrix(seen.both), seen.evidence, seen.colours
+    mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
-    in_first, in_second = differences(first, second, both, evidence) if verdict is Verdict.ALTERED else ((), ())
+    is_altered = seen.verdict is Verdict.ALTERED
+    in_first, in_second = differences(first, second, seen.both, evidence) if is_altered else ((), ())
     return replace(
         found,
         drawn=_is_drawn(evidence),
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,
-        turned=_turned(alignment.matrix, mirrored=mirrored),
-        transform=tuple(tuple(row) for row in _in_shares(first, second, alignment.matrix).tolist()),
+        turned=_turned(matrix, mirrored=mirrored),
+        transform=tuple(tuple(row) for row in _in_shares(first, second, matrix).tolist()),
         differences=in_first,
         differences_in_second=in_second,
-        largest=evidence.differing if verdict is Verdict.ALTERED else 0.0,
+        largest=evidence.differing if is_altered else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Two pictures on one frame, what that shows, and what it says."""
+
+    both: Overlap
+    evidence: Evidence
+    colours: Colours
+    verdict: Verdict
+
+
+def _looked_at(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
+    evidence = examine(both)
+    colours = relate(both, evidence.content, negative=evidence.negative)
+    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
+
+
+def _matrix(both: Overlap) -> Matrix:
+    """Return what takes the second picture's points to the first's."""
+    return both.to_other if both.swapped else np.asarray(np.linalg.inv(both.to_other), np.float64)
 
 
 def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:

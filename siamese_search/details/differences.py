@@ -43,8 +43,8 @@ class Evidence:
 
     `agreement` is the share of it that agrees, in [0, 1]; `windows` how many windows of 16 pixels have structure;
     `differing` the largest differing region as a share of the overlap; `strokes` the area in pixels of the largest
-    difference that is finer than that; `crowded` the area of all such in one place, fainter ones too: of the digits of a
-    date no single one need be large; `roughness` the usual difference at an edge as a share of the edge (0.05 when
+    difference that is finer than that; `crowded` the area of all such in one place, fainter ones too: of the digits of
+    a date no single one need be large; `roughness` the usual difference at an edge as a share of the edge (0.05 when
     only compressed, 0.5 when blurred); `flat` the share without edges; `paper` the share of the commonest tone; `tones`
     how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges; `boxes`
     are the differing regions, in pixels of the base's frame, the largest first.

@@ -11,30 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details.alignment import Alignment, Matrix, Points
+from siamese_search.details.alignment import Matrix
 from siamese_search.details.differences import Evidence, examine
+from siamese_search.details.exact import laid_exactly
 from siamese_search.details.features import LONGEST
-from siamese_search.details.overlap import Overlap, Pixels, overlap
+from siamese_search.details.overlap import Overlap, Pixels
 from siamese_search.details.places import differences
 from siamese_search.details.verdict import Comparison, Verdict
 
 FINEST = 1600  # pixels of the longer side
 _WORTH_IT = 1.25 * LONGEST
+_SMALLEST = 440
 _STEP = 0.7  # from one size to the next smaller one
-_TILES = 10  # a side
-_MIN_TILE = 32  # pixels
-_TEXTURE = 8.0  # grey levels of standard deviation, for a tile to say where it lies
-_CERTAIN = 0.15  # of a correlation of phases
-_MIN_TILES = 6
-_EXACT = 0.1  # pixels
-_ROUNDS = 2
 _ROUGH = 0.1
 _SMOOTH = 0.05
 _BLURS = (0.8, 1.3, 1.9, 2.6, 3.5)  # pixels
-_AGREEMENT = 0.9
-_DIFFERING = 0.0005
-_STROKES = 3
-_CROWDED = 8
 
 
 @dataclass(frozen=True)
@@ -64,26 +55,69 @@ def look_closer(first: NDArray[np.uint8], second: NDArray[np.uint8], found: Comp
     if found.verdict is not Verdict.CONFIRMED or not found.drawn:
         return found
     one, other = (_Fine(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)) for pixels in (first, second))
+    seen: _Look | None = None
     try:
-        for smaller_one, smaller_other, matrix in _sizes(one, other, found):
-            both = _laid(smaller_one, smaller_other, matrix)
-            evidence = _examined(both)
-            if evidence.roughness > _ROUGH:  # one does not show such fine details
+        for look in _looks(one, other, found):
+            if look.evidence.roughness > _ROUGH:  # one of them does not show such fine details
                 continue
-            if _is_one(evidence):
+            limits = _PERSISTING if seen else _LIMITS
+            if limits.hold(look.evidence):
                 return found
-            in_first, in_second = differences(smaller_one, smaller_other, both, evidence)
-            return replace(
-                found,
-                verdict=Verdict.ALTERED,
-                agreement=evidence.agreement,
-                differences=in_first,
-                differences_in_second=in_second,
-                largest=evidence.differing,
-            )
+            done = seen is not None or look.evidence.roughness <= _SMOOTH
+            seen = seen or look
+            if done:
+                break
     except (cv2.error, np.linalg.LinAlgError):
         return replace(found, verdict=Verdict.UNCHECKED)
-    return found
+    return _altered(found, seen) if seen else found
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Up to where two pictures of one size are one; see `Evidence`."""
+
+    differing: float
+    strokes: int
+    crowded: int
+
+    def hold(self, evidence: Evidence) -> bool:
+        return (
+            evidence.differing <= self.differing
+            and evidence.strokes <= self.strokes
+            and evidence.crowded <= self.crowded
+        )
+
+
+_LIMITS = _Limits(differing=0.0005, strokes=3, crowded=8)
+# What an encoder or a shift of half a pixel leaves is gone in smaller pictures; another letter is still there.
+_PERSISTING = _Limits(differing=0.0002, strokes=1, crowded=3)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Two pictures of one size, laid on each other, and what that shows."""
+
+    one: _Fine
+    other: _Fine
+    both: Overlap
+    evidence: Evidence
+
+
+def _altered(found: Comparison, look: _Look) -> Comparison:
+    in_first, in_second = differences(look.one, look.other, look.both, look.evidence)
+    return replace(
+        found,
+        verdict=Verdict.ALTERED,
+        differences=in_first,
+        differences_in_second=in_second,
+        largest=look.evidence.differing,
+    )
+
+
+def _looks(one: _Fine, other: _Fine, found: Comparison) -> Iterator[_Look]:
+    for smaller_one, smaller_other, matrix in _sizes(one, other, found):
+        both = laid_exactly(smaller_one, smaller_other, matrix)
+        yield _Look(smaller_one, smaller_other, both, _examined(both))
 
 
 def _examined(both: Overlap) -> Evidence:
@@ -111,15 +145,6 @@ def _blurred(pixels: Pixels, sigma: float) -> Pixels:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.uint8)
 
 
-def _is_one(evidence: Evidence) -> bool:
-    return (
-        evidence.agreement >= _AGREEMENT
-        and evidence.differing <= _DIFFERING
-        and evidence.strokes <= _STROKES
-        and evidence.crowded <= _CROWDED
-    )
-
-
 def _sizes(one: _Fine, other: _Fine, found: Comparison) -> Iterator[tuple[_Fine, _Fine, Matrix]]:
     """Yield both pictures at the size at which the one with less of it shows the scene, then smaller and smaller.
 
@@ -131,7 +156,8 @@ def _sizes(one: _Fine, other: _Fine, found: Comparison) -> Iterator[tuple[_Fine,
     while True:
         # The one that shows more is not what the other is enlarged to.
         smaller = _scaled(one, factor * min(1.0, 1 / scale)), _scaled(other, factor * min(1.0, scale))
-        if min(max(each.width, each.height) for each in smaller) < _WORTH_IT:
+        longest = min(max(each.width, each.height) for each in smaller)
+        if longest < (_WORTH_IT if factor == 1 else _SMALLEST):
             return
         yield *smaller, _in_pixels(*smaller, found)
         factor *= _STEP
@@ -150,40 +176,3 @@ def _in_pixels(one: _Fine, other: _Fine, found: Comparison) -> Matrix:
     to_shares = np.diag([1 / other.width, 1 / other.height, 1.0]) @ half
     pixels = np.linalg.inv(half) @ np.diag([one.width, one.height, 1.0]) @ np.array(found.transform) @ to_shares
     return np.asarray(pixels / pixels[2, 2], np.float64)
-
-
-def _laid(one: _Fine, other: _Fine, matrix: Matrix) -> Overlap:
-    """Lay the two on each other, as exactly as their tiles say."""
-    none: Points = np.empty((0, 2), np.float32)
-    both = overlap(one, other, Alignment(matrix, 0, none, none))
-    for _ in range(_ROUNDS):
-        at, off = _shifts(both)
-        if len(at) < _MIN_TILES or float(np.abs(off).max()) < _EXACT:
-            break
-        shift, _ = cv2.estimateAffine2D(at, at + off, method=cv2.RANSAC, ransacReprojThreshold=1.0)
-        if shift is None:
-            break
-        to_other = both.to_other @ np.vstack([shift, [0.0, 0.0, 1.0]])
-        matrix = to_other if both.swapped else np.linalg.inv(to_other)
-        both = overlap(one, other, Alignment(matrix, 0, none, none))
-    return both
-
-
-def _shifts(both: Overlap) -> tuple[Points, Points]:
-    """Return the middles of tiles and by how much what lies on them is off, each float32 `(n, 2)`."""
-    a, b = (
-        np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.float32) for pixels in (both.base, both.other)
-    )
-    side = max(_MIN_TILE, max(a.shape) // _TILES)
-    window = cv2.createHanningWindow((side, side), cv2.CV_32F)
-    at, off = [], []
-    for top in range(0, a.shape[0] - side + 1, side):
-        for left in range(0, a.shape[1] - side + 1, side):
-            tile = slice(top, top + side), slice(left, left + side)
-            if not both.mask[tile].all() or min(a[tile].std(), b[tile].std()) < _TEXTURE:
-                continue
-            (x, y), certain = cv2.phaseCorrelate(a[tile], b[tile], window)
-            if certain > _CERTAIN:
-                at.append((left + side / 2, top + side / 2))
-                off.append((x, y))
-    return np.array(at, np.float32).reshape(-1, 2), np.array(off, np.float32).reshape(-1, 2)
