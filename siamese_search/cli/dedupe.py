@@ -173,6 +173,7 @@ def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path 
         details_sentence,
         human_bytes,
         kind_words,
+        promise_sentence,
         reason_words,
         relations_sentence,
     )
@@ -199,6 +200,8 @@ def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path 
     if copies:
         print_text(f"{relations_sentence(report)}.")
     print_text(details_sentence(report))
+    if promise := promise_sentence(report.check):
+        print_text(promise)
     print_text(coverage_sentence(report.coverage))
     if report.bursts:
         frames = sum(len(burst.pictures) for burst in report.bursts)
