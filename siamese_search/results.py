@@ -216,6 +216,7 @@ class Rule(StrEnum):
     NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
     COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
     METADATA = "metadata"  # it says when, with what and where it was taken
+    SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
@@ -231,6 +232,7 @@ KEEP_RULES = (
     Rule.COMPANIONS,
     Rule.NOT_DERIVED,
     Rule.METADATA,
+    Rule.SOURCE,
     Rule.PIXELS,
     Rule.LOSSLESS,
     Rule.SIZE,

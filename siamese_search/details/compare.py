@@ -14,6 +14,7 @@ from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.places import differences
 from siamese_search.details.plain import same_shades
+from siamese_search.details.remainder import remainders
 from siamese_search.details.verdict import Comparison, Verdict
 
 _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -118,9 +119,12 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
     is_altered = seen.verdict is Verdict.ALTERED
     in_first, in_second = differences(first, second, seen.both, evidence) if is_altered else ((), ())
+    only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
     return replace(
         found,
         drawn=_is_drawn(evidence),
+        only_first=only_first,
+        only_second=only_second,
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,

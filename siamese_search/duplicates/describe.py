@@ -1,16 +1,18 @@
 """Groups as a user gets them: what is kept and why, how each copy relates to it, and what the gallery knows of both."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from siamese_search.cores import usable_cores
 from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.aliases import FileGroup
+from siamese_search.duplicates.groups import Group
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
+from siamese_search.duplicates.source import words
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Copy, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
@@ -28,7 +30,7 @@ _NOT_LOOKED_AT = Comparison(Verdict.ALIKE)
 class Describer:
     """Turns groups of positions into groups of files; `against`: the keepers are another gallery's.
 
-    `comparisons` hold what the details say of pairs.
+    `seen` gives what the details say of a keeper and a copy, None where they were not looked at.
     """
 
     items: Mapping[int, Item]
@@ -37,7 +39,7 @@ class Describer:
     origins: Origins
     against: bool
     decoder: Decoder
-    comparisons: Mapping[tuple[int, int], Comparison]
+    seen: Callable[[int, int], Comparison | None]
 
     def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
@@ -49,15 +51,22 @@ class Describer:
         return DuplicateGroup(
             keep=keeper.path,
             copies=self._copies(keeper, files),
-            reason=self._reason(keeper, [self.items[copy] for copy, _ in files.group.copies]),
+            reason=self._reason(files.group),
             facts=_facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
         )
 
-    def _reason(self, keeper: Item, copies: Sequence[Item]) -> Reason:
+    def _reason(self, group: Group) -> Reason:
+        keeper = self.items[group.keeper]
+        position_of = {self.items[copy].path: copy for copy, _ in group.copies}
+        copies = [self.items[copy] for copy, _ in group.copies]
         if self.against:
             return Reason(rule=Rule.AGAINST, keeper=str(keeper.path), runner_up=str(copies[0].path))
-        return self.rules.reason(keeper, copies, origins=self.origins)
+
+        def source(runner_up: Item) -> tuple[str, str]:
+            return words(self._seen(group.keeper, position_of[runner_up.path]), keeper, runner_up)
+
+        return self.rules.reason(keeper, copies, origins=self.origins, source=source)
 
     def _copies(self, keeper: Item, files: FileGroup) -> tuple[Copy, ...]:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
@@ -87,8 +96,7 @@ class Describer:
         )
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
-        """Return what the details say of a pair, whichever of the two outranks the other."""
-        return self.comparisons.get((keeper, copy)) or self.comparisons.get((copy, keeper)) or _NOT_LOOKED_AT
+        return self.seen(keeper, copy) or _NOT_LOOKED_AT
 
 
 def _facts(item: Item) -> Facts:

@@ -85,7 +85,7 @@ def find_duplicates(
             origins=origins,
             against=against is not None,
             decoder=decoder,
-            comparisons=looked.comparisons if looked else {},
+            seen=looked.between if looked else lambda _keeper, _copy: None,
         )
         tell = _teller(len(groups) + len(bursts), progress)
         described = tuple(map(tell, describer.describe(groups)))
@@ -146,9 +146,14 @@ def _arranged(
     scope, items, singles = read.scope, read.items, read.named.singles
     worth = rules.order(origins)
     ranked = sorted(items, key=lambda position: (scope.precedence(position), worth(items[position])))
+    rules_standing = rules.standing(origins)
+
+    def standing(position: int) -> object:
+        return scope.precedence(position), rules_standing(items[position])
+
     exposures = read_exposures(items, origins, count=len(scope.ids))
     pairs, labels = one_exposure_pairs(read.candidates, exposures, scope)
-    looked = look_at(pairs, ranked, items, scope, look) if look else None
+    looked = look_at(pairs, ranked, items, scope, look, standing=standing) if look else None
     if looked:
         gathered, scope = looked.groups, looked.scope
     else:

@@ -37,6 +37,7 @@ _REASONS = {
     Rule.NOT_DERIVED: "not derived, next is {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
     Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
+    Rule.SOURCE: "source of the others: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
     Rule.SIZE: "largest file: {0}, next {1}",
