@@ -108,13 +108,31 @@ class CalibrationRow(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetailCheck(Printed):
+    """What details made of pairs of which it is known what they are, made from a gallery's own pictures.
+
+    Of `edited` copies within the gallery's reach so many were `confirmed` and so many called `altered`; the rest was
+    not found. Of `changed` pictures, with a part exchanged for another one and so surely different, so many were
+    `mistaken` for copies; with a confidence of 95 % no larger share than `mistaken_at_most` would be.
+    """
+
+    edited: int
+    confirmed: int
+    altered: int
+    changed: int
+    mistaken: int
+    mistaken_at_most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(Tabular[CalibrationRow]):
     """How a gallery's threshold was found, when it held `images` pictures.
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
-    they changed the expected number of false pairs, with its 90 % interval.
+    threshold. Within `reach` details are looked at, and `details` is what they are worth here, None where that was not
+    measured; the other figures are of distance alone. `answers` is the number of answers of people that went into it,
+    `correction` the factor by which they changed the expected number of false pairs, with its 90 % interval.
     """
 
     threshold: Threshold
@@ -127,6 +145,7 @@ class Calibration(Tabular[CalibrationRow]):
     correction: float = 1.0
     correction_low: float = 1.0
     correction_high: float = 1.0
+    details: DetailCheck | None = None
 
 
 Box = tuple[float, float, float, float]
@@ -380,7 +399,8 @@ class DetailCounts(Printed):
 class DedupeReport(Tabular[DuplicateGroup]):
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
 
-    `details` is None where distance alone decided.
+    `details` is None where distance alone decided; `check` is what details are worth in this gallery, as far as that
+    was measured.
     """
 
     threshold: Threshold
@@ -391,6 +411,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
     coverage: Coverage = Coverage()
     bursts: tuple[Burst, ...] = ()
     details: DetailCounts | None = None
+    check: DetailCheck | None = None
 
     def freed(self, group: DuplicateGroup, only: Collection[Relation] = ()) -> int:
         """Return the bytes that acting on a group would free."""

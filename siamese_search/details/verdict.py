@@ -29,7 +29,8 @@ class Comparison:
 
     Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees clockwise, in [-180, 180],
     after the mirror) say what the second is of the first, and `transform`, 3 x 3, row by row, takes shares of the
-    second's width and height, as homogeneous columns, to those of the first. Of altered ones, `differences` are the
+    second's width and height, as homogeneous columns, to those of the first; `drawn` are pages, screens and drawings,
+    whose details may be finer than what was compared: see `look_closer`. Of altered ones, `differences` are the
     places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
     second, and `largest` is the size of the largest as a share of what was compared.
     """
@@ -47,6 +48,7 @@ class Comparison:
     turned: float = 0.0
     recoloured: bool = False
     transform: tuple[tuple[float, ...], ...] = ()
+    drawn: bool = False
     only_first: float = 0.0
     only_second: float = 0.0
 

@@ -21,7 +21,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.looking import Look
 from siamese_search.images.files import lies_in
 from siamese_search.images.sandbox import Decoder
-from siamese_search.results import DedupeReport, Item, Skipped, Threshold
+from siamese_search.results import DedupeReport, DetailCheck, Item, Skipped, Threshold
 
 Progress = Callable[[int, int], None]
 _Result = TypeVar("_Result")
@@ -37,6 +37,7 @@ class _Read:
     candidates: Candidates
     items: Mapping[int, Item]
     skipped: Sequence[Skipped]
+    check: DetailCheck | None
 
 
 def find_duplicates(
@@ -100,6 +101,7 @@ def find_duplicates(
         coverage=read.candidates.coverage,
         bursts=described_bursts,
         details=looked.counts if looked else None,
+        check=read.check if looked else None,
     )
 
 
@@ -122,7 +124,9 @@ def _read(
     scope = read_scope(gallery, named, against=against)
     candidates = find_candidates(scope, limit.distance, exact=exact, progress=progress)
     items = read_items(scope, _to_rank(scope, candidates), gallery, against=against)
-    return _Read(limit, named, scope, candidates, items, gallery.skipped)
+    own = gallery.calibration
+    check = own.details if own and limit == gallery.reach else None  # of another distance it says nothing
+    return _Read(limit, named, scope, candidates, items, gallery.skipped, check)
 
 
 def _to_rank(scope: Scope, candidates: Candidates) -> list[int]:
