@@ -179,8 +179,8 @@ def test_the_server_lets_nobody_in_without_the_address(server: str) -> None:
     stranger = Visitor(f"{server}x")
     assert stranger.entered == 403
     for path in ("", "question", "picture/1", "pairs.csv", "static/review.js"):
-        assert stranger.ask(path)[0] == 403
-    assert stranger.ask("answer", {"first": 1, "second": 2, "label": 0})[0] == 403
+        assert stranger.ask(path)[0] == 401
+    assert stranger.ask("answer", {"first": 1, "second": 2, "label": 0})[0] == 401
 
 
 @contextmanager
@@ -207,7 +207,7 @@ def test_a_ticket_opens_once() -> None:
         first, second = (Visitor(f"{address}/enter/{ticket}") for _ in range(2))
         assert first.ask("static/icon.svg")[0] == 200
         assert second.entered == 403
-        assert second.ask("static/icon.svg")[0] == 403
+        assert second.ask("static/icon.svg")[0] == 401
 
 
 def test_errors_become_a_status_and_a_line() -> None:

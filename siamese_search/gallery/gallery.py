@@ -116,6 +116,11 @@ class Gallery:
         return self._store.exists()
 
     @property
+    def state(self) -> str:
+        """A word that is another one as soon as anything in the gallery changes, whoever changes it."""
+        return self._store.state()
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of this gallery, checked against the fingerprint of its embeddings."""
         identity = self._identity

@@ -1,0 +1,173 @@
+"""The whole house over HTTP: search, pictures, jobs, and what a server tells of itself, around one gallery."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from siamese_search.cores import usable_cores
+from siamese_search.encoder import load_encoder
+from siamese_search.errors import SimsearchError
+from siamese_search.gallery import Gallery
+from siamese_search.gallery.locations import Location, folder_at
+from siamese_search.gallery.settings import DEFAULT_ENCODER
+from siamese_search.images.sandbox import Decoder
+from siamese_search.report.data import info_json, sync_json
+from siamese_search.version import __version__
+from siamese_search.web.app import Access, json_reply, make_app, page, without
+from siamese_search.web.asked import MAX_UPLOAD
+from siamese_search.web.compare import Comparing
+from siamese_search.web.jobs import Jobs, Progress
+from siamese_search.web.known import Known
+from siamese_search.web.listing import Listing
+from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
+from siamese_search.web.openapi import description
+from siamese_search.web.search import Searching
+from siamese_search.web.thumbnails import Thumbnails
+from siamese_search.web.turns import Turns
+from siamese_search.web.uploads import Uploads
+
+_SECONDS = 60.0  # for a search or a look, the wait for a turn included
+_WAITING = 64
+_PAGES = (("search", "/", "Search"), ("api", "/api", "API"))
+_MAX_UPLOAD_PIXELS = 178_956_970
+
+
+class Service:
+    """A gallery, served: made before the first request, closed after the last one.
+
+    `folders` may be indexed from the page, beside those that are indexed already. With `read_only` nothing that is
+    asked for changes the gallery or a picture.
+    """
+
+    def __init__(self, location: Location | None, *, folders: Sequence[Path] = (), read_only: bool = False) -> None:
+        with Gallery(location) as first:
+            encoder = first.encoder if first.exists() else load_encoder(DEFAULT_ENCODER)
+            where = first.location
+        self.gallery = Gallery(where, encoder=encoder.shared())
+        self.folders = tuple(folders)
+        self.read_only = read_only
+        self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
+        cores = usable_cores()
+        self._searches = Turns("search", threads=4 * cores, waiting=_WAITING, seconds=_SECONDS)
+        self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
+        uploads = Uploads()
+        named = Known(self.gallery, uploads)
+        self._comparing = Comparing(named, self._decoder, self._looks)
+        self._searching = Searching(
+            self.gallery,
+            Listing(self.gallery),
+            named,
+            uploads,
+            Thumbnails(self._decoder),
+            searches=self._searches,
+            looks=self._looks,
+        )
+        self.jobs = Jobs({} if read_only else {"sync": self._sync, "calibrate": self._calibrate}, say=self._say)
+        self._metrics = Metrics(
+            {
+                ("simsearch_images", "Pictures in the gallery."): self._images,
+                ("simsearch_searches_in_progress", "Searches at work or waiting."): lambda: self._searches.taken,
+                ("simsearch_searches_refused", "Searches refused so far, since too many waited."): lambda: (
+                    self._searches.refused
+                ),
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.jobs.close()
+        self._searches.close()
+        self._looks.close()
+        self._decoder.close()
+        self.gallery.close()
+
+    def app(self, access: Access, *, names: Collection[str] = ()) -> Starlette:
+        """Return the app; `names` are those of `make_app`."""
+        routes: list[BaseRoute] = [
+            Route("/", self.home),
+            Route("/api", self.api),
+            Route("/api/openapi.json", self.openapi),
+            Route("/api/health", self.health),
+            Route("/api/info", self.info),
+            Route("/metrics", self.metrics),
+            *self._searching.routes(),
+            *self._comparing.routes(),
+            *self.jobs.routes(),
+        ]
+        return make_app(
+            routes,
+            access,
+            names=names,
+            max_bodies={"/api/search": MAX_UPLOAD},
+            middleware=[Middleware(Counted, metrics=self._metrics)],
+            hidden=self._hidden(),
+        )
+
+    # -- pages and what is not worth a file of its own
+
+    async def home(self, request: Request) -> Response:  # noqa: ARG002
+        """Show the search page."""
+        return self._page("search.html.j2", "search")
+
+    async def api(self, request: Request) -> Response:  # noqa: ARG002
+        """Show the description of the API as a page."""
+        return self._page("api.html.j2", "api", api=description())
+
+    async def openapi(self, request: Request) -> Response:  # noqa: ARG002
+        """Describe the API in OpenAPI."""
+        return json_reply(description())
+
+    async def health(self, request: Request) -> Response:  # noqa: ARG002
+        """Tell that it is there."""
+        return json_reply({"status": "ok", "version": __version__})
+
+    async def info(self, request: Request) -> Response:  # noqa: ARG002
+        """Describe the gallery."""
+        return json_reply(await self._looks.run(self._info))
+
+    async def metrics(self, request: Request) -> Response:  # noqa: ARG002
+        """Tell what was done so far."""
+        text = await self._looks.run(self._metrics.text)
+        return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
+
+    def _page(self, template: str, here: str, **values: object) -> Response:
+        return page(template, pages=_PAGES, here=here, read_only=self.read_only, **values)
+
+    # -- on a thread
+
+    def _info(self) -> dict[str, Any]:
+        if not self.gallery.exists():
+            raise HTTPException(409, "no gallery here yet; index a folder first")
+        return info_json(self.gallery.info())
+
+    def _images(self) -> int:
+        return len(self.gallery) if self.gallery.exists() else 0
+
+    def _sync(self, progress: Progress, stop: Event) -> dict[str, Any]:
+        roots = self.gallery.roots if self.gallery.exists() else ()
+        return sync_json(self.gallery.sync([*roots, *self.folders], progress=progress, stop=stop.is_set))
+
+    def _calibrate(self, progress: Progress, stop: Event) -> dict[str, Any]:  # noqa: ARG002
+        calibration = self.gallery.calibrate()
+        return {"threshold": round(calibration.threshold.distance, 6), "images": calibration.images}
+
+    def _say(self, error: SimsearchError) -> str:
+        return without(self._hidden(), str(error))
+
+    def _hidden(self) -> list[Path]:
+        folder = folder_at(self.gallery.location)
+        own = [] if folder is None else [folder.parent, folder.resolve().parent]
+        return [*own, self.gallery.encoder.folder.parent] if self.gallery.exists() else own

@@ -1,0 +1,58 @@
+"use strict";
+/* What several pages share: asking the API, numbers in words, and the progress of a job. */
+const at = (id) => document.getElementById(id);
+
+const make = (tag, values = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), values);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+};
+
+const ask = async (address, options = {}) => {
+  let reply;
+  try {
+    reply = await fetch(address, options);
+  } catch (error) {
+    throw new Error("the server does not answer; is simsearch serve still running?");
+  }
+  if (reply.status === 429 && !options.again) {
+    await new Promise((done) => setTimeout(done, 1000 * Number(reply.headers.get("Retry-After") || 1)));
+    return ask(address, { ...options, again: true });
+  }
+  const text = await reply.text();
+  let said = null;
+  try {
+    said = JSON.parse(text);
+  } catch (error) {
+    if (reply.ok) throw error;
+  }
+  if (!reply.ok) throw new Error(said?.error ?? text);
+  return said;
+};
+
+const post = (address, body) => ask(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+const counted = (count, noun, plural = `${noun}s`) => `${count.toLocaleString("en")} ${count === 1 ? noun : plural}`;
+
+const bytes = (size) => {
+  const units = ["bytes", "KB", "MB", "GB", "TB"];
+  const power = Math.min(Math.floor(Math.log10(Math.max(size, 1)) / 3), units.length - 1);
+  const value = size / 1000 ** power;
+  return `${value.toFixed(power && value < 100 ? 1 : 0)} ${units[power]}`;
+};
+
+const day = (seconds) => (seconds ? new Date(seconds * 1000).toISOString().slice(0, 10) : "");
+
+/* Follow a job until it ends; `tell` is called with it whenever something changes. */
+const follow = (id, tell) =>
+  new Promise((done) => {
+    const source = new EventSource(`/api/jobs/${id}/events`);
+    source.onmessage = (event) => {
+      const job = JSON.parse(event.data);
+      tell(job);
+      if (job.state !== "running") {
+        source.close();
+        done(job);
+      }
+    };
+  });
