@@ -8,11 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from siamese_search.web.app import body_of, json_object, media_type
+from siamese_search.web.known import MAX_ID
 
 MAX_K = 500
 MAX_PICTURES = 16  # of one question
 MAX_UPLOAD = 64 << 20  # bytes
-_MAX_ID = 2**63 - 1
 _MAX_DISTANCE = 2.0
 
 
@@ -63,7 +63,7 @@ def pictures_in(said: Mapping[str, Any], *, others: Collection[str]) -> tuple[tu
     """Return the ids of items and the names of uploads in JSON that has no options but these and `others`."""
     known(said, {"items", "uploads", *others})
     items, uploads = said.get("items", []), said.get("uploads", [])
-    if not (isinstance(items, list) and all(type(item) is int and 0 <= item <= _MAX_ID for item in items)):
+    if not (isinstance(items, list) and all(type(item) is int and 0 <= item <= MAX_ID for item in items)):
         raise HTTPException(422, "items: expected a list of ids")
     if not (isinstance(uploads, list) and all(type(name) is str for name in uploads)):
         raise HTTPException(422, "uploads: expected a list of names")
@@ -79,7 +79,7 @@ def known(options: Mapping[str, Any], names: set[str]) -> None:
             raise HTTPException(422, f"{name}: no such option; there are {', '.join(sorted(names))}")
 
 
-def whole(text: str, name: str, *, least: int = 1, most: int = _MAX_ID) -> int:
+def whole(text: str, name: str, *, least: int = 1, most: int = MAX_ID) -> int:
     """Return a whole number in an address."""
     if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:  # noqa: PLR2004  digits of 2**63
         return int(text)

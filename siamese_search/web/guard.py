@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -63,22 +63,23 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(HTTPConnection(scope), scope["path"])
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        answer = self._app if refusal is None else _reply(scope["path"], *refusal)
+        await answer(scope, receive, send_with_headers)
 
-    def _refusal(self, connection: HTTPConnection, path: str) -> Response | None:
-        """Return the reply to a request that nobody is to see."""
+    def _refusal(self, connection: HTTPConnection, path: str) -> tuple[int, str] | None:
+        """Return the status and the words for a request that nobody is to see."""
         if not self._is_ours(connection.headers.get("host", "")):
-            return _refused(400, "no such host here; name it with --name")
+            return 400, "no such host here; name it with --name"
         if _is_foreign(connection):
-            return _refused(403, "another site's page may not ask this")
+            return 403, "another site's page may not ask this"
         if not (path.startswith(_OPEN) or self._access.knows(connection)):
-            return _refused(401, "open the address that simsearch printed on the terminal")
+            return 401, "open the address that simsearch printed on the terminal"
         if "transfer-encoding" in connection.headers:  # a length is known, or nothing is read
-            return _refused(411, "say how long it is")
+            return 411, "say how long it is"
         length = connection.headers.get("content-length", "0")
         limit = self._max_bodies.get(path, MAX_JSON)
         if not (length.isascii() and length.isdigit()) or int(length) > limit:
-            return _refused(413, f"too long: the limit is {limit:,} bytes")
+            return 413, f"too long: the limit is {limit:,} bytes"
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -113,6 +114,8 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _refused(status: int, words: str) -> Response:
+def _reply(path: str, status: int, words: str) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None  # noqa: PLR2004
+    if path.startswith("/api/"):
+        return JSONResponse({"error": words}, status_code=status, headers=headers)
     return PlainTextResponse(words, status_code=status, headers=headers)

@@ -61,7 +61,7 @@ class Jobs:
     """
 
     def __init__(self, kinds: Mapping[str, Work], *, say: Callable[[SimsearchError], str]) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self._say = say
         self._jobs: OrderedDict[int, Job] = OrderedDict()
         self._lock = Lock()
@@ -110,8 +110,8 @@ class Jobs:
         said = await json_body(request)
         known(said, {"kind"})
         kind = said.get("kind")
-        if not isinstance(kind, str) or kind not in self._kinds:
-            raise HTTPException(422, f"kind: expected one of {', '.join(self._kinds)}")
+        if not isinstance(kind, str) or kind not in self.kinds:
+            raise HTTPException(422, f"kind: expected one of {', '.join(self.kinds)}")
         return json_reply(self.start(kind).as_json(), status=202)
 
     async def show(self, request: Request) -> Response:
@@ -164,7 +164,7 @@ class Jobs:
             job.done, job.total = done, total
 
         try:
-            job.result = self._kinds[job.kind](progress, job.stop)
+            job.result = self.kinds[job.kind](progress, job.stop)
             job.state = "stopped" if job.stop.is_set() else "done"
         except SimsearchError as error:
             job.error, job.state = self._say(error), "failed"

@@ -6,6 +6,9 @@ from siamese_search.gallery import Gallery
 from siamese_search.results import Item
 from siamese_search.web.uploads import Uploads
 
+MAX_ID = 2**63 - 1
+"""Of a number that a store takes."""
+
 
 class Known:
     """What there is to be named; whatever is not there is a 404."""
@@ -16,7 +19,7 @@ class Known:
 
     def item(self, id_: int) -> Item:
         """Return the picture with an id."""
-        if self._gallery.exists() and (item := self._gallery.items_by_id([id_]).get(id_)):
+        if id_ <= MAX_ID and self._gallery.exists() and (item := self._gallery.items_by_id([id_]).get(id_)):
             return item
         raise HTTPException(404, "no picture of that id")
 

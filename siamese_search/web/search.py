@@ -105,9 +105,9 @@ class Searching:
 
     def _found(self, question: Question) -> dict[str, Any]:
         gallery = self._gallery
-        threshold = gallery.threshold_or(question.threshold)
-        if not len(gallery):
+        if not (gallery.exists() and len(gallery)):
             raise HTTPException(409, "the gallery is empty; index a folder first")
+        threshold = gallery.threshold_or(question.threshold)
         name, vector = self._vector(question)
         (hits,) = gallery.search_vectors(vector[np.newaxis], k=question.k, threshold=threshold.distance)
         report = SearchReport(threshold=threshold, queries=(QueryResult(query=name, hits=hits),))

@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from siamese_search.errors import OptionError
 
 LOOPBACK = "127.0.0.1"
-_HEAD_SECONDS = 20.0  # in which a request has to have begun and its head to be here
+HEAD_SECONDS = 20.0  # in which a request has to have begun and its head to be here
 _MAX_CONNECTIONS = 1000
 
 
@@ -20,28 +20,36 @@ def serve(app: Starlette, *, port: int, ready: Callable[[str], None], address: s
 
     Requests at work get `grace` seconds to end. Raises OptionError when the address cannot be had.
     """
-    with _listener(address, port) as listener:
+    with listening(address, port) as listener:
         shown = f"[{address}]" if ":" in address else address
         ready(f"http://{shown}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(
+        try:
+            server_of(app, grace=grace).run(sockets=[listener])
+        except KeyboardInterrupt:
+            return
+
+
+def server_of(app: Starlette, *, grace: int = 1, head_seconds: float = HEAD_SECONDS) -> uvicorn.Server:
+    """Return a server, not yet running, that gives a request `head_seconds` to say what it wants."""
+    protocol = type("_Protocol", (_ImpatientProtocol,), {"head_seconds": head_seconds})
+    return uvicorn.Server(
+        uvicorn.Config(
             app,
-            http=_ImpatientProtocol,
+            http=protocol,
+            ws="none",
             log_level="error",
             access_log=False,
             lifespan="off",
-            ws="none",
             limit_concurrency=_MAX_CONNECTIONS,
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=grace,
         )
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            return
+    )
 
 
-def _listener(address: str, port: int) -> socket.socket:
+def listening(address: str, port: int) -> socket.socket:
+    """Return a socket that takes connections."""
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE
@@ -62,6 +70,7 @@ def _listener(address: str, port: int) -> socket.socket:
 class _ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that closes a connection over which no whole head of a request comes for a while."""
 
+    head_seconds = HEAD_SECONDS
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -81,7 +90,7 @@ class _ImpatientProtocol(H11Protocol):
         if not self._waits_for_head():
             self._stop_waiting()
         elif self._late is None:
-            self._late = self.loop.call_later(_HEAD_SECONDS, self._give_up)
+            self._late = self.loop.call_later(self.head_seconds, self._give_up)
 
     def _waits_for_head(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

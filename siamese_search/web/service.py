@@ -57,7 +57,7 @@ class Service:
         self.read_only = read_only
         self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
         cores = usable_cores()
-        self._searches = Turns("search", threads=4 * cores, waiting=_WAITING, seconds=_SECONDS)
+        self.searches = Turns("search", threads=4 * cores, waiting=_WAITING, seconds=_SECONDS)
         self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
         uploads = Uploads()
         named = Known(self.gallery, uploads)
@@ -68,16 +68,16 @@ class Service:
             named,
             uploads,
             Thumbnails(self._decoder),
-            searches=self._searches,
+            searches=self.searches,
             looks=self._looks,
         )
         self.jobs = Jobs({} if read_only else {"sync": self._sync, "calibrate": self._calibrate}, say=self._say)
         self._metrics = Metrics(
             {
                 ("simsearch_images", "Pictures in the gallery."): self._images,
-                ("simsearch_searches_in_progress", "Searches at work or waiting."): lambda: self._searches.taken,
+                ("simsearch_searches_in_progress", "Searches at work or waiting."): lambda: self.searches.taken,
                 ("simsearch_searches_refused", "Searches refused so far, since too many waited."): lambda: (
-                    self._searches.refused
+                    self.searches.refused
                 ),
             }
         )
@@ -89,7 +89,7 @@ class Service:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.jobs.close()
-        self._searches.close()
+        self.searches.close()
         self._looks.close()
         self._decoder.close()
         self.gallery.close()

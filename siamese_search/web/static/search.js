@@ -11,6 +11,7 @@ const KINDS = {
 let pictures = []; // searched with: { item } or { upload } or { file }, with name and address
 let found = null; // what the server said
 let shown = []; // the hits on the page, in its order
+let folders = []; // of all that was found
 let compared = -1; // the place in `shown` of the one in the dialog
 let number = 0; // of the last question: an answer to an earlier one is late
 
@@ -132,6 +133,14 @@ const hits = () => {
   return all.filter((hit) => hit.item && !pictures.some((picture) => picture.item === hit.item.id));
 };
 
+/* A folder from the last one on that all pictures share: where it lies is known. */
+const within = (folder) => {
+  const parts = folders.map((each) => each.split("/"));
+  let shared = 0;
+  while (parts.length > 1 && parts.every((each) => each[shared] !== undefined && each[shared] === parts[0][shared])) shared += 1;
+  return folder.split("/").slice(Math.max(0, shared - 1)).join("/") || "/";
+};
+
 const passes = (hit) => {
   const item = hit.item;
   const words = at("name").value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -145,9 +154,9 @@ const passes = (hit) => {
   );
 };
 
-const fill = (select, values) => {
+const fill = (select, values, words = (value) => value) => {
   const chosen = select.value;
-  select.replaceChildren(make("option", { value: "", textContent: "all" }), ...values.map((value) => make("option", { value, textContent: value })));
+  select.replaceChildren(make("option", { value: "", textContent: "all" }), ...values.map((value) => make("option", { value, textContent: words(value) })));
   select.value = values.includes(chosen) ? chosen : "";
 };
 
@@ -174,7 +183,7 @@ const card = (hit, place) => {
       "div",
       { className: "words" },
       make("b", { textContent: item.name, title: item.name }),
-      make("span", { className: "folder", title: item.folder }, make("bdi", { textContent: item.folder })),
+      make("span", { className: "folder", title: item.folder, textContent: within(item.folder) }),
       make("span", { textContent: facts }),
       compare,
     ),
@@ -249,7 +258,8 @@ const reset = () => {
   at("alike-part").hidden = !known;
   for (const id of ["from", "to", "name"]) at(id).value = "";
   const all = hits();
-  fill(at("folder"), [...new Set(all.map((hit) => hit.item.folder))].sort());
+  folders = [...new Set(all.map((hit) => hit.item.folder))].sort();
+  fill(at("folder"), folders, within);
   fill(at("kind"), [...new Set(all.map((hit) => hit.item.format))].sort());
   at("folder").value = at("kind").value = "";
 };
@@ -474,8 +484,10 @@ document.addEventListener("keydown", (event) => {
     startAnew();
   } else if (event.key === "/") {
     event.preventDefault();
+    at("filters").open = true;
     at("name").focus();
   }
 });
 
+at("filters").open = matchMedia("(min-width: 900px)").matches;
 read();
