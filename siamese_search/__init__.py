@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 from siamese_search.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from siamese_search.actions import Companion, Plan, Step, apply_plan, read_plan, undo_journal, write_plan
+    from siamese_search.actions import (
+        Companion,
+        Plan,
+        Step,
+        apply_plan,
+        choices_json,
+        read_plan,
+        undo_journal,
+        write_plan,
+    )
     from siamese_search.demo import Demo, DemoReport, DemoScore, Planted, run_demo
     from siamese_search.duplicates.find import find_duplicates
     from siamese_search.duplicates.keeper import KeeperRules
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
         Calibration,
         CalibrationRow,
         Copy,
+        CopyPair,
         Coverage,
         DedupeReport,
         DetailCounts,
@@ -89,6 +99,7 @@ __all__ = [
     "CalibrationRow",
     "Companion",
     "Copy",
+    "CopyPair",
     "Coverage",
     "DataError",
     "DedupeReport",
@@ -138,6 +149,7 @@ __all__ = [
     "TrainReport",
     "VerifyReport",
     "apply_plan",
+    "choices_json",
     "encoder_for",
     "evaluate_encoder",
     "find_duplicates",
@@ -159,6 +171,7 @@ _HOMES = {
     "Companion": "actions",
     "Step": "actions",
     "apply_plan": "actions",
+    "choices_json": "actions",
     "read_plan": "actions",
     "undo_journal": "actions",
     "write_plan": "actions",

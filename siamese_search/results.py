@@ -263,13 +263,26 @@ class Copy(Printed):
     linked: bool = False
     companions: tuple[Path, ...] = ()
     differences: tuple[Box, ...] = ()
+    differences_in_copy: tuple[Box, ...] = ()
+    transform: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPair(Printed):
+    """How two copies of one group, by their places in `copies`, relate to each other, as far as they were compared."""
+
+    first: int
+    second: int
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
-    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called. `companions` are files
+    that belong to the keeper. `pairs` are the copies that were compared with each other, of equal files the first: what
+    another keeper would be confirmed for.
     """
 
     keep: Path
@@ -277,6 +290,8 @@ class DuplicateGroup(Tabular[Copy]):
     reason: Reason | None = None
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
+    pairs: tuple[CopyPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def test_the_page_works_by_keyboard(tmp_path: Path) -> None:
         page.wait("document.getElementById('compare').open")
         assert page.evaluate("document.getElementById('compare-note').textContent") == "looks mirrored"
         page.wait("document.getElementById('compare-turn').textContent.includes('turned or mirrored')")
-        pixels = "document.getElementById('compare-difference').getContext('2d').getImageData(9, 9, 99, 99).data"
+        pixels = "document.getElementById('compare-together').getContext('2d').getImageData(9, 9, 99, 99).data"
         assert page.evaluate(f"Math.max(...{pixels}.filter((value, place) => place % 4 < 3))") < 100
         page.press("j")
         page.wait("document.getElementById('compare').open")

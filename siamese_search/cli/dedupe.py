@@ -69,7 +69,8 @@ def dedupe(
         bool, typer.Option("--exact", help="Miss no pair: compare all pictures with all, also in a large gallery.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
+        Path | None,
+        typer.Option(metavar="DIR|HTML", help="Write a page there: all groups, to look at and to choose from."),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the group with the largest copies as one picture.")
@@ -120,10 +121,12 @@ def dedupe(
 
             write_plan(plan, found, gallery, against=other, protected=rules.protect, only=wanted)
         if report:
+            from siamese_search.actions import choices_json  # noqa: PLC0415
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
+            choices = choices_json(found, gallery, against=other, protected=rules.protect, only=wanted)
             with progress_bar("Drawing", quiet=quiet) as progress:
-                write_dedupe_html(found, report / "index.html", progress=progress)
+                write_dedupe_html(found, _page(report), choices=choices, progress=progress)
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
@@ -133,7 +136,12 @@ def dedupe(
     elif csv:
         print_csv(dedupe_csv(found))
     else:
-        _print_dedupe(found, wanted, page=report / "index.html" if report else None, plan=plan)
+        _print_dedupe(found, wanted, page=_page(report) if report else None, plan=plan)
+
+
+def _page(report: Path) -> Path:
+    """Return the file that a report goes into: the one that was named, or the first page of a folder."""
+    return report if report.suffix.lower() in {".html", ".htm"} else report / "index.html"
 
 
 def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
