@@ -475,13 +475,14 @@ def test_a_job_is_watched_to_its_end(client: Client, photos: Path) -> None:
 
 def test_one_job_at_a_time(client: Client, service: Service) -> None:
     """Another one is refused, by name, until the first has ended or was stopped."""
-    service.jobs.kinds = {**service.jobs.kinds, "wait": lambda _progress, stop: {"stopped": stop.wait(20)}}
+    service.jobs.kinds = {"wait": lambda _said: lambda _progress, stop: {"stopped": stop.wait(20)}}
     job = client.json("api/jobs", {"kind": "wait"}, status=202)
-    assert "wait" in client.json("api/jobs", {"kind": "sync"}, status=409)["error"]
+    assert "wait" in client.json("api/jobs", {"kind": "wait"}, status=409)["error"]
     client.json(f"api/jobs/{job['id']}/stop", {}, status=202)
     client.get(f"api/jobs/{job['id']}/events")
     assert client.json(f"api/jobs/{job['id']}")["state"] == "stopped"
-    client.json("api/jobs", {"kind": "sync"}, status=202)
+    again = client.json("api/jobs", {"kind": "wait"}, status=202)
+    client.json(f"api/jobs/{again['id']}/stop", {}, status=202)
 
 
 def test_read_only_changes_nothing(gallery: Gallery) -> None:

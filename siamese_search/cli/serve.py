@@ -81,5 +81,5 @@ def serve(
         Service(index, folders=resolve_folders(folders or ()), read_only=read_only) as service,
     ):
         if folders:
-            service.jobs.start("sync")
+            service.jobs.start({"kind": "sync"})
         serve(service.app(access, names=name or ()), address=address, port=port, ready=ready, grace=5)

@@ -42,7 +42,7 @@ async def question_in(request: Request) -> Question:
         return Question(
             picture=picture,
             k=whole(options.get("k", "20"), "k", most=MAX_K),
-            threshold=_distance(options.get("threshold")),
+            threshold=distance_in(options.get("threshold")),
             details=_truth(options.get("details", "true"), "details"),
         )
     raise HTTPException(415, "send a picture as image/... or application/octet-stream, or name pictures in JSON")
@@ -54,8 +54,8 @@ def _question(said: Mapping[str, Any]) -> Question:
         items=items,
         uploads=uploads,
         k=_number_in(said, "k", 20),
-        threshold=_distance(said.get("threshold")),
-        details=_truth_in(said, "details"),
+        threshold=distance_in(said.get("threshold")),
+        details=truth_in(said, "details", otherwise=True),
     )
 
 
@@ -93,7 +93,7 @@ def _number_in(said: Mapping[str, Any], name: str, otherwise: int) -> int:
     raise HTTPException(422, f"{name}: expected a whole number of 1 to {MAX_K}")
 
 
-def _distance(value: object) -> float | None:
+def distance_in(value: object) -> float | None:
     """Return a distance; given as a number in JSON, as text in an address."""
     if value is None:
         return None
@@ -106,8 +106,9 @@ def _distance(value: object) -> float | None:
     return distance
 
 
-def _truth_in(said: Mapping[str, Any], name: str) -> bool:
-    value = said.get(name, True)
+def truth_in(said: Mapping[str, Any], name: str, *, otherwise: bool) -> bool:
+    """Return whether JSON says so."""
+    value = said.get(name, otherwise)
     if type(value) is not bool:
         raise HTTPException(422, f"{name}: expected true or false")
     return value

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from typing import Any
@@ -16,11 +16,13 @@ from starlette.routing import BaseRoute, Route
 
 from siamese_search.errors import SimsearchError
 from siamese_search.web.app import json_body, json_reply
-from siamese_search.web.asked import known
 
 Progress = Callable[[int, int], None]
 Work = Callable[[Progress, Event], dict[str, Any]]
 """Work gets what to tell its progress to, and what is set when it should end early; its result is plain data."""
+
+Kind = Callable[[Mapping[str, Any]], Work]
+"""A kind of job gets what was asked for, checks its options, and returns the work."""
 
 _KEPT = 20
 _LOOK_SECONDS = 0.2
@@ -60,7 +62,7 @@ class Jobs:
     `say` turns an error into words for people.
     """
 
-    def __init__(self, kinds: Mapping[str, Work], *, say: Callable[[SimsearchError], str]) -> None:
+    def __init__(self, kinds: Mapping[str, Kind], *, say: Callable[[SimsearchError], str]) -> None:
         self.kinds = kinds
         self._say = say
         self._jobs: OrderedDict[int, Job] = OrderedDict()
@@ -78,8 +80,12 @@ class Jobs:
             Route("/api/jobs/{id:int}/stop", self.end, methods=["POST"]),
         ]
 
-    def start(self, kind: str) -> Job:
-        """Start a job; 409 while another is at work."""
+    def start(self, said: Mapping[str, Any]) -> Job:
+        """Start the job that is asked for; 422 for one that makes no sense, 409 while another is at work."""
+        kind = said.get("kind")
+        if not isinstance(kind, str) or kind not in self.kinds:
+            raise HTTPException(422, f"kind: expected one of {', '.join(self.kinds)}")
+        work = self.kinds[kind](said)
         with self._lock:
             running = next((job for job in self._jobs.values() if job.state == "running"), None)
             if running:
@@ -88,7 +94,7 @@ class Jobs:
             self._jobs[job.id] = job
             while len(self._jobs) > _KEPT:
                 self._jobs.popitem(last=False)
-        self._thread = Thread(target=self._run, args=(job,), name=f"job-{kind}")
+        self._thread = Thread(target=self._run, args=(job, work), name=f"job-{kind}")
         self._thread.start()
         return job
 
@@ -107,12 +113,7 @@ class Jobs:
 
     async def begin(self, request: Request) -> Response:
         """Start a job."""
-        said = await json_body(request)
-        known(said, {"kind"})
-        kind = said.get("kind")
-        if not isinstance(kind, str) or kind not in self.kinds:
-            raise HTTPException(422, f"kind: expected one of {', '.join(self.kinds)}")
-        return json_reply(self.start(kind).as_json(), status=202)
+        return json_reply(self.start(await json_body(request)).as_json(), status=202)
 
     async def show(self, request: Request) -> Response:
         """Tell about a job."""
@@ -159,20 +160,15 @@ class Jobs:
         finally:
             self._watchers -= 1
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, work: Work) -> None:
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
 
         try:
-            job.result = self.kinds[job.kind](progress, job.stop)
+            job.result = work(progress, job.stop)
             job.state = "stopped" if job.stop.is_set() else "done"
         except SimsearchError as error:
             job.error, job.state = self._say(error), "failed"
         except Exception as error:
             job.error, job.state = f"failed in a way that should not happen ({type(error).__name__})", "failed"
             raise
-
-
-def without_writers(kinds: Mapping[str, Work], writers: Collection[str]) -> dict[str, Work]:
-    """Return the kinds of jobs that change nothing."""
-    return {kind: work for kind, work in kinds.items() if kind not in writers}

@@ -97,6 +97,27 @@ _SCHEMAS = {
             "result": _or_null({"type": "object"}),
         }
     ),
+    "Plan": _object({"plan": _NUMBER, "steps": _NUMBER, "applied": _NUMBER}),
+    "Order": {
+        **_object(
+            {
+                "kind": {"enum": ["sync", "calibrate", "dedupe", "questions", "apply", "undo"]},
+                "plan": _NUMBER,
+                "to": {"enum": ["trash", "hardlink"]},
+                "dry_run": {"type": "boolean"},
+                "threshold": _or_null(_DISTANCE),
+                "details": {"type": "boolean"},
+                "exact": {"type": "boolean"},
+            },
+            "plan",
+            "to",
+            "dry_run",
+            "threshold",
+            "details",
+            "exact",
+        ),
+        "additionalProperties": False,
+    },
     "Question": {
         **_object(
             {
@@ -275,9 +296,7 @@ def description() -> dict[str, Any]:
                     operationId="start",
                     requestBody={
                         "required": True,
-                        "content": {
-                            "application/json": {"schema": {**_object({"kind": _TEXT}), "additionalProperties": False}}
-                        },
+                        "content": {"application/json": {"schema": _ref("Order")}},
                     },
                 ),
             },
@@ -304,6 +323,37 @@ def description() -> dict[str, Any]:
                     operationId="stop",
                     parameters=[_ID],
                     requestBody={"required": True, "content": anything},
+                )
+            },
+            "/api/duplicates": {
+                "get": _operation("Return what the last job `dedupe` found.", anything, 409, operationId="duplicates")
+            },
+            "/api/plans": {
+                "get": _operation(
+                    "List the plans, the latest first.",
+                    {"application/json": {"schema": _object({"plans": _list(_ref("Plan"))})}},
+                    operationId="plans",
+                ),
+                "post": _operation(
+                    "Keep a plan, as the page of the report or `dedupe --plan` makes it, for the jobs apply and undo.",
+                    _json("Plan"),
+                    408,
+                    415,
+                    422,
+                    status=201,
+                    operationId="keep_plan",
+                    requestBody={"required": True, "content": anything},
+                ),
+            },
+            "/api/answers": {
+                "post": _operation(
+                    "Take what a person said about pairs, as CSV with the columns first, second, label.",
+                    {"application/json": {"schema": _object({"answers": _NUMBER})}},
+                    408,
+                    415,
+                    422,
+                    operationId="answers",
+                    requestBody={"required": True, "content": {"text/csv": {"schema": _TEXT}}},
                 )
             },
             "/api/info": {"get": _operation("Describe the gallery.", anything, 409, operationId="info")},

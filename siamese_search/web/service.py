@@ -1,6 +1,6 @@
 """The whole house over HTTP: search, pictures, jobs, and what a server tells of itself, around one gallery."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from siamese_search.cores import usable_cores
 from siamese_search.encoder import load_encoder
 from siamese_search.errors import SimsearchError
+from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import Location, folder_at
 from siamese_search.gallery.settings import DEFAULT_ENCODER
@@ -23,9 +24,11 @@ from siamese_search.images.sandbox import Decoder
 from siamese_search.report.data import info_json, sync_json
 from siamese_search.version import __version__
 from siamese_search.web.app import Access, json_reply, make_app, page, without
-from siamese_search.web.asked import MAX_UPLOAD
+from siamese_search.web.asked import MAX_UPLOAD, known
+from siamese_search.web.asking import Asking
 from siamese_search.web.compare import Comparing
-from siamese_search.web.jobs import Jobs, Progress
+from siamese_search.web.duplicates import MAX_PLAN, Duplicates
+from siamese_search.web.jobs import Jobs, Kind, Progress, Work
 from siamese_search.web.known import Known
 from siamese_search.web.listing import Listing
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
@@ -37,7 +40,13 @@ from siamese_search.web.uploads import Uploads
 
 _SECONDS = 60.0  # for a search or a look, the wait for a turn included
 _WAITING = 64
-_PAGES = (("search", "/", "Search"), ("api", "/api", "API"))
+_PAGES = (
+    ("search", "/", "Search"),
+    ("duplicates", "/duplicates", "Duplicates"),
+    ("review", "/review/", "Review"),
+    ("gallery", "/gallery", "Gallery"),
+    ("api", "/api", "API"),
+)
 _MAX_UPLOAD_PIXELS = 178_956_970
 
 
@@ -71,7 +80,10 @@ class Service:
             searches=self.searches,
             looks=self._looks,
         )
-        self.jobs = Jobs({} if read_only else {"sync": self._sync, "calibrate": self._calibrate}, say=self._say)
+        self._duplicates = Duplicates(self.gallery, None if read_only else self._plans(), self._looks)
+        self._asking = Asking(self.gallery, self._decoder)
+        writing: dict[str, Kind] = {"sync": self._sync, "calibrate": self._calibrate, **self._asking.kinds()}
+        self.jobs = Jobs({**({} if read_only else writing), **self._duplicates.kinds()}, say=self._say)
         self._metrics = Metrics(
             {
                 ("simsearch_images", "Pictures in the gallery."): self._images,
@@ -106,12 +118,17 @@ class Service:
             *self._searching.routes(),
             *self._comparing.routes(),
             *self.jobs.routes(),
+            Route("/duplicates", self.duplicates),
+            Route("/gallery", self.gallery_page),
+            *self._duplicates.routes(),
         ]
+        if not self.read_only:
+            routes.append(self._asking.mount(Route("/", self.before_review)))
         return make_app(
             routes,
             access,
             names=names,
-            max_bodies={"/api/search": MAX_UPLOAD},
+            max_bodies={"/api/search": MAX_UPLOAD, "/api/plans": MAX_PLAN},
             middleware=[Middleware(Counted, metrics=self._metrics)],
             hidden=self._hidden(),
         )
@@ -121,6 +138,23 @@ class Service:
     async def home(self, request: Request) -> Response:  # noqa: ARG002
         """Show the search page."""
         return self._page("search.html.j2", "search")
+
+    async def duplicates(self, request: Request) -> Response:  # noqa: ARG002
+        """Show the page on which duplicates are found, chosen and acted on."""
+        return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found)
+
+    async def gallery_page(self, request: Request) -> Response:  # noqa: ARG002
+        """Show what is in the gallery, and the way to index."""
+        return self._page(
+            "gallery.html.j2",
+            "gallery",
+            folders=[printable(str(folder)) for folder in self.folders],
+            indexed=self.gallery.exists(),
+        )
+
+    async def before_review(self, request: Request) -> Response:  # noqa: ARG002
+        """Show the page that begins the review."""
+        return self._page("before-review.html.j2", "review")
 
     async def api(self, request: Request) -> Response:  # noqa: ARG002
         """Show the description of the API as a page."""
@@ -144,7 +178,8 @@ class Service:
         return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
 
     def _page(self, template: str, here: str, **values: object) -> Response:
-        return page(template, pages=_PAGES, here=here, read_only=self.read_only, **values)
+        pages = [entry for entry in _PAGES if not (self.read_only and entry[0] == "review")]
+        return page(template, pages=pages, here=here, read_only=self.read_only, **values)
 
     # -- on a thread
 
@@ -156,13 +191,28 @@ class Service:
     def _images(self) -> int:
         return len(self.gallery) if self.gallery.exists() else 0
 
-    def _sync(self, progress: Progress, stop: Event) -> dict[str, Any]:
-        roots = self.gallery.roots if self.gallery.exists() else ()
-        return sync_json(self.gallery.sync([*roots, *self.folders], progress=progress, stop=stop.is_set))
+    def _sync(self, said: Mapping[str, Any]) -> Work:
+        known(said, {"kind"})
 
-    def _calibrate(self, progress: Progress, stop: Event) -> dict[str, Any]:  # noqa: ARG002
-        calibration = self.gallery.calibrate()
-        return {"threshold": round(calibration.threshold.distance, 6), "images": calibration.images}
+        def sync(progress: Progress, stop: Event) -> dict[str, Any]:
+            roots = self.gallery.roots if self.gallery.exists() else ()
+            return sync_json(self.gallery.sync([*roots, *self.folders], progress=progress, stop=stop.is_set))
+
+        return sync
+
+    def _calibrate(self, said: Mapping[str, Any]) -> Work:
+        known(said, {"kind"})
+
+        def calibrate(_progress: Progress, _stop: Event) -> dict[str, Any]:
+            calibration = self.gallery.calibrate()
+            return {"threshold": round(calibration.threshold.distance, 6), "images": calibration.images}
+
+        return calibrate
+
+    def _plans(self) -> Path | None:
+        """Return where plans are kept: beside the gallery's own files, where that is a folder."""
+        folder = folder_at(self.gallery.location)
+        return folder / "plans" if folder else None
 
     def _say(self, error: SimsearchError) -> str:
         return without(self._hidden(), str(error))

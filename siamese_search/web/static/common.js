@@ -56,3 +56,34 @@ const follow = (id, tell) =>
       }
     };
   });
+
+/* Start a job and show how far it is; `said` and `progress` are elements of the page. Returns the job as it ended. */
+const work = async (order) => watch(await post("/api/jobs", order));
+
+const watch = async (job) => {
+  const name = { sync: "Indexing", dedupe: "Comparing", calibrate: "Calibrating", apply: "Acting", undo: "Taking back", questions: "Comparing" }[job.kind];
+  const buttons = [...document.querySelectorAll("[data-kind], #look, #plans button")];
+  buttons.forEach((button) => (button.disabled = true));
+  at("trouble").hidden = true;
+  if (at("stop")) Object.assign(at("stop"), { hidden: false, onclick: () => post(`/api/jobs/${job.id}/stop`, {}) });
+  const ended = await follow(job.id, ({ done, total }) => {
+    at("progress").hidden = false;
+    if (total) Object.assign(at("progress"), { max: total, value: done });
+    at("said").textContent = total ? `${name}: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : `${name}…`;
+  });
+  at("progress").hidden = true;
+  at("progress").removeAttribute("value");
+  if (at("stop")) at("stop").hidden = true;
+  buttons.forEach((button) => (button.disabled = false));
+  at("said").textContent = "";
+  if (ended.state === "failed") throw new Error(ended.error);
+  return ended;
+};
+
+/* The job that is at work already, such as one that another page started. */
+const running = async () => (await ask("/api/jobs")).jobs.find((job) => job.state === "running");
+
+const complain = (error) => {
+  at("trouble").textContent = `That did not work: ${error.message ?? error}`;
+  at("trouble").hidden = false;
+};

@@ -112,6 +112,7 @@ const begin = () => {
   pictures = [];
   at("found").hidden = true;
   at("ask").hidden = false;
+  showStart().catch(trouble);
   document.title = "Search · simsearch";
 };
 
@@ -195,7 +196,7 @@ const line = (words) => make("p", { className: "limit", textContent: words });
 const show = ({ whole = false } = {}) => {
   if (!found) return;
   if (whole) reset();
-  at("ask").hidden = true;
+  for (const id of ["ask", "start", "empty"]) at(id).hidden = true;
   at("found").hidden = false;
   at("k-value").textContent = at("k").value;
   at("limit-value").textContent = Number(at("limit").value).toFixed(3);
@@ -275,26 +276,40 @@ const startAnew = () => {
 let after = null;
 let listing = 0;
 
+const tile = (item) => {
+  const picture = make("img", { src: thumbnail(item.id, 160), alt: item.name, loading: "lazy" });
+  const link = make("a", { href: `/?item=${item.id}`, title: `${item.folder}/${item.name}` }, picture);
+  picture.onerror = () => link.parentElement?.remove();
+  link.onclick = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    at("picker").close();
+    searchWithItem(item.id, item.name);
+  };
+  return make("li", {}, link);
+};
+
 const list = async ({ more = false } = {}) => {
   const mine = ++listing;
   const query = new URLSearchParams({ limit: 60, q: at("words").value });
   if (more && after !== null) query.set("after", after);
   const page = await ask(`/api/items?${query}`);
   if (mine !== listing) return;
-  const cards = page.items.map((item) => {
-    const link = make("a", { href: `/?item=${item.id}`, title: `${item.folder}/${item.name}` }, make("img", { src: thumbnail(item.id, 160), alt: item.name, loading: "lazy" }));
-    link.onclick = (event) => {
-      event.preventDefault();
-      at("picker").close();
-      searchWithItem(item.id, item.name);
-    };
-    return make("li", {}, link);
-  });
-  if (more) at("picker-list").append(...cards);
-  else at("picker-list").replaceChildren(...cards);
+  const tiles = page.items.map(tile);
+  if (more) at("picker-list").append(...tiles);
+  else at("picker-list").replaceChildren(...tiles);
   after = page.next;
   at("picker-more").hidden = after === null;
   at("picker-count").textContent = counted(page.total, "picture");
+};
+
+/* What is shown before anything is searched with: the pictures indexed last. */
+const showStart = async () => {
+  const page = await ask("/api/items?limit=32");
+  at("start-list").replaceChildren(...page.items.map(tile));
+  at("start-count").textContent = counted(page.total, "picture");
+  at("start").hidden = found !== null || !page.total;
+  at("empty").hidden = page.total > 0;
 };
 
 const openPicker = () => {
