@@ -1,5 +1,6 @@
 """The pictures of a gallery as they are now, read again when another process changed them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
@@ -23,11 +24,11 @@ class Listing:
             self._renew()
             return self._items
 
-    def at(self, path: Path) -> Item | None:
-        """Return the picture at a path."""
+    def at(self, paths: Iterable[Path]) -> list[Item | None]:
+        """Return the pictures at some paths."""
         with self._lock:
             self._renew()
-            return self._by_path.get(path)
+            return [self._by_path.get(path) for path in paths]
 
     def _renew(self) -> None:
         if not self._gallery.exists():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
+from siamese_search.images.sandbox import Decoder
 from siamese_search.report.data import item_json, search_json
 from siamese_search.results import Item, QueryResult, SearchReport
 from siamese_search.web.app import json_reply
@@ -35,6 +37,7 @@ class Searching:
         named: Known,
         uploads: Uploads,
         thumbnails: Thumbnails,
+        decoder: Decoder,
         *,
         searches: Turns,
         looks: Turns,
@@ -42,6 +45,7 @@ class Searching:
         self._gallery = gallery
         self._listing = listing
         self._thumbnails = thumbnails
+        self._decoder = decoder
         self._known = named
         self._uploads = uploads
         self._searches = searches
@@ -112,26 +116,33 @@ class Searching:
         (hits,) = gallery.search_vectors(vector[np.newaxis], k=question.k, threshold=threshold.distance)
         report = SearchReport(threshold=threshold, queries=(QueryResult(query=name, hits=hits),))
         data = search_json(report)
-        for hit, shown in zip(hits, data["queries"][0]["hits"], strict=True):
-            item = self._listing.at(hit.path)
+        items = self._listing.at(hit.path for hit in hits)
+        for item, shown in zip(items, data["queries"][0]["hits"], strict=True):
             shown["item"] = item_json(item) if item else None
         return data
 
-    def _vector(self, question: Question) -> tuple[str, np.ndarray[Any, np.dtype[np.float32]]]:
+    def _vector(self, question: Question) -> tuple[str, NDArray[np.float32]]:
         """Return what to call the pictures of a question, and the middle of their embeddings."""
         items = [self._known.item(id_) for id_ in question.items]
         pictures = [self._known.upload(name) for name in question.uploads]
         pictures += [] if question.picture is None else [question.picture]
         vectors = [*self._gallery.vectors_of([item.id for item in items])] if items else []
-        try:
-            vectors += [self._gallery.encoder.embed(picture) for picture in pictures]
-        except ImageError as error:
-            raise HTTPException(422, f"the picture: {error.reason}") from error
+        vectors += map(self._embedded, pictures)
         middle = np.mean(vectors, axis=0)
         length = float(np.linalg.norm(middle))
         if length == 0:
             raise HTTPException(422, "these pictures cancel each other out; search with one of them")
         return _named([item.path.name for item in items] + ["-"] * len(pictures)), (middle / length).astype(np.float32)
+
+    def _embedded(self, picture: bytes) -> NDArray[np.float32]:
+        """Embed a picture that was sent; what other threads bring at the same time is embedded along with it."""
+        encoder = self._gallery.encoder
+        try:
+            pixels = self._decoder.square(picture, size=encoder.input_size, channels=encoder.channels).pixels
+        except ImageError as error:
+            raise HTTPException(422, f"the picture: {error.reason}") from error
+        (vector,) = encoder.embed_pixels(pixels[np.newaxis])
+        return np.asarray(vector, np.float32)
 
     def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
         """Return a page of pictures, the last indexed first; those behind the one with the id `after`."""

@@ -77,6 +77,7 @@ class Service:
             named,
             uploads,
             Thumbnails(self._decoder),
+            self._decoder,
             searches=self.searches,
             looks=self._looks,
         )
