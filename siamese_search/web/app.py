@@ -7,7 +7,7 @@ a program brings the key as a bearer token. Nothing but JSON and pictures is tak
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from siamese_search.errors import BusyError, ImageError, OptionError, SimsearchError
+from siamese_search.errors import BusyError, DataError, ImageError, OptionError, PlanError, SimsearchError
 from siamese_search.escapes import printable
 from siamese_search.version import __version__
 from siamese_search.web.guard import MAX_JSON, Guard
@@ -36,6 +36,8 @@ _STATUS: tuple[tuple[type[SimsearchError], int], ...] = (
     (BusyError, 503),
     (ImageError, 410),  # it was there when it was indexed
     (OptionError, 422),
+    (PlanError, 422),
+    (DataError, 422),
     (SimsearchError, 500),
 )
 
@@ -117,6 +119,15 @@ def make_app(
         middleware=[*middleware, Middleware(Guard, access=access, names=names, max_bodies=max_bodies)],
         exception_handlers={SimsearchError: say, HTTPException: say},
     )
+
+
+def by_method(**handlers: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return one handler made of those for each method, so that a refusal names all that are taken."""
+
+    async def handle(request: Request) -> Response:
+        return await handlers[request.method.replace("HEAD", "GET")](request)
+
+    return handle
 
 
 def page(name: str, **values: object) -> HTMLResponse:

@@ -11,7 +11,7 @@ from siamese_search.web.app import body_of, json_object, media_type
 from siamese_search.web.known import MAX_ID
 
 MAX_K = 500
-MAX_PICTURES = 16  # of one question
+MAX_PICTURES = 8  # of a kind, in one question
 MAX_UPLOAD = 64 << 20  # bytes
 _MAX_DISTANCE = 2.0
 
@@ -67,8 +67,8 @@ def pictures_in(said: Mapping[str, Any], *, others: Collection[str]) -> tuple[tu
         raise HTTPException(422, "items: expected a list of ids")
     if not (isinstance(uploads, list) and all(type(name) is str for name in uploads)):
         raise HTTPException(422, "uploads: expected a list of names")
-    if not 1 <= len(items) + len(uploads) <= MAX_PICTURES:
-        raise HTTPException(422, f"items and uploads: name 1 to {MAX_PICTURES} pictures")
+    if not (items or uploads) or max(len(items), len(uploads)) > MAX_PICTURES:
+        raise HTTPException(422, f"items and uploads: name a picture, and at most {MAX_PICTURES} of either")
     return tuple(items), tuple(uploads)
 
 

@@ -16,13 +16,13 @@ from starlette.routing import BaseRoute, Route
 from siamese_search.actions import apply_plan, choices_json, journal_of, read_plan, undo_journal
 from siamese_search.actions.journal import State, read_journal
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.errors import PlanError
+from siamese_search.errors import PlanError, SimsearchError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
 from siamese_search.report.data import action_json, dedupe_json
 from siamese_search.report.html import write_dedupe_html
 from siamese_search.results import Action, DedupeReport
-from siamese_search.web.app import body_of, json_reply, media_type
+from siamese_search.web.app import body_of, by_method, json_reply, media_type
 from siamese_search.web.asked import distance_in, known, truth_in
 from siamese_search.web.jobs import Kind, Progress, Work
 from siamese_search.web.turns import Turns
@@ -60,8 +60,7 @@ class Duplicates:
             return reading
         return [
             *reading,
-            Route("/api/plans", self.plans, methods=["GET"]),
-            Route("/api/plans", self.keep_plan, methods=["POST"]),
+            Route("/api/plans", by_method(GET=self.plans, POST=self.keep_plan), methods=["GET", "POST"], name="plans"),
             Route("/api/answers", self.take_answers, methods=["POST"]),
         ]
 
@@ -204,7 +203,10 @@ class Duplicates:
         with TemporaryDirectory(prefix="simsearch-") as folder:
             path = Path(folder) / "answers.csv"
             path.write_bytes(text)
-            return self._gallery.answers.read(path)
+            try:
+                return self._gallery.answers.read(path)
+            except SimsearchError as error:
+                raise HTTPException(422, str(error).replace(str(path), "the answers")) from error
 
 
 def _applied(plan: Path) -> int:

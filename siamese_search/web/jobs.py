@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from siamese_search.errors import SimsearchError
-from siamese_search.web.app import json_body, json_reply
+from siamese_search.web.app import by_method, json_body, json_reply
 
 Progress = Callable[[int, int], None]
 Work = Callable[[Progress, Event], dict[str, Any]]
@@ -73,8 +73,7 @@ class Jobs:
     def routes(self) -> list[BaseRoute]:
         """Return where it is found."""
         return [
-            Route("/api/jobs", self.list, methods=["GET"]),
-            Route("/api/jobs", self.begin, methods=["POST"]),
+            Route("/api/jobs", by_method(GET=self.list, POST=self.begin), methods=["GET", "POST"], name="jobs"),
             Route("/api/jobs/{id:int}", self.show),
             Route("/api/jobs/{id:int}/events", self.events),
             Route("/api/jobs/{id:int}/stop", self.end, methods=["POST"]),

@@ -32,6 +32,21 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _order(kind: str, *required: str, **options: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"kind": {"const": kind}, **options},
+        "required": ["kind", *required],
+        "additionalProperties": False,
+    }
+
+
+def _named(**counts: int) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {"items": _NUMBER, "uploads": _TEXT}
+    lists = {name: {**_list(kinds[name]), "minItems": count, "maxItems": count} for name, count in counts.items()}
+    return {**_object(lists), "additionalProperties": False}
+
+
 _SCHEMAS = {
     "Error": _object({"error": _TEXT}),
     "Item": _object(
@@ -82,10 +97,7 @@ _SCHEMAS = {
             "largest": {"type": "number"},
         }
     ),
-    "Pair": {
-        **_object({"items": _list(_NUMBER), "uploads": _list(_TEXT)}, "items", "uploads"),
-        "additionalProperties": False,
-    },
+    "Pair": {"oneOf": [_named(items=2), _named(items=1, uploads=1), _named(uploads=2)]},
     "Job": _object(
         {
             "id": _NUMBER,
@@ -99,24 +111,14 @@ _SCHEMAS = {
     ),
     "Plan": _object({"plan": _NUMBER, "steps": _NUMBER, "applied": _NUMBER}),
     "Order": {
-        **_object(
-            {
-                "kind": {"enum": ["sync", "calibrate", "dedupe", "questions", "apply", "undo"]},
-                "plan": _NUMBER,
-                "to": {"enum": ["trash", "hardlink"]},
-                "dry_run": {"type": "boolean"},
-                "threshold": _or_null(_DISTANCE),
-                "details": {"type": "boolean"},
-                "exact": {"type": "boolean"},
-            },
-            "plan",
-            "to",
-            "dry_run",
-            "threshold",
-            "details",
-            "exact",
-        ),
-        "additionalProperties": False,
+        "oneOf": [_order(kind) for kind in ("sync", "calibrate", "questions")]
+        + [
+            _order("dedupe", threshold=_or_null(_DISTANCE), details={"type": "boolean"}, exact={"type": "boolean"}),
+            _order(
+                "apply", "plan", "to", plan=_NUMBER, to={"enum": ["trash", "hardlink"]}, dry_run={"type": "boolean"}
+            ),
+            _order("undo", "plan", plan=_NUMBER),
+        ]
     },
     "Question": {
         **_object(
@@ -134,6 +136,7 @@ _SCHEMAS = {
             "details",
         ),
         "additionalProperties": False,
+        "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("items", "uploads")],
     },
 }
 

@@ -94,7 +94,7 @@ const searchWithFiles = async (files, { more = false } = {}) => {
     trouble("that is no picture");
     return;
   }
-  const added = images.slice(0, 16).map((file) => ({ file, name: file.name || "pasted picture", source: URL.createObjectURL(file) }));
+  const added = images.slice(0, 8).map((file) => ({ file, name: file.name || "pasted picture", source: URL.createObjectURL(file) }));
   pictures = more ? [...pictures, ...added] : added;
   await search();
   for (const picture of added) if (picture.upload) kept.set(picture.upload, picture);
