@@ -63,13 +63,13 @@ def pictures_in(said: Mapping[str, Any], *, others: Collection[str]) -> tuple[tu
     """Return the ids of items and the names of uploads in JSON that has no options but these and `others`."""
     known(said, {"items", "uploads", *others})
     items, uploads = said.get("items", []), said.get("uploads", [])
-    if not (isinstance(items, list) and all(type(item) is int and 0 <= item <= MAX_ID for item in items)):
+    if not (isinstance(items, list) and all(is_whole(item) and 0 <= item <= MAX_ID for item in items)):
         raise HTTPException(422, "items: expected a list of ids")
     if not (isinstance(uploads, list) and all(type(name) is str for name in uploads)):
         raise HTTPException(422, "uploads: expected a list of names")
     if not (items or uploads) or max(len(items), len(uploads)) > MAX_PICTURES:
         raise HTTPException(422, f"items and uploads: name a picture, and at most {MAX_PICTURES} of either")
-    return tuple(items), tuple(uploads)
+    return tuple(map(int, items)), tuple(uploads)
 
 
 def known(options: Mapping[str, Any], names: set[str]) -> None:
@@ -86,10 +86,15 @@ def whole(text: str, name: str, *, least: int = 1, most: int = MAX_ID) -> int:
     raise HTTPException(422, f"{name}: expected a whole number of {least:,} to {most:,}")
 
 
+def is_whole(value: object) -> bool:
+    """Tell whether a value from JSON is a whole number, which may be written 1.0."""
+    return type(value) is int or (type(value) is float and value.is_integer())
+
+
 def _number_in(said: Mapping[str, Any], name: str, otherwise: int) -> int:
     value = said.get(name, otherwise)
-    if type(value) is int and 1 <= value <= MAX_K:
-        return value
+    if is_whole(value) and 1 <= value <= MAX_K:
+        return int(value)
     raise HTTPException(422, f"{name}: expected a whole number of 1 to {MAX_K}")
 
 

@@ -23,11 +23,12 @@ from siamese_search.report.data import action_json, dedupe_json
 from siamese_search.report.html import write_dedupe_html
 from siamese_search.results import Action, DedupeReport
 from siamese_search.web.app import body_of, by_method, json_reply, media_type
-from siamese_search.web.asked import distance_in, known, truth_in
+from siamese_search.web.asked import distance_in, is_whole, known, truth_in
 from siamese_search.web.jobs import Kind, Progress, Work
 from siamese_search.web.turns import Turns
 
 MAX_PLAN = 64 << 20  # bytes
+_MAX_NUMBER = 10**9
 _ACTIONS = (Action.TRASH, Action.HARDLINK)  # those that need no folder to be named
 _SCRIPT = re.compile(rb"script-src ('sha256-[A-Za-z0-9+/=]+')")
 
@@ -161,11 +162,12 @@ class Duplicates:
 
     def _plan(self, number: object) -> Path:
         """Return the file of a plan by its number."""
-        if self._folder and type(number) is int and 0 < number < 10**9:
-            path = self._folder / f"{number}.json"
-            if path.is_file():
-                return path
-        raise HTTPException(422, "plan: no plan of that number")
+        if not isinstance(number, int | float) or not is_whole(number):
+            raise HTTPException(422, "plan: expected a number")
+        path = self._folder / f"{int(number)}.json" if self._folder and abs(number) < _MAX_NUMBER else None
+        if path is None or not path.is_file():
+            raise HTTPException(404, "plan: no plan of that number")
+        return path
 
     def _numbers(self) -> list[int]:
         """Return the numbers of the plans, the latest first."""

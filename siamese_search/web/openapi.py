@@ -291,6 +291,7 @@ def description() -> dict[str, Any]:
                 "post": _operation(
                     "Start a job; one at a time.",
                     _json("Job"),
+                    404,
                     408,
                     409,
                     415,

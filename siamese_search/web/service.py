@@ -66,7 +66,7 @@ class Service:
         self.read_only = read_only
         self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
         cores = usable_cores()
-        self.searches = Turns("search", threads=4 * cores, waiting=_WAITING, seconds=_SECONDS)
+        self.searches = Turns("search", threads=2 * cores + 2, waiting=_WAITING, seconds=_SECONDS)
         self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
         uploads = Uploads()
         named = Known(self.gallery, uploads)
