@@ -87,22 +87,28 @@ def test_a_picture_is_searched_with(client: Client, photos: Path, gallery: Galle
     """The same hits as of the gallery itself, with what is known of each; the picture is kept for later."""
     data = (photos / "astronaut.png").read_bytes()
     found = client.picture(data, "?k=3")
-    (hits,) = gallery.search([data], k=3)
+    result = gallery.search(data, k=3)
     told = found["queries"][0]["hits"]
-    assert [(hit["path"], hit["rank"], hit["duplicate"]) for hit in told] == [
-        (str(hit.path), hit.rank, hit.duplicate) for hit in hits
+    assert [(hit["path"], hit["kind"], hit["group"]) for hit in told] == [
+        (str(hit.path), hit.kind, hit.rank) for hit in result.files(copies=True)
     ]
     assert told[0]["item"]["name"] == "astronaut.png"
-    assert found["threshold"] == pytest.approx(gallery.threshold.distance, abs=1e-6)
+    assert found["threshold"] == pytest.approx(gallery.reach.distance, abs=1e-6)
+    by_distance = client.picture(data, "?k=3&details=false")
+    assert by_distance["threshold"] == pytest.approx(gallery.threshold.distance, abs=1e-6)
+    assert by_distance["queries"][0]["hits"][0]["distance"] < 0.01
     again = client.json("api/search", {"uploads": [found["upload"]], "k": 3})
     assert again["queries"][0]["hits"] == told
     assert "upload" not in again
 
 
 def test_pictures_of_the_gallery_are_searched_with(client: Client, items: dict[str, Item]) -> None:
-    """One finds itself first; several together find what lies between them."""
+    """One finds its copies, by distance alone also itself; several together find what lies between them."""
     one, other = items["astronaut.png"].id, items["coffee.png"].id
-    assert client.json(f"api/items/{one}/similar?k=1")["queries"][0]["hits"][0]["item"]["id"] == one
+    (copy,) = client.json(f"api/items/{one}/similar?k=1")["queries"][0]["hits"]
+    assert (copy["item"]["name"], copy["kind"]) == ("astronaut bright.jpg", "same")
+    found = client.json(f"api/items/{one}/similar?k=1&details=false")["queries"][0]["hits"]
+    assert [hit["item"]["id"] for hit in found] == [one, copy["item"]["id"]]
     both = client.json("api/search", {"items": [one, other], "k": 4})["queries"][0]
     assert both["query"] == "astronaut.png + coffee.png"
     assert {one, other} <= {hit["item"]["id"] for hit in both["hits"]}

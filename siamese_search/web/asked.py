@@ -43,7 +43,7 @@ async def question_in(request: Request) -> Question:
             picture=picture,
             k=whole(options.get("k", "20"), "k", most=MAX_K),
             threshold=distance_in(options.get("threshold")),
-            details=_truth(options.get("details", "true"), "details"),
+            details=truth(options.get("details", "true"), "details"),
         )
     raise HTTPException(415, "send a picture as image/... or application/octet-stream, or name pictures in JSON")
 
@@ -119,7 +119,8 @@ def truth_in(said: Mapping[str, Any], name: str, *, otherwise: bool) -> bool:
     return value
 
 
-def _truth(text: str, name: str) -> bool:
+def truth(text: str, name: str) -> bool:
+    """Return whether an address says so."""
     if text not in {"true", "false"}:
         raise HTTPException(422, f"{name}: expected true or false")
     return text == "true"

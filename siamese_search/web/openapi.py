@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from siamese_search.results import HitKind, Relation
 from siamese_search.version import __version__
 from siamese_search.web.asked import MAX_K, MAX_PICTURES
 from siamese_search.web.thumbnails import SIZES
@@ -68,13 +69,26 @@ _SCHEMAS = {
             "path": _TEXT,
             "distance": _DISTANCE,
             "duplicate": {"type": "boolean"},
+            "kind": {"enum": [kind.value for kind in HitKind]},
+            "relation": _or_null({"enum": [relation.value for relation in Relation]}),
+            "group": _NUMBER,
+            "copies": _NUMBER,
             "item": _or_null(_ref("Item")),
         }
     ),
     "Found": _object(
         {
             "threshold": _DISTANCE,
-            "queries": _list(_object({"query": _TEXT, "hits": _list(_ref("Hit"))})),
+            "queries": _list(
+                _object(
+                    {
+                        "query": _TEXT,
+                        "hits": _list(_ref("Hit")),
+                        "alike": _or_null(_DISTANCE),
+                        "nothing_alike": {"type": "boolean"},
+                    }
+                )
+            ),
             "upload": _TEXT,
         },
         "upload",
@@ -189,6 +203,27 @@ _ID = _option("id", _NUMBER, "The number of a picture or job.", place="path")
 _K = _option("k", {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 20}, "How many to find.")
 
 
+def kind_words(schema: dict[str, Any]) -> str:
+    """Say what kind of value a schema describes."""
+    match schema:
+        case {"$ref": reference}:
+            return str(reference).rsplit("/", 1)[1]
+        case {"anyOf": [kind, {"type": "null"}]}:
+            return f"{kind_words(kind)} or null"
+        case {"const": value}:
+            return str(value)
+        case {"enum": values}:
+            return ", ".join(map(str, values))
+        case {"type": "array", "items": kind}:
+            return f"list of {kind_words(kind)}"
+        case {"format": "binary"}:
+            return "the file"
+        case {"properties": properties}:
+            return f"object of {', '.join(properties)}"
+        case _:
+            return str(schema["type"])
+
+
 @cache
 def description() -> dict[str, Any]:
     """Return the description, a JSON object."""
@@ -268,7 +303,7 @@ def description() -> dict[str, Any]:
                     409,
                     422,
                     operationId="similar",
-                    parameters=[_ID, _K],
+                    parameters=[_ID, _K, _option("details", {"type": "boolean"}, "Look at what is near in detail.")],
                 )
             },
             "/api/items/{id}/thumbnail": {

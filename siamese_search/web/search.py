@@ -1,6 +1,7 @@
 """Searching over HTTP: by a picture that is sent, by pictures of the gallery, by several together."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from starlette.routing import BaseRoute, Route
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
 from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
 from siamese_search.results import Item, QueryResult, SearchReport
 from siamese_search.web.app import json_reply
-from siamese_search.web.asked import MAX_K, Question, known, question_in, whole
+from siamese_search.web.asked import MAX_K, Question, known, question_in, truth, whole
 from siamese_search.web.known import Known
 from siamese_search.web.listing import Listing
 from siamese_search.web.thumbnails import SIZES, Thumbnails
@@ -25,6 +27,7 @@ from siamese_search.web.uploads import Uploads
 
 _PAGE = 60
 _MAX_PAGE = 500
+_NO_DIRECTION = 1e-6
 
 
 class Searching:
@@ -46,7 +49,7 @@ class Searching:
         self._listing = listing
         self._thumbnails = thumbnails
         self._decoder = decoder
-        self._known = named
+        self._named = named
         self._uploads = uploads
         self._searches = searches
         self._looks = looks
@@ -72,9 +75,11 @@ class Searching:
     async def similar(self, request: Request) -> Response:
         """Find what is near a picture of the gallery."""
         options = dict(request.query_params)
-        known(options, {"k"})
+        known(options, {"k", "details"})
         question = Question(
-            items=(request.path_params["id"],), k=whole(options.get("k", "20"), "k", most=MAX_K), details=False
+            items=(request.path_params["id"],),
+            k=whole(options.get("k", "20"), "k", most=MAX_K),
+            details=truth(options.get("details", "true"), "details"),
         )
         return json_reply(await self._searches.run(self._found, question))
 
@@ -88,7 +93,7 @@ class Searching:
 
     async def item(self, request: Request) -> Response:
         """Describe one picture."""
-        return json_reply(item_json(await self._looks.run(self._known.item, request.path_params["id"])))
+        return json_reply(item_json(await self._looks.run(self._named.item, request.path_params["id"])))
 
     async def thumbnail(self, request: Request) -> Response:
         """Show one picture, small."""
@@ -97,7 +102,7 @@ class Searching:
         size = whole(options.get("size", str(SIZES[1])), "size")
         if size not in SIZES:
             raise HTTPException(422, f"size: expected one of {', '.join(map(str, SIZES))}")
-        item = await self._looks.run(self._known.item, request.path_params["id"])
+        item = await self._looks.run(self._named.item, request.path_params["id"])
         tag = f'"{item.content_hash}-{size}"'
         headers = {"Cache-Control": "private, max-age=3600", "ETag": tag}
         if request.headers.get("if-none-match") == tag:
@@ -108,31 +113,39 @@ class Searching:
     # -- on a thread
 
     def _found(self, question: Question) -> dict[str, Any]:
-        gallery = self._gallery
-        if not (gallery.exists() and len(gallery)):
+        if not (self._gallery.exists() and len(self._gallery)):
             raise HTTPException(409, "the gallery is empty; index a folder first")
-        threshold = gallery.threshold_or(question.threshold)
-        name, vector = self._vector(question)
-        (hits,) = gallery.search_vectors(vector[np.newaxis], k=question.k, threshold=threshold.distance)
-        report = SearchReport(threshold=threshold, queries=(QueryResult(query=name, hits=hits),))
-        data = search_json(report)
+        report = self._report(question)
+        data = search_json(report, copies=True)
+        hits = [hit for result in report.queries for hit in result.files(copies=True)]
         items = self._listing.at(hit.path for hit in hits)
         for item, shown in zip(items, data["queries"][0]["hits"], strict=True):
             shown["item"] = item_json(item) if item else None
         return data
 
-    def _vector(self, question: Question) -> tuple[str, NDArray[np.float32]]:
-        """Return what to call the pictures of a question, and the middle of their embeddings."""
-        items = [self._known.item(id_) for id_ in question.items]
-        pictures = [self._known.upload(name) for name in question.uploads]
+    def _report(self, question: Question) -> SearchReport:
+        """Search with one picture, in detail or not, or with several together."""
+        gallery, k = self._gallery, question.k
+        items = [self._named.item(id_) for id_ in question.items]
+        pictures = [self._named.upload(name) for name in question.uploads]
         pictures += [] if question.picture is None else [question.picture]
-        vectors = [*self._gallery.vectors_of([item.id for item in items])] if items else []
+        sources: list[Source] = [*(item.path for item in items), *pictures]
+        if len(sources) == 1 and question.details:
+            with suppress(ImageError):  # one that cannot be looked at may still be known
+                result = gallery.search(sources[0], k=k, threshold=question.threshold)
+                limit = gallery.reach if question.threshold is None else gallery.threshold_or(question.threshold)
+                return SearchReport(threshold=limit, queries=(result,))
+        limit = gallery.threshold_or(question.threshold)
+        vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
         vectors += map(self._embedded, pictures)
-        middle = np.mean(vectors, axis=0)
+        middle = np.sum(vectors, axis=0)
         length = float(np.linalg.norm(middle))
-        if length == 0:
-            raise HTTPException(422, "these pictures cancel each other out; search with one of them")
-        return _named([item.path.name for item in items] + ["-"] * len(pictures)), (middle / length).astype(np.float32)
+        if length < _NO_DIRECTION:
+            raise HTTPException(422, "these pictures cancel one another: nothing lies between them")
+        vector = (middle / length).astype(np.float32)
+        (hits,) = gallery.search_vectors(vector[np.newaxis], k=k, threshold=limit.distance)
+        name = " + ".join([item.path.name for item in items] + ["-"] * len(pictures))
+        return SearchReport(threshold=limit, queries=(QueryResult(query=name, hits=hits, alike=gallery.alike),))
 
     def _embedded(self, picture: bytes) -> NDArray[np.float32]:
         """Embed a picture that was sent; what other threads bring at the same time is embedded along with it."""
@@ -160,7 +173,3 @@ class Searching:
 def _is_called(item: Item, words: Sequence[str]) -> bool:
     path = str(item.path).casefold() if words else ""
     return all(word in path for word in words)
-
-
-def _named(names: Sequence[str]) -> str:
-    return " + ".join(names)

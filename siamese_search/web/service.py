@@ -32,7 +32,7 @@ from siamese_search.web.jobs import Jobs, Kind, Progress, Work
 from siamese_search.web.known import Known
 from siamese_search.web.listing import Listing
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
-from siamese_search.web.openapi import description
+from siamese_search.web.openapi import description, kind_words
 from siamese_search.web.search import Searching
 from siamese_search.web.thumbnails import Thumbnails
 from siamese_search.web.turns import Turns
@@ -159,7 +159,7 @@ class Service:
 
     async def api(self, request: Request) -> Response:  # noqa: ARG002
         """Show the description of the API as a page."""
-        return self._page("api.html.j2", "api", api=description())
+        return self._page("api.html.j2", "api", api=description(), words=kind_words)
 
     async def openapi(self, request: Request) -> Response:  # noqa: ARG002
         """Describe the API in OpenAPI."""

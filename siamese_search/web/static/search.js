@@ -118,21 +118,17 @@ const begin = () => {
 
 /* -- showing */
 
-const limits = () => ({ same: Number(at("limit").value), alike: found.alike === undefined || found.alike === null ? null : Number(at("alike").value) });
+const limits = () => ({ same: Number(at("limit").value), alike: found.queries[0].alike === null ? null : Number(at("alike").value) });
 
 /* What a hit is: as the details say, until a slider is moved; then by its distance. */
 const kindOf = (hit) => {
   const { same, alike } = limits();
-  if (hit.kind && !at("controls").dataset.moved) return hit.kind;
+  if (!at("controls").dataset.moved) return hit.kind;
   if (hit.distance <= same) return "same";
   return alike === null || hit.distance <= alike ? "alike" : "nearest";
 };
 
-const hits = () => {
-  const all = [];
-  for (const hit of found.queries[0].hits) all.push(hit, ...(hit.copies ?? []));
-  return all.filter((hit) => hit.item && !pictures.some((picture) => picture.item === hit.item.id));
-};
+const hits = () => found.queries[0].hits.filter((hit) => hit.item && !pictures.some((picture) => picture.item === hit.item.id));
 
 /* A folder from the last one on that all pictures share: where it lies is known. */
 const within = (folder) => {
@@ -252,11 +248,11 @@ const chip = (picture) => {
 
 const reset = () => {
   delete at("controls").dataset.moved;
-  const known = found.alike !== undefined && found.alike !== null;
+  const farthest = found.queries[0].alike;
   at("k").value = 50;
   at("limit").value = found.threshold;
-  at("alike").value = known ? found.alike : 0;
-  at("alike-part").hidden = !known;
+  at("alike").value = farthest ?? 0;
+  at("alike-part").hidden = farthest === null;
   for (const id of ["from", "to", "name"]) at(id).value = "";
   const all = hits();
   folders = [...new Set(all.map((hit) => hit.item.folder))].sort();
