@@ -203,7 +203,7 @@ _ID = _option("id", _NUMBER, "The number of a picture or job.", place="path")
 _K = _option("k", {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 20}, "How many to find.")
 
 
-def kind_words(schema: dict[str, Any]) -> str:
+def kind_words(schema: dict[str, Any]) -> str:  # noqa: PLR0911  a table of cases
     """Say what kind of value a schema describes."""
     match schema:
         case {"$ref": reference}:
