@@ -1,6 +1,6 @@
 """How fast `simsearch serve` answers on this machine, beside the encoder alone.
 
-    python benchmarks/serving.py PHOTOS [--index GALLERY] [--clients 1 8 32] [--seconds 10]
+    python benchmarks/serving.py PHOTOS [--index GALLERY] [--clients 1 8 32] [--seconds 10] [--details]
 
 A server is started on a gallery of the photos (indexed first where there is none). Clients, each with a connection of
 its own, send photos one after another, wait for each answer, and read all of it. Beside it: decoding and embedding the
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--index", type=Path, help="the gallery; by default one in data/serving, made where missing")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--details", action="store_true", help="let what is near be looked at in detail")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
     index = given.index or Path("data/serving")
@@ -63,7 +64,8 @@ def main() -> None:
         pictures = [path.read_bytes() for path in _sampled(given.photos)]
         alone = _alone(gallery, pictures)
         images = len(gallery)
-    loads = _served(index, pictures, given.clients, given.seconds)
+    address = f"/api/search?k=10&details={'true' if given.details else 'false'}"
+    loads = _served(index, address, pictures, given.clients, given.seconds)
     print(about("onnxruntime", "starlette", "uvicorn"))
     print(f"{images:,} pictures; alone: {1e3 * alone[0]:.1f} ms for one picture, {alone[1]:.0f} pictures/s in all")
     rows = [
@@ -100,7 +102,7 @@ def _alone(gallery: Gallery, pictures: Sequence[bytes]) -> tuple[float, float]:
     return float(np.median(seconds)), count / (time.perf_counter() - start)
 
 
-def _served(index: Path, pictures: Sequence[bytes], clients: Sequence[int], seconds: float) -> list[Load]:
+def _served(index: Path, address: str, pictures: Sequence[bytes], clients: Sequence[int], seconds: float) -> list[Load]:
     """Start a server, load it, overrun it, and end it."""
     command = [*SIMSEARCH, "serve", "--no-token", "--no-browser", "--port", "0", "--index", index]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
@@ -110,16 +112,20 @@ def _served(index: Path, pictures: Sequence[bytes], clients: Sequence[int], seco
         line = process.stderr.readline() if process.stderr else ""
         host, port = line.split()[2].removeprefix("http://").split(":")
         try:
-            asyncio.run(_load(host, int(port), pictures, 4, 1.0, process.pid))  # warm
-            loads = [asyncio.run(_load(host, int(port), pictures, count, seconds, process.pid)) for count in clients]
-            loads.append(asyncio.run(_load(host, int(port), pictures, 300, seconds / 2, process.pid)))
-            loads.append(asyncio.run(_load(host, int(port), pictures, 1, 2.0, process.pid)))
+            asyncio.run(_load(host, int(port), address, pictures, 4, 1.0, process.pid))  # warm
+            loads = [
+                asyncio.run(_load(host, int(port), address, pictures, count, seconds, process.pid)) for count in clients
+            ]
+            loads.append(asyncio.run(_load(host, int(port), address, pictures, 300, seconds / 2, process.pid)))
+            loads.append(asyncio.run(_load(host, int(port), address, pictures, 1, 2.0, process.pid)))
         finally:
             process.terminate()
     return loads
 
 
-async def _load(host: str, port: int, pictures: Sequence[bytes], clients: int, seconds: float, pid: int) -> Load:
+async def _load(
+    host: str, port: int, address: str, pictures: Sequence[bytes], clients: int, seconds: float, pid: int
+) -> Load:
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
     end = time.perf_counter() + seconds
@@ -129,7 +135,7 @@ async def _load(host: str, port: int, pictures: Sequence[bytes], clients: int, s
         turn = random.Random(number)
         while time.perf_counter() < end:
             start = time.perf_counter()
-            status = await _search(reader, writer, turn.choice(pictures))
+            status = await _search(reader, writer, address, turn.choice(pictures))
             statuses[status] += 1
             if status == 200:
                 latencies.append(time.perf_counter() - start)
@@ -141,9 +147,9 @@ async def _load(host: str, port: int, pictures: Sequence[bytes], clients: int, s
     return Load(clients=clients, seconds=seconds, latencies=latencies, statuses=dict(statuses), memory=memory_of(pid))
 
 
-async def _search(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, picture: bytes) -> int:
+async def _search(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, picture: bytes) -> int:
     head = (
-        "POST /api/search?k=10 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
+        f"POST {address} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\n"
         f"Content-Length: {len(picture)}\r\n\r\n"
     )
     writer.write(head.encode() + picture)

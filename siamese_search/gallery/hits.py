@@ -114,6 +114,7 @@ class _Search:
             self._answers[place].mark(item, found.verdict, same_pixels=look.same_pixels(*pair))
         places = sorted({place for place, _ in asked})
         between = [(place, both) for place in places for both in self._answers[place].pairs()]
+        self._pictures |= {item.id: item.path for _, both in between for item in both}
         compared = look.compare([(first.id, second.id) for _, (first, second) in between])
         for (place, both), found in zip(between, compared, strict=True):
             self._answers[place].mark_pair(both, found.verdict)

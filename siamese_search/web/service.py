@@ -138,7 +138,8 @@ class Service:
 
     async def home(self, request: Request) -> Response:  # noqa: ARG002
         """Show the search page."""
-        return self._page("search.html.j2", "search")
+        threshold = self.gallery.threshold.distance if self.gallery.exists() else ""
+        return self._page("search.html.j2", "search", threshold=threshold)
 
     async def duplicates(self, request: Request) -> Response:  # noqa: ARG002
         """Show the page on which duplicates are found, chosen and acted on."""

@@ -208,7 +208,8 @@ const show = ({ whole = false } = {}) => {
   for (const [kind, some] of groups) {
     if (!some.length) continue;
     if (!limitDrawn && kind !== "same" && kind !== "altered") {
-      parts.push(line(`up to ${same.toFixed(3)} it is the same picture`));
+      const looked = pictures.length === 1 && !at("controls").dataset.moved;
+      parts.push(line(looked ? `above: the details agree; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
       limitDrawn = true;
     }
     if (!alikeDrawn && kind === "nearest") {
@@ -250,7 +251,7 @@ const reset = () => {
   delete at("controls").dataset.moved;
   const farthest = found.queries[0].alike;
   at("k").value = 50;
-  at("limit").value = found.threshold;
+  at("limit").value = at("controls").dataset.threshold || found.threshold;
   at("alike").value = farthest ?? 0;
   at("alike-part").hidden = farthest === null;
   for (const id of ["from", "to", "name"]) at(id).value = "";
