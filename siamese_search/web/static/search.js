@@ -496,7 +496,11 @@ document.addEventListener("keydown", (event) => {
     startAnew();
   } else if (event.key === "/") {
     event.preventDefault();
-    at("filters").open = true;
+    /* What is being indexed is shown as soon as it is there. */
+running()
+  .then((job) => job && watch(job).then(() => (found ? null : showStart())))
+  .catch(trouble);
+at("filters").open = true;
     at("name").focus();
   }
 });
