@@ -152,7 +152,7 @@ class HitKind(StrEnum):
     """What a hit is of the picture asked for."""
 
     SAME = "same"  # that picture itself, as far as its `Relation` says
-    ALTERED = "altered"  # that picture, but a part differs
+    ALTERED = "altered"  # that picture in part: edited, or the same thing taken once more
     ALIKE = "alike"  # another that looks like it
     NEAREST = "nearest"  # none of these: merely the nearest there is
 
@@ -162,7 +162,8 @@ class Hit(Printed):
     """One answer to a query. `rank` counts different pictures from 1, `distance` is Euclidean, in [0, 2].
 
     `relation` says how sure it is that it is the same picture, None where nothing says so; `duplicate`: it is.
-    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank.
+    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank. `id` is that
+    of the `Item`, 0 where it is not known.
     """
 
     rank: int
@@ -172,6 +173,7 @@ class Hit(Printed):
     kind: HitKind = HitKind.NEAREST
     relation: Relation | None = None
     copies: tuple["Hit", ...] = ()
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

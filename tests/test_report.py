@@ -30,6 +30,7 @@ from siamese_search.results import (
     Edit,
     Facts,
     Hit,
+    HitKind,
     KindCount,
     Noted,
     QueryResult,
@@ -171,12 +172,35 @@ def test_sync_json_has_the_fixed_keys() -> None:
 
 def test_search_json_has_the_fixed_keys() -> None:
     """The object of `query` is an interface; distances keep the six digits that float32 has."""
-    hit = Hit(rank=1, path=Path("a.png"), distance=0.03120000101625919, duplicate=True)
+    hit = Hit(
+        rank=1,
+        path=Path("a.png"),
+        distance=0.03120000101625919,
+        duplicate=True,
+        kind=HitKind.SAME,
+        relation=Relation.CONFIRMED,
+    )
     report = SearchReport(threshold=THRESHOLD, queries=(QueryResult(query="img.png", hits=(hit,)),))
     assert search_json(report) == {
         "threshold": 0.71,
         "queries": [
-            {"query": "img.png", "hits": [{"rank": 1, "path": "a.png", "distance": 0.0312, "duplicate": True}]}
+            {
+                "query": "img.png",
+                "hits": [
+                    {
+                        "rank": 1,
+                        "path": "a.png",
+                        "distance": 0.0312,
+                        "duplicate": True,
+                        "kind": "same",
+                        "relation": "confirmed",
+                        "group": 1,
+                        "copies": 0,
+                    }
+                ],
+                "alike": None,
+                "nothing_alike": False,
+            }
         ],
     }
 
@@ -455,7 +479,7 @@ def test_search_page_shows_hits_against_the_threshold(search: SearchReport, tmp_
     assert first.index("query.png") < first.index("hit.png") < first.index("other.png")
     assert "1 duplicate" in first
     assert "0.031" in first
-    assert "not a duplicate" in first
+    assert "nearest" in first
     assert "nothing to compare with" in lonely
     bars = [attributes["style"] for tag, attributes in page.elements if attributes.get("class") == "bar"]
     assert bars == ["--share: 0.0220; --mark: 0.5000", "--share: 0.8803; --mark: 0.5000"]

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from threading import Lock
 
-import numpy as np
-from PIL import Image
-
 from siamese_search.cores import usable_cores
 from siamese_search.details import LONGEST, Comparison, Features, Verdict, compare, features, one_thread
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
-from siamese_search.images.sources import Source
+from siamese_search.images.sources import Source, is_file
 
 _HELD = 1500  # pictures: some 190 MB
 
@@ -83,7 +80,7 @@ class Look:
     def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
         one, other = self._pictures[first], self._pictures[second]
-        if isinstance(one, Image.Image | np.ndarray) or isinstance(other, Image.Image | np.ndarray):
+        if not (is_file(one) and is_file(other)):
             return False
         try:
             return self._decoder.same_picture(one, other)

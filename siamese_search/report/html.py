@@ -74,6 +74,26 @@ def write_page(
         file.writelines(chunks)
 
 
+def write_own_page(path: Path, name: str, **values: object) -> None:
+    """Write a page with a template, a style sheet and a script of its own, all of this name, as `write_page` does.
+
+    `data` among the values is what the script works with, as JSON.
+    """
+    script = _source(f"{name}.js")
+    chunks = (
+        _environment()
+        .get_template(f"{name}.html.j2")
+        .generate(
+            style=_trusted(_source(f"{name}.css")),
+            script=_trusted(script),
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            **{**values, "data": _trusted(json.dumps(values["data"], separators=(",", ":")).replace("<", "\\u003c"))},
+        )
+    )
+    with whole_file(path) as half, half.open("w", encoding="utf-8") as file:
+        file.writelines(chunks)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("siamese_search", "report/templates"),

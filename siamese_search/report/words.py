@@ -34,7 +34,7 @@ _RELATIONS = {
 }
 _KINDS = {
     HitKind.SAME: "the same",
-    HitKind.ALTERED: "the same, altered",
+    HitKind.ALTERED: "the same in part",
     HitKind.ALIKE: "looks alike",
     HitKind.NEAREST: "nearest",
 }
