@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from siamese_search.results import (
         Action,
         ActionReport,
+        Answer,
+        AnsweredPair,
         Burst,
         Calibration,
         CalibrationRow,
@@ -77,7 +79,6 @@ if TYPE_CHECKING:
         Reason,
         Refused,
         Relation,
-        ReviewedPair,
         Rule,
         SearchReport,
         Skipped,
@@ -93,6 +94,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionReport",
+    "Answer",
+    "AnsweredPair",
     "Answers",
     "Burst",
     "BusyError",
@@ -138,7 +141,6 @@ __all__ = [
     "Refused",
     "Relation",
     "Retrieval",
-    "ReviewedPair",
     "Rule",
     "SearchReport",
     "SimsearchError",

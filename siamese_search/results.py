@@ -470,9 +470,16 @@ class EmbeddingPair(Printed):
     distance: float
 
 
+class Answer(StrEnum):
+    """What a person can say of two pictures."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewedPair(Printed):
-    """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
+class AnsweredPair(Printed):
+    """What a person said about two pictures.
 
     The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
     and `distance` are those in the gallery now, None when one of the two contents is no longer in it. `time` is in
@@ -481,10 +488,15 @@ class ReviewedPair(Printed):
 
     first: str
     second: str
-    label: int
+    answer: Answer
     time: float
     paths: tuple[Path, Path] | None
     distance: float | None
+
+    @property
+    def id(self) -> str:
+        """What a person can call it by: eight digits."""
+        return f"{self.first[:4]}{self.second[:4]}"
 
 
 class Action(StrEnum):

@@ -185,7 +185,7 @@ def test_indexing_and_reviewing(address: str, gallery: Gallery, photos: Path, tm
         if page.evaluate("!document.getElementById('question').hidden"):
             page.press("d")
             page.wait("!busy && state.sitting === 1")
-            assert [pair.label for pair in gallery.answers.all()] == [1]
+            assert [pair.answer for pair in gallery.answers.all()] == ["different"]
         page.open(f"{address}/api")
         assert "/api/search" in page.evaluate("document.body.textContent")
         assert page.errors == []

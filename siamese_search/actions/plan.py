@@ -101,13 +101,17 @@ def plan_json(
 def plan_head(
     report: DedupeReport, gallery: Gallery, *, against: Gallery | None = None, protected: Sequence[Path] = ()
 ) -> dict[str, Any]:
-    """Return all of a plan but its steps, with the seal over it."""
+    """Return all of a plan but its steps, with the seal over it.
+
+    Its threshold covers all copies of the report: details find some by way of others, farther than candidates lie.
+    """
+    farthest = max((copy.distance for group in report for copy in group), default=0.0)
     head = {
         "simsearch": "plan",
         "format": FORMAT,
         "gallery": absolute(gallery.location),
         "against": None if against is None else absolute(against.location),
-        "threshold": report.threshold.distance,
+        "threshold": max(report.threshold.distance, farthest),
         "protected": [str(folder) for folder in protected],
     }
     return {**head, "seal": seal(head)}

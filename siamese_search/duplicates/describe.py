@@ -15,7 +15,7 @@ from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
 from siamese_search.images.sandbox import Decoder
-from siamese_search.results import Copy, CopyPair, DuplicateGroup, Facts, Item, Reason, Relation, Rule
+from siamese_search.results import Answer, Copy, CopyPair, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
 _EQUAL = frozenset({Relation.IDENTICAL, Relation.SAME_PIXELS})
 _OF_VERDICT = {
@@ -95,7 +95,7 @@ class Describer:
                 relation=kind,
                 looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
                 facts=_facts(copy),
-                reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
+                reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
                 companions=self.origins.of(copy).companions,

@@ -18,6 +18,7 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
+from siamese_search.report.closeup import close_up
 from siamese_search.report.words import (
     copies_words,
     coverage_sentence,
@@ -71,6 +72,7 @@ class MatchView:
 
     `note` says what else is known of it, such as what its edit looks like. `boxes` are where it differs, in shares of
     its own frame and of the other's; `transform` takes shares of its frame to those of the other's, row by row.
+    `close_up` shows the other and it where they differ most.
     """
 
     picture: PictureView
@@ -82,6 +84,7 @@ class MatchView:
     boxes: tuple[Box, ...] = ()
     boxes_in_other: tuple[Box, ...] = ()
     transform: tuple[float, ...] = ()
+    close_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +217,7 @@ class Viewer:
 
     def _groups(self, ranked: Sequence[tuple[int, DuplicateGroup, int]], threshold: Threshold) -> Iterator[GroupView]:
         pictures = self.pictures(chain.from_iterable(group_paths(group) for _, group, _ in ranked))
+        decoder = Decoder()
         for number, (saving, group, place) in enumerate(ranked, start=1):
             keep = next(pictures)
             copies = tuple(
@@ -227,6 +231,7 @@ class Viewer:
                     boxes=copy.differences_in_copy,
                     boxes_in_other=copy.differences,
                     transform=_transform(copy),
+                    close_up=tuple(map(_data_uri, close_up(group, copy, decoder) or ())),
                 )
                 for copy in group.copies
             )

@@ -25,7 +25,7 @@ SOURCES = {
     ThresholdSource.PAIRS: "measured on pairs that a person labelled",
 }
 _RELATIONS = {
-    Relation.IDENTICAL: "identical file",
+    Relation.IDENTICAL: "identical",
     Relation.SAME_PIXELS: "same pixels",
     Relation.CONFIRMED: "confirmed",
     Relation.ALTERED: "altered",
@@ -184,8 +184,8 @@ def coverage_sentence(coverage: Coverage) -> str:
         return f"{said}; a sample of {coverage.sampled:,} had no pairs, so what is missing was not measured."
     share = coverage.found / coverage.known
     return (
-        f"{said}; of {coverage.known:,} pairs of {coverage.sampled:,} sampled pictures {coverage.found:,} were found"
-        f" ({share:.1%}). --exact finds all."
+        f"{said}; of {counted(coverage.known, 'pair')} of {counted(coverage.sampled, 'sampled picture')}"
+        f" {coverage.found:,} {'was' if coverage.found == 1 else 'were'} found ({share:.1%}). --exact finds all."
     )
 
 

@@ -1,6 +1,5 @@
 """Duplicates over HTTP: found by a job, chosen from on the page of the report, acted on and taken back."""
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from siamese_search.actions import apply_plan, choices_json, journal_of, read_plan, undo_journal
@@ -24,13 +23,13 @@ from siamese_search.report.html import write_dedupe_html
 from siamese_search.results import Action, DedupeReport
 from siamese_search.web.app import body_of, by_method, json_reply, media_type
 from siamese_search.web.asked import distance_in, is_whole, known, truth_in
+from siamese_search.web.framed import framed
 from siamese_search.web.jobs import Kind, Progress, Work
 from siamese_search.web.turns import Turns
 
 MAX_PLAN = 64 << 20  # bytes
 _MAX_NUMBER = 10**9
 _ACTIONS = (Action.TRASH, Action.HARDLINK)  # those that need no folder to be named
-_SCRIPT = re.compile(rb"script-src ('sha256-[A-Za-z0-9+/=]+')")
 
 
 class Duplicates:
@@ -79,13 +78,7 @@ class Duplicates:
     async def report(self, request: Request) -> Response:  # noqa: ARG002
         """Show it, on the page that `dedupe --report` writes: whole in itself, its one script known by its hash."""
         self._found()
-        script = _SCRIPT.search(self._page)
-        allowed = script[1].decode() if script else "'none'"
-        policy = (
-            f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {allowed};"
-            " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
-        )
-        return HTMLResponse(self._page, headers={"Content-Security-Policy": policy})
+        return framed(self._page)
 
     async def plans(self, request: Request) -> Response:  # noqa: ARG002
         """List the plans, the latest first."""

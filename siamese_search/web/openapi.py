@@ -125,7 +125,7 @@ _SCHEMAS = {
     ),
     "Plan": _object({"plan": _NUMBER, "steps": _NUMBER, "applied": _NUMBER}),
     "Order": {
-        "oneOf": [_order(kind) for kind in ("sync", "calibrate", "questions")]
+        "oneOf": [_order(kind) for kind in ("sync", "calibrate", "questions", "map")]
         + [
             _order("dedupe", threshold=_or_null(_DISTANCE), details={"type": "boolean"}, exact={"type": "boolean"}),
             _order(

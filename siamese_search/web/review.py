@@ -14,10 +14,11 @@ from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.sandbox import Decoder
 from siamese_search.report.words import human_bytes
-from siamese_search.results import EmbeddingPair
+from siamese_search.results import Answer, EmbeddingPair
 from siamese_search.web.app import Access, json_body, make_app, page
 from siamese_search.web.questions import Questions
 
+_ANSWERS = frozenset(Answer)
 _LONGEST = 1400  # pixels of a picture on the page
 
 
@@ -60,12 +61,14 @@ class Review:
     async def answer(self, request: Request) -> Response:
         """Take an answer, and return the next question."""
         said = await json_body(request)
-        first, second, label = (said.get(name) for name in ("first", "second", "label"))
-        if not (label is None or (type(label) is int and label in {0, 1})):
-            raise HTTPException(400, "label is 0, 1 or null")
+        first, second, answer = (said.get(name) for name in ("first", "second", "answer"))
+        if not (answer is None or (isinstance(answer, str) and answer in _ANSWERS)):
+            raise HTTPException(400, "answer is same, different or null")
         if type(first) is not int or type(second) is not int:
             raise HTTPException(400, "first and second are numbers")
-        if not await run_in_threadpool(self._questions.answer, first, second, label):
+        if not await run_in_threadpool(
+            self._questions.answer, first, second, None if answer is None else Answer(answer)
+        ):
             raise HTTPException(404, "no such pair")
         return self._state(self._questions.next())
 
@@ -92,6 +95,8 @@ class Review:
 
     def _state(self, pair: EmbeddingPair | None) -> Response:
         known = self._questions.known
+        said = [answer for _, answer in known]
+        standing = self._questions.standing
         return JSONResponse(
             {
                 "pair": None if pair is None else self._pair(pair),
@@ -99,9 +104,12 @@ class Review:
                 "limit": self._questions.limit,
                 "guess": self._questions.guess,
                 "known": known,
-                "same": sum(label == 0 for _, label in known),
-                "different": sum(label == 1 for _, label in known),
+                "same": said.count(Answer.SAME),
+                "different": said.count(Answer.DIFFERENT),
                 "sitting": len(self._questions.answers),
+                "left": standing.left,
+                "enough": standing.is_enough,
+                "standing": standing.sentence(self._questions.threshold),
             }
         )
 

@@ -31,6 +31,7 @@ from siamese_search.web.duplicates import MAX_PLAN, Duplicates
 from siamese_search.web.jobs import Jobs, Kind, Progress, Work
 from siamese_search.web.known import Known
 from siamese_search.web.listing import Listing
+from siamese_search.web.map import Map
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
 from siamese_search.web.openapi import description, kind_words
 from siamese_search.web.search import Searching
@@ -44,6 +45,7 @@ _PAGES = (
     ("search", "/", "Search"),
     ("duplicates", "/duplicates", "Duplicates"),
     ("review", "/review/", "Review"),
+    ("map", "/map", "Map"),
     ("gallery", "/gallery", "Gallery"),
     ("api", "/api", "API"),
 )
@@ -61,19 +63,20 @@ class Service:
         with Gallery(location) as first:
             encoder = first.encoder if first.exists() else load_encoder(DEFAULT_ENCODER)
             where = first.location
-        self.gallery = Gallery(where, encoder=encoder.shared())
+        self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
+        self.gallery = Gallery(where, encoder=encoder.shared(), decoder=self._decoder)
         self.folders = tuple(folders)
         self.read_only = read_only
-        self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
         cores = usable_cores()
         self.searches = Turns("search", threads=2 * cores + 2, waiting=_WAITING, seconds=_SECONDS)
         self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
-        uploads = Uploads()
+        uploads, listing = Uploads(), Listing(self.gallery)
+        self._map = Map(self.gallery, listing)
         named = Known(self.gallery, uploads)
         self._comparing = Comparing(named, self._decoder, self._looks)
         self._searching = Searching(
             self.gallery,
-            Listing(self.gallery),
+            listing,
             named,
             uploads,
             Thumbnails(self._decoder),
@@ -84,7 +87,9 @@ class Service:
         self._duplicates = Duplicates(self.gallery, None if read_only else self._plans(), self._looks)
         self._asking = Asking(self.gallery, self._decoder)
         writing: dict[str, Kind] = {"sync": self._sync, "calibrate": self._calibrate, **self._asking.kinds()}
-        self.jobs = Jobs({**({} if read_only else writing), **self._duplicates.kinds()}, say=self._say)
+        self.jobs = Jobs(
+            {**({} if read_only else writing), **self._duplicates.kinds(), **self._map.kinds()}, say=self._say
+        )
         self._metrics = Metrics(
             {
                 ("simsearch_images", "Pictures in the gallery."): self._images,
@@ -122,6 +127,8 @@ class Service:
             Route("/duplicates", self.duplicates),
             Route("/gallery", self.gallery_page),
             *self._duplicates.routes(),
+            Route("/map", self.map_page),
+            *self._map.routes(),
         ]
         if not self.read_only:
             routes.append(self._asking.mount(Route("/", self.before_review)))
@@ -144,6 +151,10 @@ class Service:
     async def duplicates(self, request: Request) -> Response:  # noqa: ARG002
         """Show the page on which duplicates are found, chosen and acted on."""
         return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found)
+
+    async def map_page(self, request: Request) -> Response:  # noqa: ARG002
+        """Show the map of the gallery."""
+        return self._page("map.html.j2", "map", drawn=self._map.is_drawn)
 
     async def gallery_page(self, request: Request) -> Response:  # noqa: ARG002
         """Show what is in the gallery, and the way to index."""

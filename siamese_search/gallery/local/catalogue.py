@@ -19,12 +19,11 @@ from siamese_search.gallery.local.layout import KEYS
 from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
 from siamese_search.gallery.store import AnswerRow, DamagedError, Settings, SkippedFile
 from siamese_search.images.files import lies_in
-from siamese_search.results import ImageFile, Item
+from siamese_search.results import Answer, ImageFile, Item
 
 CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
-_ANSWERS = ("same", "different")  # by their label
 _SETTINGS = ("encoder", "threshold", "calibration")
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
@@ -285,15 +284,16 @@ class Catalogue:
         """Return the answers, oldest first."""
         rows = []
         for first, second, answer, time in self._database.scan("answers"):
-            if answer not in _ANSWERS:
-                raise self._database.damaged(f"the answer {answer!r} is none")
-            rows.append(AnswerRow(first, second, _ANSWERS.index(answer), time))
+            try:
+                rows.append(AnswerRow(first, second, Answer(answer), time))
+            except ValueError:
+                raise self._database.damaged(f"the answer {answer!r} is none") from None
         return sorted(rows, key=lambda row: (row.time, row.first, row.second))
 
     def set_answer(self, answer: AnswerRow) -> None:
         """Store an answer at once, in place of an earlier one about the same two contents."""
         with self.transaction():
-            self._database.put("answers", (answer.first, answer.second, _ANSWERS[answer.label], float(answer.time)))
+            self._database.put("answers", (answer.first, answer.second, answer.answer.value, float(answer.time)))
 
     def remove_answer(self, first: str, second: str) -> None:
         """Take an answer back at once."""

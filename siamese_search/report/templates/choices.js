@@ -16,8 +16,7 @@ class Group {
     members.forEach(({ hash }, place) => first.has(hash) || first.set(hash, place));
     this.like = members.map(({ hash }) => first.get(hash)); // equal files count as one picture
     this.direct = new Map(pairs.map(([one, other, relation]) => [this.pair(one, other), relation]));
-    this.figures = [...card.querySelectorAll("figure")];
-    this.heads = this.figures.map((figure) => figure.querySelector(".head"));
+    this.figures = []; // until it is shown with its controls: a page may have thousands of groups
     this.reset();
   }
 
@@ -54,7 +53,7 @@ class Group {
     if (member.blocked) return member.blocked;
     if (this.isMarked(place) || this.marks.some(([one, other]) => this.pair(one, other) === pair)) return "not a duplicate, you say";
     if (this.isMarked(this.keep)) return "you say that the one kept is no duplicate";
-    if (!relation) return "never compared with the one kept: stays";
+    if (!relation) return "not compared with the one kept: stays";
     return data.may.includes(relation) || (this.keep === 0 && member.acts) ? "" : `${data.words[relation]}: stays`;
   }
 
@@ -74,12 +73,19 @@ class Group {
     return this.others.filter((place) => this.isChosen(place));
   }
 
-  // All that can safely be chosen, or nothing.
-  choose(wanted) {
-    for (const place of this.others) {
-      if (!wanted) this.ticks[place] = false;
-      else if (this.isChosenAtFirst(place)) this.ticks[place] = true;
-    }
+  // What can be chosen: all of it, or what is chosen without being asked for one by one.
+  able(safely = false) {
+    return this.others.filter((place) => !this.objection(place) && (!safely || this.isChosenAtFirst(place)));
+  }
+
+  // What one tick for the whole group is about: an altered copy is chosen by itself, or where there is nothing else.
+  get offered() {
+    const safe = this.able(true);
+    return safe.length ? safe : this.able();
+  }
+
+  choose(wanted, places = this.offered) {
+    for (const place of wanted ? places : this.others) this.ticks[place] = wanted;
   }
 
   step(place) {
@@ -109,17 +115,17 @@ const startChoosing = () => {
   };
   const recall = () => {
     try {
-      for (const [place, keep, ticks, marks] of JSON.parse(localStorage.getItem(memory)) ?? []) Object.assign(chosen[place], { keep, ticks, marks });
+      return (JSON.parse(localStorage.getItem(memory)) ?? []).map(([place, keep, ticks, marks]) => Object.assign(chosen[place], { keep, ticks, marks }));
     } catch {
       chosen.forEach((group) => group.reset());
+      return [];
     }
   };
 
   const control = element("div", "", "choose");
   control.innerHTML =
     '<label class="tick"><input type="checkbox"> in the plan</label><p class="why"></p>' +
-    '<button type="button" data-key="o">Keep this one instead</button><button type="button" data-key="d">Not a duplicate</button>';
-  const named = (button, name) => button.setAttribute("aria-label", `${button.textContent.trim()}: ${name}`);
+    '<button type="button" data-key="o">Keep this one</button><button type="button" data-key="d">Not a duplicate</button>';
 
   // A person chose another one to keep: what was said of the first one no longer holds.
   const head = (group, place) => {
@@ -147,7 +153,27 @@ const startChoosing = () => {
     differs.hidden = !group.isMarked(place) && group.relation(place) === "identical";
   };
 
+  const build = (group) => {
+    const { card } = group;
+    group.figures = [...card.querySelectorAll("figure")];
+    group.heads = group.figures.map((figure) => figure.querySelector(".head"));
+    for (const figure of group.figures) {
+      const box = control.cloneNode(true);
+      const name = nameOf(figure);
+      box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
+      const [keep, differs] = box.querySelectorAll("button");
+      keep.setAttribute("aria-label", `Keep this one instead: ${name}`);
+      differs.setAttribute("aria-label", `Not a duplicate: ${name}`);
+      figure.querySelector("figcaption").append(box);
+    }
+    const all = element("label", "", "tick");
+    all.innerHTML = '<input type="checkbox"> in the plan';
+    all.firstChild.setAttribute("aria-label", `in the plan: all of group ${card.id.slice(1)}`);
+    card.querySelector("h3").append(all);
+  };
+
   const show = (group) => {
+    if (!group.figures.length) build(group);
     const { card, figures, keep } = group;
     const pair = card.querySelector(".pair");
     if (figures[keep].className !== "lead-picture") {
@@ -167,8 +193,9 @@ const startChoosing = () => {
     const freed = going.reduce((sum, place) => sum + group.members[place].frees, 0);
     card.querySelector("h3 small").textContent = freed ? bytes(freed) : "";
     const all = card.querySelector("h3 input");
-    const may = group.others.filter((place) => !group.objection(place)).length;
-    [all.checked, all.indeterminate, all.disabled] = [going.length > 0 && going.length === may, going.length > 0 && going.length < may, !may];
+    const { offered } = group;
+    const isFull = offered.length > 0 && offered.every((place) => going.includes(place));
+    [all.checked, all.indeterminate, all.disabled] = [isFull, !isFull && going.length > 0, !offered.length];
   };
 
   const summary = () => {
@@ -191,14 +218,13 @@ const startChoosing = () => {
     at("save-plan").disabled = !going;
     [at("save-answers").hidden, at("save-answers").textContent] = [!answers, `Save ${count(answers, "answer")}`];
     const shown = chosen.filter((group) => !group.card.hidden);
-    const full = shown.filter((group) => group.card.querySelector("h3 input").checked).length;
-    const part = shown.some((group) => group.chosen.length);
+    const [some, full] = [shown.some((group) => group.chosen.length), shown.every((group) => group.able(true).every((place) => group.isChosen(place)))];
     const all = at("all-shown");
-    [all.checked, all.indeterminate] = [part && full === shown.length, part && full < shown.length];
+    [all.checked, all.indeterminate] = [some && full, some && !full];
   };
 
   const changed = (...some) => {
-    some.forEach(show);
+    some.filter((group) => some.length === 1 || group.figures.length).forEach(show);
     summary();
     remember();
     if (dialog.open && some.includes(groupOf.get(shownCopy.closest(".card")))) showDialog();
@@ -218,7 +244,7 @@ const startChoosing = () => {
     group.keep = place;
     const stay = group.others.filter((other) => !group.relation(other)).length;
     show(group);
-    say(`${nameOf(figure)} is kept.${stay ? ` ${count(stay, "picture was", "pictures were")} never compared with it, and ${stay === 1 ? "stays" : "stay"}.` : ""}`);
+    say(`${nameOf(figure)} is kept.${stay ? ` ${count(stay, "picture was", "pictures were")} not compared with it, and ${stay === 1 ? "stays" : "stay"}.` : ""}`);
     if (dialog.open && shownCopy === figure) compare(group.card.querySelector(".match"));
     else figure.closest(".card").focus({ preventScroll: true });
     changed(group);
@@ -255,7 +281,7 @@ const startChoosing = () => {
   }
   at("all-shown").addEventListener("change", ({ target }) => {
     const shown = chosen.filter((group) => !group.card.hidden);
-    shown.forEach((group) => group.choose(target.checked));
+    shown.forEach((group) => group.choose(target.checked, group.able(true)));
     changed(...shown);
   });
 
@@ -282,20 +308,17 @@ const startChoosing = () => {
     say(at("plan-said").dataset.answers);
   });
 
-  recall();
-  for (const group of chosen) {
-    group.figures.forEach((figure) => {
-      const box = control.cloneNode(true);
-      const name = nameOf(figure);
-      box.querySelector("input").setAttribute("aria-label", `in the plan: ${name}`);
-      box.querySelectorAll("button").forEach((button) => named(button, name));
-      figure.querySelector("figcaption").append(box);
-    });
-    const all = element("label", "", "tick");
-    all.innerHTML = '<input type="checkbox"> in the plan';
-    all.firstChild.setAttribute("aria-label", `in the plan: all of group ${group.card.id.slice(1)}`);
-    group.card.querySelector("h3").append(all);
-    show(group);
-  }
+  const nearing = new IntersectionObserver(
+    (entries) => {
+      for (const { isIntersecting, target } of entries) {
+        if (!isIntersecting) continue;
+        nearing.unobserve(target);
+        if (!groupOf.get(target).figures.length) show(groupOf.get(target));
+      }
+    },
+    { rootMargin: "2000px" },
+  );
+  recall().forEach(show);
+  groups.forEach((card) => nearing.observe(card));
   summary();
 };

@@ -1,6 +1,7 @@
 // A copy beside the one that is kept, and both laid on each other.
 const dialog = at("compare");
 const pane = at("compare-together");
+const pen = pane?.getContext("2d", { willReadFrequently: true });
 let shownCopy = null;
 let together = null; // the pixels of both in the frame of the one kept
 let blinking = 0;
@@ -24,11 +25,11 @@ const placeOf = (figure) => {
 const pixelsOf = (image) => {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  const pen = canvas.getContext("2d", { willReadFrequently: true });
-  pen.fillStyle = "#fff";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(image, 0, 0);
-  return pen.getImageData(0, 0, canvas.width, canvas.height);
+  const brush = canvas.getContext("2d", { willReadFrequently: true });
+  brush.fillStyle = "#fff";
+  brush.fillRect(0, 0, canvas.width, canvas.height);
+  brush.drawImage(image, 0, 0);
+  return brush.getImageData(0, 0, canvas.width, canvas.height);
 };
 
 // The pixels as they lie in another frame, transparent where they do not reach.
@@ -78,7 +79,7 @@ const draw = (share = at("compare-fade").value / 100) => {
     else out.data[k] = (1 - share) * base.data[k] + share * other.data[k];
   }
   [pane.width, pane.height] = [base.width, base.height];
-  pane.getContext("2d").putImageData(out, 0, 0);
+  pen.putImageData(out, 0, 0);
 };
 
 const play = () => {
@@ -133,6 +134,8 @@ const compare = async (figure) => {
   at("compare-words").textContent = `${figure.querySelector(".label").textContent} ${figure.querySelector(".distance")?.textContent ?? ""}`;
   at("compare-note").textContent = figure.querySelector(".looks")?.textContent ?? "";
   at("compare-turn").textContent = "";
+  const closeUp = lead.dataset.member === "0" && figure.querySelector(".close-up");
+  at("compare-close-up").replaceChildren(...(closeUp ? [element("p", "Where they differ most, close up: the one kept, and the copy laid on it."), closeUp.cloneNode(true)] : []));
   together = null;
   pane.width = pane.width; // clears it
   document.dispatchEvent(new Event("compared"));

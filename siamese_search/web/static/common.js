@@ -61,7 +61,7 @@ const follow = (id, tell) =>
 const work = async (order) => watch(await post("/api/jobs", order));
 
 const watch = async (job) => {
-  const name = { sync: "Indexing", dedupe: "Comparing", calibrate: "Calibrating", apply: "Acting", undo: "Taking back", questions: "Comparing" }[job.kind];
+  const name = { sync: "Indexing", dedupe: "Comparing", calibrate: "Calibrating", apply: "Acting", undo: "Taking back", questions: "Comparing", map: "Drawing" }[job.kind];
   const buttons = [...document.querySelectorAll("[data-kind], #look, #plans button")];
   buttons.forEach((button) => (button.disabled = true));
   at("trouble").hidden = true;
