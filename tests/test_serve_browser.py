@@ -169,7 +169,7 @@ def press(page: Browser, words: str) -> None:
 
 
 def test_indexing_and_reviewing(address: str, gallery: Gallery, photos: Path, tmp_path: Path) -> None:
-    """Index tells what it found, calibrate the threshold; the review asks, and the gallery keeps the answer."""
+    """Index tells what it found; the review asks, and the gallery keeps the answer; the map leads to a search."""
     (photos / "broken.jpg").write_bytes(b"no picture")
     with Browser(tmp_path / "profile") as page:
         page.open(f"{address}/gallery")
@@ -186,6 +186,15 @@ def test_indexing_and_reviewing(address: str, gallery: Gallery, photos: Path, tm
             page.press("d")
             page.wait("!busy && state.sitting === 1")
             assert [pair.answer for pair in gallery.answers.all()] == ["different"]
+        page.open(f"{address}/map")
+        press(page, "Draw the map")
+        page.wait("document.getElementById('report').contentDocument?.getElementById('open')")
+        rocket = (photos / "rocket.png").as_uri()
+        page.evaluate(
+            "inside = document.getElementById('report').contentDocument;"
+            f"inside.getElementById('open').href = {rocket!r}; inside.getElementById('open').click()"
+        )
+        page.wait("location.search.startsWith('?item=') && document.title.startsWith('rocket.png')")
         page.open(f"{address}/api")
         assert "/api/search" in page.evaluate("document.body.textContent")
         assert page.errors == []

@@ -87,9 +87,8 @@ class Service:
         self._duplicates = Duplicates(self.gallery, None if read_only else self._plans(), self._looks)
         self._asking = Asking(self.gallery, self._decoder)
         writing: dict[str, Kind] = {"sync": self._sync, "calibrate": self._calibrate, **self._asking.kinds()}
-        self.jobs = Jobs(
-            {**({} if read_only else writing), **self._duplicates.kinds(), **self._map.kinds()}, say=self._say
-        )
+        reading = {**self._duplicates.kinds(), **self._map.kinds()}
+        self.jobs = Jobs(reading if read_only else {**writing, **reading}, say=self._say)
         self._metrics = Metrics(
             {
                 ("simsearch_images", "Pictures in the gallery."): self._images,
