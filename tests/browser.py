@@ -90,6 +90,8 @@ class Browser:
     def press(self, key: str) -> None:
         """Press and release a key."""
         what = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": KEYS[key], "code": key}
+        if key == "Enter":
+            what["text"] = "\r"  # what presses a button
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **what)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
 

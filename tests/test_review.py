@@ -6,20 +6,13 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,6 +26,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.results import Answer
 from siamese_search.web.app import Access, make_app
 from siamese_search.web.questions import Questions, boundary, boundary_range
+from visiting import Visitor, served
 
 
 @pytest.fixture
@@ -141,31 +135,6 @@ def server(gallery: Gallery) -> Iterator[str]:
     assert process.returncode == 0
 
 
-class Visitor:
-    """Somebody with a cookie jar, who asks the server as the page does."""
-
-    def __init__(self, door: str) -> None:
-        """Come in by an address, or stay outside when it does not open."""
-        self.root = door.split("/enter/", maxsplit=1)[0] + "/"
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        self.entered = self.ask(door.removeprefix(self.root))[0]
-
-    def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        """Send a request, as JSON when there is a body; return status, content and headers."""
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {
-            "Content-Type": "application/json",
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        request = urllib.request.Request(self.root + path, data=data, headers=sent)  # noqa: S310
-        try:
-            with self._opener.open(request, timeout=20) as reply:
-                return reply.status, reply.read(), dict(reply.headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read(), dict(error.headers)
-
-
 @pytest.fixture
 def visitor(server: str) -> Visitor:
     """Come in by the printed address."""
@@ -199,24 +168,8 @@ def test_the_server_lets_nobody_in_without_the_address(server: str) -> None:
     stranger = Visitor(f"{server}x")
     assert stranger.entered == 403
     for path in ("", "question", "picture/1", "pairs.csv", "static/review.js"):
-        assert stranger.ask(path)[0] == 403
-    assert stranger.ask("answer", {"first": 1, "second": 2, "answer": "same"})[0] == 403
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    """Serve an app on this machine, and give its address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+        assert stranger.ask(path)[0] == 401
+    assert stranger.ask("answer", {"first": 1, "second": 2, "answer": "same"})[0] == 401
 
 
 def test_a_ticket_opens_once() -> None:
@@ -227,7 +180,7 @@ def test_a_ticket_opens_once() -> None:
         first, second = (Visitor(f"{address}/enter/{ticket}") for _ in range(2))
         assert first.ask("static/icon.svg")[0] == 200
         assert second.entered == 403
-        assert second.ask("static/icon.svg")[0] == 403
+        assert second.ask("static/icon.svg")[0] == 401
 
 
 def test_errors_become_a_status_and_a_line() -> None:

@@ -98,6 +98,9 @@ class Store(Protocol):
     def exists(self) -> bool:
         """Tell whether there is a gallery; False where one could be made."""
 
+    def state(self) -> str:
+        """Return a word that is another one as soon as anything that is committed changes, at the cost of a glance."""
+
     def create(self, settings: Settings) -> None:
         """Make an empty gallery, whole or not at all; inside `writing`."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from siamese_search.escapes import csv_cell
+from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
@@ -20,6 +20,7 @@ from siamese_search.results import (
     DuplicateGroup,
     Facts,
     GalleryInfo,
+    Item,
     SearchReport,
     Skipped,
     SyncReport,
@@ -80,6 +81,24 @@ def search_json(report: SearchReport, *, copies: bool = False) -> dict[str, Any]
             }
             for result in report.queries
         ],
+    }
+
+
+def item_json(item: Item) -> dict[str, Any]:
+    """Return one picture of a gallery, `path` as it is, `name` and `folder` as they are to be shown.
+
+    `modified` is in seconds since 1970, null where it is not known for sure.
+    """
+    return {
+        "id": item.id,
+        "path": str(item.path),
+        "name": printable(item.path.name),
+        "folder": printable(str(item.path.parent)),
+        "size": item.size,
+        "width": item.width,
+        "height": item.height,
+        "format": item.format,
+        "modified": item.mtime_ns // 10**9 or None,
     }
 
 

@@ -15,6 +15,7 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
 from siamese_search.gallery.local.database import Database
+from siamese_search.gallery.local.layout import KEYS
 from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
 from siamese_search.gallery.store import AnswerRow, DamagedError, Settings, SkippedFile
 from siamese_search.images.files import lies_in
@@ -109,6 +110,11 @@ class Catalogue:
     def generation(self) -> int:
         """A number that stands for the embeddings in here: another one as soon as one of them is another."""
         return self._database.totals("embeddings")[1]
+
+    def state(self) -> str:
+        """Return a word made of the sums of the checksums of all tables."""
+        with self.snapshot():
+            return "-".join(f"{self._database.totals(table)[1]:x}" for table in KEYS)
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""

@@ -283,7 +283,9 @@ const startChoosing = () => {
     changed(...shown);
   });
 
+  // A page that holds this one in a frame may take what is saved.
   const save = (name, type, text) => {
+    if (!document.dispatchEvent(new CustomEvent("save", { cancelable: true, detail: { name, text } }))) return;
     const link = element("a");
     link.href = URL.createObjectURL(new Blob([text], { type }));
     link.download = name;
