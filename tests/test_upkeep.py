@@ -427,7 +427,7 @@ def test_damage_is_noticed_and_mended(
 ) -> None:
     """No altered row is ever used; a repair keeps all others and answers, and the next sync embeds what was lost."""
     ids = [item.id for item in gallery.items()]
-    gallery.answers.set(ids[0], ids[3], 1)
+    gallery.answers.set(ids[0], ids[3], "different")
     before = kept(gallery)
     damage(gallery, statement)
     broken = Gallery(gallery.location, encoder=encoder)
@@ -440,7 +440,7 @@ def test_damage_is_noticed_and_mended(
     assert broken.verify().problems == ()
     assert broken.sync([photos]).added == lost
     assert kept(broken) == before
-    assert [answer.label for answer in broken.answers.all()] == [1]
+    assert [answer.answer for answer in broken.answers.all()] == ["different"]
     assert (Path(gallery.location) / "gallery.db.damaged").exists()
 
 

@@ -4,7 +4,7 @@ Distance proposes, details confirm, as in `dedupe`; but only the first few hits 
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,13 +45,19 @@ class Query:
 
 
 def find_hits(
-    store: Store, queries: Sequence[Query], *, k: int, limits: Limits, details: bool
+    store: Store,
+    queries: Sequence[Query],
+    *,
+    k: int,
+    limits: Limits,
+    details: bool,
+    decoder: Decoder | None = None,
 ) -> list[tuple[Hit, ...]]:
     """Return for each query the `k` nearest different pictures, with their copies."""
     found: list[tuple[Hit, ...]] = []
-    with Decoder() as decoder:
+    with nullcontext(decoder) if decoder else Decoder() as shared:
         for start in range(0, len(queries), _BLOCK):
-            search = _Search(store, queries[start : start + _BLOCK], limits, decoder if details else None)
+            search = _Search(store, queries[start : start + _BLOCK], limits, shared if details else None)
             found += search.hits(k)
     return found
 
