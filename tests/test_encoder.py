@@ -15,7 +15,7 @@ from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.folder import encoder_fingerprint, read_spec, write_spec
 from siamese_search.encoder.network import (
-    EfficientNetLite0,
+    EfficientNetLite,
     EncoderNetwork,
     GeM,
     NegativeEmbeddingSubtraction,
@@ -50,7 +50,7 @@ def copied(grey_folder: Path, tmp_path: Path) -> Path:
 
 def test_imagenet_weights_fit_every_layer() -> None:
     """The package's weights fill the whole backbone, and it then tells pictures apart."""
-    backbone = EfficientNetLite0()
+    backbone = EfficientNetLite()
     before = backbone.state_dict()["blocks.3.1.conv_dw.weight"].clone()
     load_imagenet_weights(backbone)
     assert not torch.equal(before, backbone.state_dict()["blocks.3.1.conv_dw.weight"])

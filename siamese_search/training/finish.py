@@ -77,7 +77,8 @@ def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, on_stage: Call
 
     on_stage("finding the negatives to subtract")
     part = sample(dataset.train, MAX_CLUSTERED)
-    embeddings = embed_part(run.average, part, size=run.config.input_size)
+    embeddings = embed_part(run.average, part, size=run.config.input_size)[:, : spec.dim - spec.subject]
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     clusters = KMeans(spec.negatives, n_init=1, random_state=run.config.seed).fit(embeddings)
     network = EncoderNetwork(spec).to(next(run.average.parameters()).device)
     centres = torch.from_numpy(clusters.cluster_centers_.astype(np.float32))
