@@ -3,7 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -129,33 +129,6 @@ class Calibration(Tabular[CalibrationRow]):
     correction_high: float = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit(Printed):
-    """One answer to a query. `rank` counts from 1, `distance` is Euclidean, in [0, 2]."""
-
-    rank: int
-    path: Path
-    distance: float
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryResult(Tabular[Hit]):
-    """The hits of one query picture, nearest first; `query` is what it was called, "-" for one without a name."""
-
-    query: str
-    hits: tuple[Hit, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchReport(Tabular[QueryResult]):
-    """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read."""
-
-    threshold: Threshold
-    queries: tuple[QueryResult, ...]
-    skipped: tuple[Skipped, ...] = ()
-
-
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, as shares of a picture's width and height."""
 
@@ -173,6 +146,68 @@ class Relation(StrEnum):
 
 SAFE_RELATIONS = (Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.CONFIRMED)
 """What a plan acts on where nobody asked for more."""
+
+
+class HitKind(StrEnum):
+    """What a hit is of the picture asked for."""
+
+    SAME = "same"  # that picture itself, as far as its `Relation` says
+    ALTERED = "altered"  # that picture, but a part differs
+    ALIKE = "alike"  # another that looks like it
+    NEAREST = "nearest"  # none of these: merely the nearest there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Printed):
+    """One answer to a query. `rank` counts different pictures from 1, `distance` is Euclidean, in [0, 2].
+
+    `relation` says how sure it is that it is the same picture, None where nothing says so; `duplicate`: it is.
+    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank.
+    """
+
+    rank: int
+    path: Path
+    distance: float
+    duplicate: bool
+    kind: HitKind = HitKind.NEAREST
+    relation: Relation | None = None
+    copies: tuple["Hit", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult(Tabular[Hit]):
+    """The hits of one query picture, nearest first; `query` is what it was called, "-" for one without a name.
+
+    `alike` is the distance up to which pictures look alike, None where the encoder names none.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    alike: float | None = None
+
+    @property
+    def nothing_alike(self) -> bool:
+        """Whether nothing here is like the picture; never where nobody knows up to which distance that is."""
+        return self.alike is not None and all(hit.kind is HitKind.NEAREST for hit in self.hits)
+
+    def files(self, *, copies: bool) -> Iterator[Hit]:
+        """Yield the hits, or with `copies` each with its copies behind it."""
+        for hit in self.hits:
+            yield hit
+            if copies:
+                yield from hit.copies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport(Tabular[QueryResult]):
+    """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read.
+
+    With details, `threshold` is how far off pictures were looked at.
+    """
+
+    threshold: Threshold
+    queries: tuple[QueryResult, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Edit(StrEnum):

@@ -10,6 +10,7 @@ import typer
 
 from siamese_search.cli.options import (
     CsvOption,
+    DetailsOption,
     IndexOption,
     JsonOption,
     QuietOption,
@@ -54,10 +55,7 @@ def dedupe(
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
     ] = None,
-    details: Annotated[
-        bool,
-        typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone."),
-    ] = True,
+    details: DetailsOption = True,
     only: Annotated[
         list[str] | None,
         typer.Option(

@@ -93,6 +93,11 @@ class Encoder:
             expected_recall=row.recall,
         )
 
+    @property
+    def alike(self) -> float | None:
+        """The distance up to which pictures are said to look alike; None where that was not measured."""
+        return self.spec.alike
+
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return embeddings of unit length: (n, s, s, c) pixels, s = `input_size` -> (n, dim) float32."""
         expected = (self.input_size, self.input_size, self.channels)

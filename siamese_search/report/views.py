@@ -19,8 +19,10 @@ from PIL import Image
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 from siamese_search.report.words import (
+    copies_words,
     coverage_sentence,
     details_sentence,
+    hit_words,
     note_words,
     reason_words,
     relation_words,
@@ -203,8 +205,9 @@ class Viewer:
                     picture=next(pictures),
                     distance=hit.distance,
                     share=_share(hit.distance, scale),
-                    label="duplicate" if hit.duplicate else "not a duplicate",
+                    label=hit_words(hit),
                     duplicate=hit.duplicate,
+                    note=copies_words(hit),
                 )
                 for hit in result.hits
             )

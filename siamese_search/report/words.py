@@ -8,6 +8,9 @@ from siamese_search.results import (
     Copy,
     Coverage,
     DedupeReport,
+    Hit,
+    HitKind,
+    QueryResult,
     Reason,
     Relation,
     Rule,
@@ -28,6 +31,12 @@ _RELATIONS = {
     Relation.ALTERED: "altered",
     Relation.NEAR: "near",
     Relation.UNCHECKED: "unchecked",
+}
+_KINDS = {
+    HitKind.SAME: "the same",
+    HitKind.ALTERED: "the same, altered",
+    HitKind.ALIKE: "looks alike",
+    HitKind.NEAREST: "nearest",
 }
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
@@ -79,6 +88,25 @@ def note_words(copy: Copy) -> str:
 def kind_words(copy: Copy) -> str:
     """Say both in one line."""
     return ", ".join(filter(None, (relation_words(copy.relation), note_words(copy))))
+
+
+def hit_words(hit: Hit) -> str:
+    """Say what a hit is: "the same, confirmed", "looks alike"."""
+    if hit.relation is None or hit.kind is HitKind.ALTERED:
+        return _KINDS[hit.kind]
+    return f"{_KINDS[hit.kind]}, {relation_words(hit.relation)}"
+
+
+def copies_words(hit: Hit) -> str:
+    """Say how many more copies of a hit there are, "" without any."""
+    return f"+{counted(len(hit.copies), 'copy', 'copies')}" if hit.copies else ""
+
+
+def nothing_words(result: QueryResult) -> str:
+    """Say that nothing is like the query, and how near the nearest lies."""
+    if not result.hits:
+        return "nothing like it here"
+    return f"nothing like it here (the nearest lies at {result.hits[0].distance:.3f}; --nearest lists them)"
 
 
 def reason_words(reason: Reason | None) -> str:
