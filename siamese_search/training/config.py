@@ -86,7 +86,6 @@ class TrainConfig:
             raise OptionError(f"pairing is {self.pairing!r}, expected all or random")
         if not self.contrastive and not self.info_nce:
             raise OptionError("contrastive and info_nce are both 0: nothing would pull similar pictures together")
-
         self._check_parts()
 
     def _check_parts(self) -> None:
