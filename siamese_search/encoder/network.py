@@ -249,11 +249,11 @@ class NegativeEmbeddingSubtraction(nn.Module):
     (2021), with the centres of clusters in place of all training pictures, and a softmax in place of the nearest ten.
     """
 
-    temperature = 0.07
     strength = 0.6
 
-    def __init__(self, count: int, dim: int) -> None:
+    def __init__(self, count: int, dim: int, temperature: float = 0.07) -> None:
         super().__init__()
+        self.temperature = temperature
         self.register_buffer("centres", torch.zeros(count, dim))
 
     def forward(self, embeddings: Tensor) -> Tensor:
@@ -298,7 +298,9 @@ class EncoderNetwork(nn.Module):
         self.trunk = TRUNKS[spec.architecture]()
         copy = spec.dim - spec.subject
         self.projection = nn.Linear(self.trunk.features, copy)
-        self.subtraction = NegativeEmbeddingSubtraction(spec.negatives, copy) if spec.negatives else nn.Identity()
+        self.subtraction: nn.Module = nn.Identity()
+        if spec.negatives:
+            self.subtraction = NegativeEmbeddingSubtraction(spec.negatives, copy, spec.negatives_temperature)
         self.subject = SubjectHead(self.trunk.features, spec.subject) if spec.subject else None
         self.shares = ((1 - spec.subject_weight) ** 0.5, spec.subject_weight**0.5)  # of the lengths of the parts
 

@@ -20,8 +20,9 @@ class EncoderSpec:
     inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
     distance, `threshold` is the one in force. `distinct` holds, as (share, distance), which share of all pairs of
     different pictures lies nearer than a distance: what a gallery's own calibration starts from. `negatives` counts the
-    embeddings that the network subtracts, see `NegativeEmbeddingSubtraction`; 0 when it does not. `alike` is the
-    distance up to which pictures are said to look alike, showing the same kind of thing; None where nobody measured it.
+    embeddings that the network subtracts at `negatives_temperature`, see `NegativeEmbeddingSubtraction`; 0 when it does
+    not. `alike` is the distance up to which pictures are said to look alike, showing the same kind of thing; None where
+    nobody measured it.
 
     Of the `dim` numbers of an embedding, the last `subject` tell what a picture shows, those before which picture it
     is; each part is of unit length before they are joined as `[sqrt(1 - w) copy, sqrt(w) subject]`, where w is
@@ -37,6 +38,7 @@ class EncoderSpec:
     std: float
     dim: int
     negatives: int = 0
+    negatives_temperature: float = 0.07
     subject: int = 0
     subject_weight: float = 0.0
     fingerprint: str = ""
@@ -81,6 +83,8 @@ class EncoderSpec:
                 raise EncoderError(f"{source}: {name} is {value!r}, expected a whole number in [{low}, {high}]")
         if self.channels not in (1, 3):
             raise EncoderError(f"{source}: channels is {self.channels!r}, expected 1 (grey) or 3 (RGB)")
+        if not (_is_number(self.negatives_temperature) and self.negatives_temperature > 0):
+            raise EncoderError(f"{source}: negatives_temperature must be a number above 0")
         if self.subject > self.dim - 2:
             raise EncoderError(f"{source}: subject is {self.subject}, which leaves fewer than 2 of {self.dim} numbers")
         if not (_is_number(self.subject_weight) and 0 <= self.subject_weight < 1):

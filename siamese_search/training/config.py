@@ -35,6 +35,8 @@ class TrainConfig:
     bank: int = 0  # embeddings of earlier batches that InfoNCE and KoLeo also compare with
 
     # after the last step
+    steadied: float = 0.0  # power of their spread by which numbers that differ among kept views of one picture shrink
+    negatives_temperature: float = 0.07  # the lower, the fewer centres an embedding is near
     negatives: int = 0  # centres of the training pictures' embeddings that the finished encoder subtracts; 0 = none
 
     # batches
@@ -84,7 +86,7 @@ class TrainConfig:
             raise OptionError(f"edits is {self.edits!r}, expected photo, grey or none")
         if self.pairing not in ("all", "random"):
             raise OptionError(f"pairing is {self.pairing!r}, expected all or random")
-        if not self.contrastive and not self.info_nce:
+        if not (self.contrastive or self.info_nce or (self.subject and self.kept_views)):
             raise OptionError("contrastive and info_nce are both 0: nothing would pull similar pictures together")
         self._check_parts()
 
@@ -95,6 +97,8 @@ class TrainConfig:
             raise OptionError(
                 f"subject is {self.subject} of {self.dim} numbers: at least 2 must tell which picture it is"
             )
+        if self.steadied and not self.kept_views:
+            raise OptionError("steadied tells from kept views how copies differ: give kept_views")
         if self.kept_views and self.edits != "photo":
             raise OptionError("kept_views are edited as photos are: give edits=photo")
 

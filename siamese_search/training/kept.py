@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
@@ -98,6 +99,27 @@ def keep_views(network: EncoderNetwork, dataset: Dataset, config: TrainConfig, f
                 save_file(_one_round(network, batches, number), half)
         rounds.append(load_file(path))
     return rounds
+
+
+@torch.no_grad()
+def steady(network: EncoderNetwork, rounds: list[dict[str, Tensor]], power: float) -> None:
+    """Shrink, in the part that tells which picture it is, what differs between a picture and views of it.
+
+    The projection is multiplied by the covariance of the views' differences from the first light one to the power
+    -`power`: as within-class covariance normalisation (Hatch et al., 2006), which takes 0.5. Views that show several
+    pictures do not count.
+    """
+    first = F.normalize(network.projection(rounds[0]["features"][0].float()), dim=1)
+    differences = []
+    for views in rounds:
+        for features, others in zip(views["features"], views["others"], strict=True):
+            alone = (others < 0).all(dim=1)
+            differences.append(F.normalize(network.projection(features[alone].float()), dim=1) - first[alone])
+    difference = torch.cat(differences).double()
+    variance, axes = torch.linalg.eigh(difference.T @ difference / len(difference))
+    change = (axes * variance.clamp(min=1e-9) ** -power @ axes.T).float()
+    network.projection.weight.copy_(change @ network.projection.weight)
+    network.projection.bias.copy_(change @ network.projection.bias)
 
 
 @torch.inference_mode()

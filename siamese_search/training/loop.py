@@ -137,9 +137,11 @@ def remember(run: Run, embeddings: Tensor, batch: Batch) -> None:
 def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
     """Return the weighted sum of the losses that the options ask for."""
     config, targets = run.config, batch.targets.to(embeddings.device)
-    loss = config.contrastive * batch_contrastive_loss(
-        embeddings, targets, margin=config.margin, violating_share=config.violating_share
-    )
+    loss = embeddings.new_zeros(())
+    if config.contrastive:
+        loss = config.contrastive * batch_contrastive_loss(
+            embeddings, targets, margin=config.margin, violating_share=config.violating_share
+        )
     remembered: dict[str, Tensor] = {}
     if batch.identity is not None and batch.others is not None and len(run.bank):
         identity = batch.identity.to(embeddings.device)
