@@ -221,7 +221,7 @@ def test_steadied_projection_brings_copies_nearer_than_others(pieces: Path, tmp_
 
 
 def test_alike_is_how_near_pictures_of_one_kind_lie() -> None:
-    """Within the limit at least half of the nearest are of the kind; one kind alone tells nothing."""
+    """Within the limit enough of the nearest are of the kind; one kind alone tells nothing."""
     turn = np.concatenate([np.linspace(0, 0.3, 6), np.linspace(1.5, 1.8, 6)])
     embeddings = np.stack([np.cos(turn), np.sin(turn)], axis=1).astype(np.float32)
     kind = np.repeat([0, 1], 6)

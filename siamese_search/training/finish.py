@@ -38,7 +38,7 @@ from siamese_search.version import __version__
 
 MAX_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
 MIN_IN_CLUSTER = 16  # of them for each centre, on average
-ALIKE_PRECISION = 0.5  # folders are narrower than likeness: a sunset among coasts counts as wrong
+ALIKE_PRECISION = 0.6  # folders are narrower than likeness: a sunset among coasts counts as wrong
 MAX_SHOWN = 4000  # training pictures that the final report looks at
 
 
