@@ -108,13 +108,31 @@ class CalibrationRow(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetailCheck(Printed):
+    """What details made of pairs of which it is known what they are, made from a gallery's own pictures.
+
+    Of `edited` copies within the gallery's reach so many were `confirmed` and so many called `altered`; the rest was
+    not found. Of `changed` pictures, with a part exchanged for another one and so surely different, so many were
+    `mistaken` for copies; with a confidence of 95 % no larger share than `mistaken_at_most` would be.
+    """
+
+    edited: int
+    confirmed: int
+    altered: int
+    changed: int
+    mistaken: int
+    mistaken_at_most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(Tabular[CalibrationRow]):
     """How a gallery's threshold was found, when it held `images` pictures.
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
-    they changed the expected number of false pairs, with its 90 % interval.
+    threshold. Within `reach` details are looked at, and `details` is what they are worth here, None where that was not
+    measured; the other figures are of distance alone. `answers` is the number of answers of people that went into it,
+    `correction` the factor by which they changed the expected number of false pairs, with its 90 % interval.
     """
 
     threshold: Threshold
@@ -127,6 +145,7 @@ class Calibration(Tabular[CalibrationRow]):
     correction: float = 1.0
     correction_low: float = 1.0
     correction_high: float = 1.0
+    details: DetailCheck | None = None
 
 
 Box = tuple[float, float, float, float]
@@ -152,7 +171,7 @@ class HitKind(StrEnum):
     """What a hit is of the picture asked for."""
 
     SAME = "same"  # that picture itself, as far as its `Relation` says
-    ALTERED = "altered"  # that picture, but a part differs
+    ALTERED = "altered"  # that picture in part: edited, or the same thing taken once more
     ALIKE = "alike"  # another that looks like it
     NEAREST = "nearest"  # none of these: merely the nearest there is
 
@@ -162,7 +181,8 @@ class Hit(Printed):
     """One answer to a query. `rank` counts different pictures from 1, `distance` is Euclidean, in [0, 2].
 
     `relation` says how sure it is that it is the same picture, None where nothing says so; `duplicate`: it is.
-    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank.
+    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank. `id` is that
+    of the `Item`, 0 where it is not known.
     """
 
     rank: int
@@ -172,6 +192,7 @@ class Hit(Printed):
     kind: HitKind = HitKind.NEAREST
     relation: Relation | None = None
     copies: tuple["Hit", ...] = ()
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +253,7 @@ class Rule(StrEnum):
     NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
     COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
     METADATA = "metadata"  # it says when, with what and where it was taken
+    SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
@@ -247,6 +269,7 @@ KEEP_RULES = (
     Rule.COMPANIONS,
     Rule.NOT_DERIVED,
     Rule.METADATA,
+    Rule.SOURCE,
     Rule.PIXELS,
     Rule.LOSSLESS,
     Rule.SIZE,
@@ -298,13 +321,29 @@ class Copy(Printed):
     linked: bool = False
     companions: tuple[Path, ...] = ()
     differences: tuple[Box, ...] = ()
+    differences_in_copy: tuple[Box, ...] = ()
+    transform: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPair(Printed):
+    """How one picture of a group would relate to another if that were kept, as far as they were compared.
+
+    Both are places among its pictures: 0 is the keeper, and its copies follow.
+    """
+
+    keep: int
+    copy: int
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
-    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called. `companions` are files
+    that belong to the keeper. `pairs` say what another keeper would be confirmed for; of equal files, the first stands
+    for all.
     """
 
     keep: Path
@@ -312,6 +351,8 @@ class DuplicateGroup(Tabular[Copy]):
     reason: Reason | None = None
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
+    pairs: tuple[CopyPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,7 +399,8 @@ class DetailCounts(Printed):
 class DedupeReport(Tabular[DuplicateGroup]):
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
 
-    `details` is None where distance alone decided.
+    `details` is None where distance alone decided; `check` is what details are worth in this gallery, as far as that
+    was measured.
     """
 
     threshold: Threshold
@@ -369,6 +411,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
     coverage: Coverage = Coverage()
     bursts: tuple[Burst, ...] = ()
     details: DetailCounts | None = None
+    check: DetailCheck | None = None
 
     def freed(self, group: DuplicateGroup, only: Collection[Relation] = ()) -> int:
         """Return the bytes that acting on a group would free."""
@@ -453,9 +496,16 @@ class EmbeddingPair(Printed):
     distance: float
 
 
+class Answer(StrEnum):
+    """What a person can say of two pictures."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewedPair(Printed):
-    """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
+class AnsweredPair(Printed):
+    """What a person said about two pictures.
 
     The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
     and `distance` are those in the gallery now, None when one of the two contents is no longer in it. `time` is in
@@ -464,10 +514,15 @@ class ReviewedPair(Printed):
 
     first: str
     second: str
-    label: int
+    answer: Answer
     time: float
     paths: tuple[Path, Path] | None
     distance: float | None
+
+    @property
+    def id(self) -> str:
+        """What a person can call it by: eight digits."""
+        return f"{self.first[:4]}{self.second[:4]}"
 
 
 class Action(StrEnum):

@@ -23,16 +23,18 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.check import check_details
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, ImageError, OptionError
 from siamese_search.images.edits import views_of_one
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
+    Answer,
+    AnsweredPair,
     Calibration,
     CalibrationRow,
     Item,
-    ReviewedPair,
     Threshold,
     ThresholdSource,
 )
@@ -84,7 +86,7 @@ def calibrate(
     items: Sequence[Item],
     vectors_of: Callable[[list[int]], NDArray[np.float32]],
     *,
-    answers: Sequence[ReviewedPair] = (),
+    answers: Sequence[AnsweredPair] = (),
     precision: float | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -123,6 +125,7 @@ def calibrate(
         wanted = loosest(distances, precisions, recall, precision)
         # A stricter wish than the default's never ends farther out than the default does.
         row = wanted if precision < PROMISED or wanted.threshold < row.threshold else row
+    reach = reach_of(distances, reported, row.threshold, len(items))
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -134,11 +137,12 @@ def calibrate(
         images=len(items),
         likeness=likeness,
         false_pairs=float(np.interp(row.threshold, distances, correction * false)),
-        reach=reach_of(distances, reported, row.threshold, len(items)),
+        reach=reach,
         answers=len(answers),
         correction=correction,
         correction_low=low,
         correction_high=high,
+        details=check_details(encoder, items, reach, seed=seed),
     )
 
 
@@ -199,7 +203,7 @@ def likeness_of(
 
 
 def corrected(
-    answers: Sequence[ReviewedPair], distances: Floats, reported: Floats, false: Floats
+    answers: Sequence[AnsweredPair], distances: Floats, reported: Floats, false: Floats
 ) -> tuple[float, float, float]:
     """Return the factor on the false pairs that a person's answers call for, as (5 %, middle, 95 %).
 
@@ -212,7 +216,7 @@ def corrected(
     lower, upper = np.clip(lower, 0, None), np.clip(upper, None, len(distances) - 1)
     chance = np.clip((false[upper] - false[lower]) / np.maximum(reported[upper] - reported[lower], 1e-9), 1e-6, 1)
     expected = sum(float(np.interp(answer.distance or 0, distances, chance)) for answer in answers)
-    seen = sum(answer.label for answer in answers)
+    seen = sum(answer.answer is Answer.DIFFERENT for answer in answers)
     shape, rate = PRIOR_FALSE + seen, PRIOR_FALSE + expected
     draws = np.random.default_rng(0).gamma(shape, 1 / rate, 20_000)
     low, high = np.quantile(draws, (0.05, 0.95))
@@ -241,7 +245,8 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
             f"{unread}; only {read} of the pictures tried can be read, so the threshold stays as it was: is a drive not"
             " connected? Connect it, or index again"
         )
-    return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0))
+    found = (np.array(apart)[:, None] <= distances).sum(axis=0)
+    return np.asarray((found + 1) / (len(apart) + 2))  # as Laplace would: some copies say nothing of all
 
 
 def _edits_apart(encoder: Encoder, path: Path, rng: Random, decoder: Decoder) -> list[float]:

@@ -112,8 +112,7 @@ def index(
 
 
 @app.command(
-    epilog="Examples: simsearch query holiday.jpg -k 3 --sheet found.png;"
-    " simsearch query beach.jpg sunset.jpg --combine finds sunsets on beaches"
+    epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png && simsearch query sea.jpg night.jpg --combine"
 )
 def query(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files; - reads one from stdin.")],
@@ -177,14 +176,27 @@ def query(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: simsearch info --index indexes/holiday")
-def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+@app.command(epilog="Example: simsearch info --map map.html")
+def info(
+    index: IndexOption = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="HTML", help="Also draw a map: all pictures beside those that are like them."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """Describe a gallery: images, folders, encoder, threshold."""
     from siamese_search.report.data import info_json  # noqa: PLC0415
     from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
 
     with open_gallery(index) as gallery:
         about = gallery.info()
+        if draw:
+            from siamese_search.report.map import write_map_html  # noqa: PLC0415
+
+            with silent_decoders(), progress_bar("Drawing", quiet=quiet) as progress:
+                write_map_html(gallery, draw, progress=progress)
     if json:
         print_json(info_json(about))
         return
@@ -200,6 +212,7 @@ def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption
         ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
         ("index", about.index_kind),
         ("on disk", human_bytes(about.size_on_disk)),
+        *([("map", str(draw))] if draw else []),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from siamese_search.details import Verdict
 
 _SAME_EMBEDDING = 1e-3  # gap, which is computed in single precision
+# Of the farthest of the hits looked through: of heavy edits that were found first 95 in 100 lay nearer, but only a
+# quarter of photos without a copy have a hit so near.
+_STANDS_OUT = 0.82
 
 Told: TypeAlias = tuple[HitKind, Relation | None]
 
@@ -70,14 +73,17 @@ class Answer:
     def to_look_at(self, count: int) -> list[Item]:
         """Return the hits to compare with the query: the next `count` contents within reach, while all are its picture.
 
-        Copies come in families; and who is no copy is followed by more who are none.
+        Copies come in families, and lie nearer than what is no copy: where one is none, nor are those behind it, and
+        beyond the threshold only those are looked at that stand out.
         """
         if not self._details or any(kind is HitKind.NEAREST for kind, _ in self._told.values()):
             return []
+        limits = self._limits
+        far = min(limits.reach, max(limits.copies, _STANDS_OUT * max(self._distances, default=0.0)))
         within = {
             item.content_hash: item
             for item, distance in zip(self._items, self._distances, strict=True)
-            if distance <= self._limits.reach and item.content_hash not in self._told
+            if distance <= far and item.content_hash not in self._told
         }
         return [*within.values()][:count]
 
@@ -123,6 +129,7 @@ class Answer:
         kind, relation = self._kind(row)
         return Hit(
             rank=rank,
+            id=self._items[row].id,
             path=self._items[row].path,
             distance=self._distances[row],
             duplicate=kind is HitKind.SAME,

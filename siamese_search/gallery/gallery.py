@@ -35,6 +35,7 @@ from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
 from siamese_search.images.decode import MAX_PIXELS
 from siamese_search.images.files import lies_in
+from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source, is_source, lasting, name_of, path_of
 from siamese_search.paths import expanded
 from siamese_search.results import (
@@ -61,8 +62,9 @@ class Gallery:
 
     Nothing is read or written before the first use; `sync` creates it when missing. Without an `encoder` the one that
     the gallery was made with is loaded when needed, for a new gallery "photo". An encoder whose fingerprint differs
-    from the gallery's raises FingerprintError at its first use. `notice` is called with one line when something was
-    mended on the way that the user should know of. It may be used from several threads at once.
+    from the gallery's raises FingerprintError at its first use. `decoder` decodes what is searched with; without one
+    each search starts its own. `notice` is called with one line when something was mended on the way that the user
+    should know of. It may be used from several threads at once.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Gallery:
         location: Location | Store | None = None,
         *,
         encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
         self._store = (
@@ -78,6 +81,7 @@ class Gallery:
             else location
         )
         self._encoder = encoder
+        self._decoder = decoder
 
     def __enter__(self) -> Self:
         return self
@@ -117,6 +121,11 @@ class Gallery:
     def exists(self) -> bool:
         """Tell whether there is a gallery at the location."""
         return self._store.exists()
+
+    @property
+    def state(self) -> str:
+        """A word that is another one as soon as anything in the gallery changes, whoever changes it."""
+        return self._store.state()
 
     @property
     def encoder(self) -> Encoder:
@@ -289,7 +298,7 @@ class Gallery:
         own = () if include_self else tuple(path for source in sources for path in path_of(source))
         limits = Limits(reach=-1.0, copies=self.threshold.distance, alike=None)
         query = Query(vector=(total / length).astype(np.float32), apart_from=own)
-        (hits,) = find_hits(self._store, [query], k=k, limits=limits, details=False)
+        (hits,) = find_hits(self._store, [query], k=k, limits=limits, details=False, decoder=self._decoder)
         return QueryResult(query=" + ".join(map(name_of, sources)), hits=hits)
 
     def search_vectors(
@@ -313,7 +322,7 @@ class Gallery:
     ) -> tuple[list[tuple[Source, NDArray[np.float32]]], list[Skipped]]:
         """Return the pictures that can be read, with their embeddings, and the others."""
         embedded, skipped = [], []
-        for source, result in zip(sources, embed_pictures(sources, self.encoder), strict=True):
+        for source, result in zip(sources, embed_pictures(sources, self.encoder, decoder=self._decoder), strict=True):
             if isinstance(result, Skipped):
                 skipped.append(result)
             else:
@@ -325,7 +334,7 @@ class Gallery:
     def _hits(self, queries: Sequence[Query], *, k: int, limit: Threshold, details: bool) -> list[tuple[Hit, ...]]:
         copies = limit if limit.source is ThresholdSource.OPTION else self.threshold
         limits = Limits(reach=limit.distance, copies=copies.distance, alike=self.alike)
-        return find_hits(self._store, queries, k=k, limits=limits, details=details)
+        return find_hits(self._store, queries, k=k, limits=limits, details=details, decoder=self._decoder)
 
     def pairs(
         self, threshold: float, *, exact: bool = False, progress: Progress | None = None

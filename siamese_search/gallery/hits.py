@@ -4,9 +4,10 @@ Distance proposes, details confirm, as in `dedupe`; but only the first few hits 
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ from siamese_search.images.reasons import image_errors
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source, is_file, name_of, opened
 from siamese_search.results import Hit, Item
+
+if TYPE_CHECKING:
+    from siamese_search.gallery.looking import Look
 
 _COMPARED = 4  # hits of a query, the nearest within reach, that are looked at together
 _ROUNDS = 5  # of that, at the most
@@ -41,13 +45,19 @@ class Query:
 
 
 def find_hits(
-    store: Store, queries: Sequence[Query], *, k: int, limits: Limits, details: bool
+    store: Store,
+    queries: Sequence[Query],
+    *,
+    k: int,
+    limits: Limits,
+    details: bool,
+    decoder: Decoder | None = None,
 ) -> list[tuple[Hit, ...]]:
     """Return for each query the `k` nearest different pictures, with their copies."""
     found: list[tuple[Hit, ...]] = []
-    with Decoder() as decoder:
+    with nullcontext(decoder) if decoder else Decoder() as shared:
         for start in range(0, len(queries), _BLOCK):
-            search = _Search(store, queries[start : start + _BLOCK], limits, decoder if details else None)
+            search = _Search(store, queries[start : start + _BLOCK], limits, shared if details else None)
             found += search.hits(k)
     return found
 
@@ -60,6 +70,7 @@ class _Search:
         self._queries = queries
         self._decoder = decoder
         self._answers = [Answer(limits, details=decoder is not None and query.source is not None) for query in queries]
+        self._look: Look | None = None
         # What is looked at: items by their ids, and queries by numbers that no id is.
         self._pictures: dict[int, Source] = {
             -1 - place: query.source for place, query in enumerate(queries) if query.source is not None
@@ -108,12 +119,13 @@ class _Search:
         from siamese_search.gallery.looking import Look  # noqa: PLC0415  (OpenCV, which many a query can do without)
 
         self._pictures |= {item.id: item.path for _, item in asked}
-        look = Look(self._pictures, decoder)
+        look = self._look = self._look or Look(self._pictures, decoder)
         pairs = [(-1 - place, item.id) for place, item in asked]
         for (place, item), pair, found in zip(asked, pairs, look.compare(pairs), strict=True):
             self._answers[place].mark(item, found.verdict, same_pixels=look.same_pixels(*pair))
         places = sorted({place for place, _ in asked})
         between = [(place, both) for place in places for both in self._answers[place].pairs()]
+        self._pictures |= {item.id: item.path for _, both in between for item in both}
         compared = look.compare([(first.id, second.id) for _, (first, second) in between])
         for (place, both), found in zip(between, compared, strict=True):
             self._answers[place].mark_pair(both, found.verdict)

@@ -7,14 +7,21 @@ from dataclasses import dataclass
 from itertools import groupby
 from threading import Lock
 
-import numpy as np
-from PIL import Image
-
 from siamese_search.cores import usable_cores
-from siamese_search.details import LONGEST, Comparison, Features, Verdict, compare, features, one_thread
+from siamese_search.details import (
+    FINEST,
+    LONGEST,
+    Comparison,
+    Features,
+    Verdict,
+    compare,
+    features,
+    look_closer,
+    one_thread,
+)
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
-from siamese_search.images.sources import Source
+from siamese_search.images.sources import Source, is_file
 
 _HELD = 1500  # pictures: some 190 MB
 
@@ -74,16 +81,28 @@ class Look:
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                found.append(compare(first.features, second.features))
+                found.append(self._closer(above, below, compare(first.features, second.features)))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
         return found
 
+    def _closer(self, above: int, below: int, found: Comparison) -> Comparison:
+        """Look again, at more pixels, where what a page says may be too small."""
+        if found.verdict is not Verdict.CONFIRMED or not found.drawn:
+            return found
+        try:
+            first, second = (
+                self._decoder.thumbnail(self._pictures[place], longest=FINEST).pixels for place in (above, below)
+            )
+        except ImageError:
+            return Comparison(Verdict.UNCHECKED)
+        return look_closer(first, second, found)
+
     def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
         one, other = self._pictures[first], self._pictures[second]
-        if isinstance(one, Image.Image | np.ndarray) or isinstance(other, Image.Image | np.ndarray):
+        if not (is_file(one) and is_file(other)):
             return False
         try:
             return self._decoder.same_picture(one, other)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from siamese_search.escapes import csv_cell
+from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
@@ -20,6 +20,7 @@ from siamese_search.results import (
     DuplicateGroup,
     Facts,
     GalleryInfo,
+    Item,
     SearchReport,
     Skipped,
     SyncReport,
@@ -83,6 +84,24 @@ def search_json(report: SearchReport, *, copies: bool = False) -> dict[str, Any]
     }
 
 
+def item_json(item: Item) -> dict[str, Any]:
+    """Return one picture of a gallery, `path` as it is, `name` and `folder` as they are to be shown.
+
+    `modified` is in seconds since 1970, null where it is not known for sure.
+    """
+    return {
+        "id": item.id,
+        "path": str(item.path),
+        "name": printable(item.path.name),
+        "folder": printable(str(item.path.parent)),
+        "size": item.size,
+        "width": item.width,
+        "height": item.height,
+        "format": item.format,
+        "modified": item.mtime_ns // 10**9 or None,
+    }
+
+
 def info_json(info: GalleryInfo) -> dict[str, Any]:
     """Return the description of a gallery; `folder`, as it was called once, is its location."""
     return {**asdict(info), "folder": info.location, "roots": list(map(str, info.roots))}
@@ -114,6 +133,7 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
             "found": report.coverage.found,
         },
         "details": None if report.details is None else asdict(report.details),
+        "check": None if report.check is None else asdict(report.check),
         "bursts": [
             {
                 "pictures": [str(path) for path in burst.pictures],
