@@ -263,7 +263,7 @@ def test_the_command_says_what_hits_are(run: Run, photos: Path) -> None:
     assert lines[0].split("\t")[2] == "the same, confirmed"
     assert lines[1].split("\t")[2].startswith(("nearest", "looks alike"))
     own = run("query", photos / "chelsea.png", "-k", "1", "--include-self").stdout
-    assert "the same, identical file, +1 copy" in own
+    assert "the same, identical, +1 copy" in own
     listed = run("query", photos / "chelsea.png", "-k", "1", "--include-self", "--copies").stdout.splitlines()
     assert [line.split("\t")[0] for line in listed] == ["1", "2"]
     (together,) = json.loads(run("query", photos / "rocket.png", photos / "camera.png", "--combine", "--json").stdout)[
