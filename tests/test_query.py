@@ -283,3 +283,17 @@ def test_nothing_like_it_is_one_line() -> None:
         "nothing like it here (the nearest lies at 1.123; --nearest lists them)"
     )
     assert nothing_words(QueryResult(query="q", hits=(), alike=1.0)) == "nothing like it here"
+
+
+def test_beyond_what_is_looked_at_distance_decides() -> None:
+    """More copies than are looked at take the same line, unless one that was looked at is none."""
+    for second, groups in ((Verdict.CONFIRMED, [[0, 1, 2], [3]]), (Verdict.ALIKE, [[0], [1], [2], [3]])):
+        made = Answer(LIMITS, details=True)
+        near = np.stack([np.eye(4)[0]] * 3 + [np.eye(4)[1]])
+        near[:3, 3] = (0.0, 0.1, 0.2)
+        made.take(
+            [(item(row), 0.1 + row / 10) for row in range(4)], near / np.linalg.norm(near, axis=1)[:, None], is_all=True
+        )
+        made.mark(item(0), Verdict.CONFIRMED, same_pixels=False)
+        made.mark(item(1), second, same_pixels=False)
+        assert [[hit.id, *(copy.id for copy in hit.copies)] for hit in made.hits(9)] == groups
