@@ -42,7 +42,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks/near_duplicates.py benchmarks/embedding.py benchmarks/embedders.py benchmarks/warm_query.py \
-		benchmarks/join.py benchmarks/syncing.py
+		benchmarks/join.py benchmarks/syncing.py benchmarks/serving.py
 
 # The page of everything public, from the docstrings.
 docs: $(READY)

@@ -296,7 +296,7 @@ def flips(work: Path, rng: random.Random, scale: float) -> str:
     with Gallery(folder, encoder=encoder) as gallery:
         gallery.sync([pictures])
         ids = [item.id for item in gallery.items()]
-        gallery.answers.set(ids[0], ids[1], 1)
+        gallery.answers.set(ids[0], ids[1], "different")
     large = shutil.copytree(folder, work / "large")
     answers(large, encoder, FEW)  # makes its cells
     kinds = [(kept, few, answers(kept, encoder, few)[0]) for kept, few in ((folder, EXACT_UP_TO), (large, FEW))]

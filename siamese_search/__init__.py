@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 from siamese_search.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from siamese_search.actions import Companion, Plan, Step, apply_plan, read_plan, undo_journal, write_plan
+    from siamese_search.actions import (
+        Companion,
+        Plan,
+        Step,
+        apply_plan,
+        choices_json,
+        read_plan,
+        undo_journal,
+        write_plan,
+    )
     from siamese_search.demo import Demo, DemoReport, DemoScore, Planted, run_demo
     from siamese_search.duplicates.find import find_duplicates
     from siamese_search.duplicates.keeper import KeeperRules
@@ -46,10 +55,13 @@ if TYPE_CHECKING:
     from siamese_search.results import (
         Action,
         ActionReport,
+        Answer,
+        AnsweredPair,
         Burst,
         Calibration,
         CalibrationRow,
         Copy,
+        CopyPair,
         Coverage,
         DedupeReport,
         DetailCounts,
@@ -59,6 +71,7 @@ if TYPE_CHECKING:
         Facts,
         GalleryInfo,
         Hit,
+        HitKind,
         Item,
         KindCount,
         Noted,
@@ -66,7 +79,6 @@ if TYPE_CHECKING:
         Reason,
         Refused,
         Relation,
-        ReviewedPair,
         Rule,
         SearchReport,
         Skipped,
@@ -82,6 +94,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionReport",
+    "Answer",
+    "AnsweredPair",
     "Answers",
     "Burst",
     "BusyError",
@@ -89,6 +103,7 @@ __all__ = [
     "CalibrationRow",
     "Companion",
     "Copy",
+    "CopyPair",
     "Coverage",
     "DataError",
     "DedupeReport",
@@ -111,6 +126,7 @@ __all__ = [
     "GalleryError",
     "GalleryInfo",
     "Hit",
+    "HitKind",
     "ImageError",
     "Item",
     "KeeperRules",
@@ -125,7 +141,6 @@ __all__ = [
     "Refused",
     "Relation",
     "Retrieval",
-    "ReviewedPair",
     "Rule",
     "SearchReport",
     "SimsearchError",
@@ -138,6 +153,7 @@ __all__ = [
     "TrainReport",
     "VerifyReport",
     "apply_plan",
+    "choices_json",
     "encoder_for",
     "evaluate_encoder",
     "find_duplicates",
@@ -159,6 +175,7 @@ _HOMES = {
     "Companion": "actions",
     "Step": "actions",
     "apply_plan": "actions",
+    "choices_json": "actions",
     "read_plan": "actions",
     "undo_journal": "actions",
     "write_plan": "actions",

@@ -3,7 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -148,33 +148,6 @@ class Calibration(Tabular[CalibrationRow]):
     details: DetailCheck | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit(Printed):
-    """One answer to a query. `rank` counts from 1, `distance` is Euclidean, in [0, 2]."""
-
-    rank: int
-    path: Path
-    distance: float
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryResult(Tabular[Hit]):
-    """The hits of one query picture, nearest first; `query` is what it was called, "-" for one without a name."""
-
-    query: str
-    hits: tuple[Hit, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchReport(Tabular[QueryResult]):
-    """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read."""
-
-    threshold: Threshold
-    queries: tuple[QueryResult, ...]
-    skipped: tuple[Skipped, ...] = ()
-
-
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, as shares of a picture's width and height."""
 
@@ -192,6 +165,70 @@ class Relation(StrEnum):
 
 SAFE_RELATIONS = (Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.CONFIRMED)
 """What a plan acts on where nobody asked for more."""
+
+
+class HitKind(StrEnum):
+    """What a hit is of the picture asked for."""
+
+    SAME = "same"  # that picture itself, as far as its `Relation` says
+    ALTERED = "altered"  # that picture in part: edited, or the same thing taken once more
+    ALIKE = "alike"  # another that looks like it
+    NEAREST = "nearest"  # none of these: merely the nearest there is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Printed):
+    """One answer to a query. `rank` counts different pictures from 1, `distance` is Euclidean, in [0, 2].
+
+    `relation` says how sure it is that it is the same picture, None where nothing says so; `duplicate`: it is.
+    `copies` are further copies of the picture found here, nearest first, each as a hit of the same rank. `id` is that
+    of the `Item`, 0 where it is not known.
+    """
+
+    rank: int
+    path: Path
+    distance: float
+    duplicate: bool
+    kind: HitKind = HitKind.NEAREST
+    relation: Relation | None = None
+    copies: tuple["Hit", ...] = ()
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult(Tabular[Hit]):
+    """The hits of one query picture, nearest first; `query` is what it was called, "-" for one without a name.
+
+    `alike` is the distance up to which pictures look alike, None where the encoder names none.
+    """
+
+    query: str
+    hits: tuple[Hit, ...]
+    alike: float | None = None
+
+    @property
+    def nothing_alike(self) -> bool:
+        """Whether nothing here is like the picture; never where nobody knows up to which distance that is."""
+        return self.alike is not None and all(hit.kind is HitKind.NEAREST for hit in self.hits)
+
+    def files(self, *, copies: bool) -> Iterator[Hit]:
+        """Yield the hits, or with `copies` each with its copies behind it."""
+        for hit in self.hits:
+            yield hit
+            if copies:
+                yield from hit.copies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport(Tabular[QueryResult]):
+    """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read.
+
+    With details, `threshold` is how far off pictures were looked at.
+    """
+
+    threshold: Threshold
+    queries: tuple[QueryResult, ...]
+    skipped: tuple[Skipped, ...] = ()
 
 
 class Edit(StrEnum):
@@ -284,13 +321,29 @@ class Copy(Printed):
     linked: bool = False
     companions: tuple[Path, ...] = ()
     differences: tuple[Box, ...] = ()
+    differences_in_copy: tuple[Box, ...] = ()
+    transform: tuple[tuple[float, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyPair(Printed):
+    """How one picture of a group would relate to another if that were kept, as far as they were compared.
+
+    Both are places among its pictures: 0 is the keeper, and its copies follow.
+    """
+
+    keep: int
+    copy: int
+    relation: Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
-    `links` are other names of files in it: one file is no copy of itself, whatever it is called.
+    `links` are other names of files in it: one file is no copy of itself, whatever it is called. `companions` are files
+    that belong to the keeper. `pairs` say what another keeper would be confirmed for; of equal files, the first stands
+    for all.
     """
 
     keep: Path
@@ -298,6 +351,8 @@ class DuplicateGroup(Tabular[Copy]):
     reason: Reason | None = None
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
+    companions: tuple[Path, ...] = ()
+    pairs: tuple[CopyPair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,9 +496,16 @@ class EmbeddingPair(Printed):
     distance: float
 
 
+class Answer(StrEnum):
+    """What a person can say of two pictures."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReviewedPair(Printed):
-    """What a person said about two pictures: `label` is 0 for the same picture, 1 for different ones.
+class AnsweredPair(Printed):
+    """What a person said about two pictures.
 
     The answer is about contents (`first` < `second` are content hashes), so it holds wherever the files move. `paths`
     and `distance` are those in the gallery now, None when one of the two contents is no longer in it. `time` is in
@@ -452,10 +514,15 @@ class ReviewedPair(Printed):
 
     first: str
     second: str
-    label: int
+    answer: Answer
     time: float
     paths: tuple[Path, Path] | None
     distance: float | None
+
+    @property
+    def id(self) -> str:
+        """What a person can call it by: eight digits."""
+        return f"{self.first[:4]}{self.second[:4]}"
 
 
 class Action(StrEnum):

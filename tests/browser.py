@@ -90,8 +90,30 @@ class Browser:
     def press(self, key: str) -> None:
         """Press and release a key."""
         what = {"text": key} if len(key) == 1 else {"windowsVirtualKeyCode": KEYS[key], "code": key}
+        if key == "Enter":
+            what["text"] = "\r"  # what presses a button
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **what)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def click(self, selector: str) -> None:
+        """Click in the middle of an element, as a person does."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{found}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = self.evaluate(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    def download(self, selector: str, folder: Path, name: str) -> Path:
+        """Click on what saves a file, and return where it was saved."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.click(selector)
+        end = time.monotonic() + 30
+        while not (folder / name).exists():
+            assert time.monotonic() < end, f"{name} was never saved"
+            time.sleep(0.05)
+        return folder / name
 
     def screenshot(self, path: Path) -> None:
         """Save what is seen as a PNG."""

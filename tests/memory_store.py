@@ -53,6 +53,11 @@ class MemoryStore:
         """Tell whether it was created."""
         return self._contents is not None
 
+    def state(self) -> str:
+        """Return a word that stands for all contents."""
+        with self._lock:
+            return repr(self._all)
+
     def create(self, settings: Settings) -> None:
         """Begin with nothing but settings."""
         self._contents = Contents({name: dict(value) for name, value in settings.items()})

@@ -282,7 +282,7 @@ def told_apart(data: dict[str, Any], _photos: Path) -> str:
     """Let a person say meanwhile that the two are different pictures."""
     with Gallery(data["gallery"]) as gallery:
         ids = {str(item.path): item.id for item in gallery.items()}
-        gallery.answers.set(ids[data["steps"][0]["copy"]], ids[data["steps"][0]["keep"]], 1)
+        gallery.answers.set(ids[data["steps"][0]["copy"]], ids[data["steps"][0]["keep"]], "different")
     return "a person said"
 
 

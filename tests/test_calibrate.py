@@ -23,7 +23,7 @@ from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
-from siamese_search.results import ReviewedPair, ThresholdSource
+from siamese_search.results import Answer, AnsweredPair, ThresholdSource
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DISTANCES = np.arange(0.002, 1.2, 0.002)
@@ -91,9 +91,16 @@ def test_answers_correct_the_estimate() -> None:
     """False pairs where true ones were expected raise the factor, true ones lower it, and more answers narrow it."""
     reported, false = 1000 * DISTANCES, 300 * DISTANCES**2
 
-    def answers(labels: list[int], distance: float = 0.5) -> list[ReviewedPair]:
+    def answers(labels: list[int], distance: float = 0.5) -> list[AnsweredPair]:
         return [
-            ReviewedPair(first="a", second="b", label=label, time=0.0, paths=("a", "b"), distance=distance)
+            AnsweredPair(
+                first="a",
+                second="b",
+                answer=(Answer.SAME, Answer.DIFFERENT)[label],
+                time=0.0,
+                paths=("a", "b"),
+                distance=distance,
+            )
             for label in labels
         ]
 

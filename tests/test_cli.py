@@ -128,17 +128,20 @@ def test_decoders_do_not_talk(run: Run, tmp_path: Path) -> None:
 def test_query_answers_as_json(run: Run, indexed: Path) -> None:
     """Several images are answered in order, with the stable keys."""
     paths = [str(indexed / "chelsea.png"), str(indexed / "rocket.png")]
-    finished = run("query", *paths, "-k", "2", "--json", "--threshold", "0.25")
+    finished = run("query", *paths, "-k", "2", "--json", "--threshold", "0.25", "--include-self", "--copies")
     assert finished.stderr == ""
     answer = json.loads(finished.stdout)
     assert answer["threshold"] == 0.25
     assert [query["query"] for query in answer["queries"]] == paths
     chelsea, rocket = answer["queries"]
-    assert {hit["path"] for hit in chelsea["hits"]} == {paths[0], str(indexed / "copies" / "chelsea again.png")}
-    assert [hit["duplicate"] for hit in chelsea["hits"]] == [True, True]
+    assert {hit["path"] for hit in chelsea["hits"][:2]} == {paths[0], str(indexed / "copies" / "chelsea again.png")}
+    assert [hit["duplicate"] for hit in chelsea["hits"]][:3] == [True, True, False]
+    assert [hit["rank"] for hit in chelsea["hits"]][:3] == [1, 2, 3]
+    assert [hit["group"] for hit in chelsea["hits"]][:3] == [1, 1, 2]
+    assert [hit["kind"] for hit in chelsea["hits"]][:3] == ["same", "same", "nearest"]
     assert rocket["hits"][0]["path"] == paths[1]
-    assert [hit["rank"] for hit in rocket["hits"]] == [1, 2]
-    assert rocket["hits"][0].keys() == {"rank", "path", "distance", "duplicate"}
+    keys = {"rank", "path", "distance", "duplicate", "kind", "relation", "group", "copies"}
+    assert rocket["hits"][0].keys() == keys
 
 
 def test_query_reads_stdin(run: Run, indexed: Path) -> None:
@@ -156,7 +159,9 @@ def test_one_bad_image_of_many_does_not_lose_the_others(run: Run, indexed: Path)
     good, bad = indexed / "rocket.png", indexed / "bad.jpg"
     bad.write_bytes(b"no picture")
     images = (bad, good, "-", "missing.jpg")
-    finished = run("query", *images, "-k", "1", "--json", stdin=(indexed / "chelsea.png").read_bytes())
+    finished = run(
+        "query", *images, "-k", "1", "--json", "--include-self", stdin=(indexed / "chelsea.png").read_bytes()
+    )
     assert finished.returncode == 1
     answered = {query["query"]: query["hits"][0]["path"] for query in json.loads(finished.stdout)["queries"]}
     assert answered == {str(good): str(good), "-": str(indexed / "chelsea.png")}
@@ -164,7 +169,7 @@ def test_one_bad_image_of_many_does_not_lose_the_others(run: Run, indexed: Path)
         f"simsearch: {bad}: not an image that can be read",
         "simsearch: missing.jpg: no such file",
     ]
-    (line,) = run("query", good, bad, "-k", "1").stdout.splitlines()
+    (line,) = run("query", good, bad, "-k", "1", "--include-self").stdout.splitlines()
     assert line.split("\t")[0] == str(good)  # named, though it is the only one left
     finished = run("query", bad, "missing.jpg", "--json")
     assert (finished.returncode, finished.stdout, len(finished.stderr.splitlines())) == (1, "", 2)
@@ -178,11 +183,11 @@ def test_the_device_can_be_chosen(run: Run, photos: Path) -> None:
 
 def test_query_prints_plain_lines_when_piped(run: Run, indexed: Path) -> None:
     """Rank, distance, verdict and path, separated by tabs; CSV on demand."""
-    finished = run("query", indexed / "rocket.png", "-k", "3")
-    rows = [line.split("\t") for line in finished.stdout.splitlines()]
+    arguments = ("query", indexed / "rocket.png", "-k", "3", "--include-self")
+    rows = [line.split("\t") for line in run(*arguments).stdout.splitlines()]
     assert [len(row) for row in rows] == [4, 4, 4]
-    assert rows[0] == ["1", "0.0000", "duplicate", str(indexed / "rocket.png")]
-    table = list(csv.DictReader(io.StringIO(run("query", indexed / "rocket.png", "-k", "3", "--csv").stdout)))
+    assert rows[0] == ["1", "0.0000", "the same, identical file", str(indexed / "rocket.png")]
+    table = list(csv.DictReader(io.StringIO(run(*arguments, "--csv").stdout)))
     assert [row["path"] for row in table] == [row[3] for row in rows]
 
 
@@ -248,8 +253,8 @@ def test_names_that_are_not_utf8_are_printed(run: Run, photos: Path) -> None:
     name = photos / os.fsdecode(b"caf\xe9.png")
     (photos / "rocket.png").rename(name)
     assert run("index", photos).returncode == 0
-    assert "caf\\xe9.png" in run("query", name, "-k", "1").stdout
-    answer = json.loads(run("query", name, "-k", "1", "--json").stdout)
+    assert "caf\\xe9.png" in run("query", name, "-k", "1", "--include-self").stdout
+    answer = json.loads(run("query", name, "-k", "1", "--include-self", "--json").stdout)
     assert os.fsencode(answer["queries"][0]["hits"][0]["path"]) == os.fsencode(name)
 
 

@@ -13,7 +13,7 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import AnswerRow
-from siamese_search.results import DedupeReport, ImageFile, Threshold, ThresholdSource
+from siamese_search.results import Answer, DedupeReport, ImageFile, Threshold, ThresholdSource
 
 DIM = 8
 STEP = 0.1  # radians between neighbouring places
@@ -58,7 +58,8 @@ def gallery_of(pictures: list[Picture], answers: Answers, roots: set[str]) -> Ga
         )
         store.add(file, embedded)
     for (first, second), label in answers.items():
-        store.set_answer(AnswerRow(*sorted((pictures[first].hash, pictures[second].hash)), label, 1.0))
+        answer = (Answer.SAME, Answer.DIFFERENT)[label]
+        store.set_answer(AnswerRow(*sorted((pictures[first].hash, pictures[second].hash)), answer, 1.0))
     return Gallery(store)
 
 

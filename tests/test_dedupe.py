@@ -226,8 +226,8 @@ def test_the_gallery_threshold_is_the_default(gallery: Gallery) -> None:
 def test_pairs_that_are_not_kept_are_found_again(gallery: Gallery) -> None:
     """Iterating again gives the same pairs, from memory or not, and those that a person called different never."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.answers.set(ids["astronaut.png"], ids["astronaut bright.jpg"], 1)
-    gallery.answers.set(ids["rocket.png"], ids["camera.png"], 0)
+    gallery.answers.set(ids["astronaut.png"], ids["astronaut bright.jpg"], "different")
+    gallery.answers.set(ids["rocket.png"], ids["camera.png"], "same")
     different = (ids["astronaut.png"], ids["astronaut bright.jpg"])
     same = (min(ids["rocket.png"], ids["camera.png"]), max(ids["rocket.png"], ids["camera.png"]))
     scope = read_scope(gallery, read_named(gallery, None))

@@ -27,7 +27,7 @@ from siamese_search.gallery.local.layout import with_checksum
 from siamese_search.gallery.settings import EncoderIdentity
 from siamese_search.gallery.store import SkippedFile
 from siamese_search.images.reasons import NO_PERMISSION
-from siamese_search.results import CalibrationRow, Threshold, ThresholdSource
+from siamese_search.results import CalibrationRow, Hit, Threshold, ThresholdSource
 
 Sample = Callable[[str], Image.Image]
 
@@ -35,6 +35,12 @@ Sample = Callable[[str], Image.Image]
 def contents(folder: Path) -> dict[str, bytes]:
     """Return every file under a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def found_near(gallery: Gallery, path: Path, *, threshold: float | None = None) -> list[Hit]:
+    """Return all pictures of a gallery by their distance from one of them, which alone says what they are."""
+    result = gallery.search(path, k=99, threshold=threshold, details=False, include_self=True)
+    return sorted(result.files(copies=True), key=lambda hit: hit.distance)
 
 
 def vectors_by_name(gallery: Gallery) -> dict[str, bytes]:
@@ -86,7 +92,7 @@ def test_every_change_is_followed(gallery: Gallery, photos: Path, sample: Sample
     assert after[str(photos / "copies" / "space.png")] == before[str(photos / "rocket.png")]
     assert after[str(photos / "camera.png")] != before[str(photos / "camera.png")]
     for name, vector in after.items():
-        assert gallery.search(name, k=1)[0].distance < 1e-3, name
+        assert gallery.search(name, k=1, include_self=True)[0].distance < 1e-3, name
         assert len(vector) == 4 * gallery.encoder.dim
     assert counts(gallery.sync([photos])) == {"unchanged": 9}
 
@@ -197,7 +203,7 @@ def test_names_that_are_not_utf8_survive(photos: Path, encoder: Encoder, tmp_pat
     (photos / "coffee.png").rename(name)
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([photos])
-    assert name in {hit.path for hit in gallery.search(name, k=3)}
+    assert name in {hit.path for hit in gallery.search(name, k=3, include_self=True)}
     assert counts(gallery.sync([photos])) == {"unchanged": 9}
 
 
@@ -270,7 +276,7 @@ def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str
     """The index is derived: missing, damaged or stale, it is made anew and answers as before."""
     path = Path(gallery.location) / "index.faiss"
     whole = path.read_bytes()
-    expected = gallery.search(photos / "coffee.png")
+    expected = [hit.path for hit in gallery.search(photos / "coffee.png")]
     gallery.close()
     if damage == "missing":
         path.unlink()
@@ -288,7 +294,7 @@ def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str
         path.write_bytes(old)
     told: list[str] = []
     fresh = Gallery(gallery.location, encoder=gallery.encoder, notice=told.append)
-    assert fresh.search(photos / "coffee.png") == expected
+    assert [hit.path for hit in fresh.search(photos / "coffee.png")] == expected
     words = {"missing": "missing", "empty": "damaged", "flipped": "damaged", "old": "out of date"}
     assert told == [f"{path}: was {words[damage]}; built anew from gallery.db"]
     Gallery(gallery.location, encoder=gallery.encoder, notice=told.append).search(photos / "coffee.png")
@@ -297,12 +303,12 @@ def test_a_bad_index_file_is_rebuilt(gallery: Gallery, photos: Path, damage: str
 
 def test_the_index_follows_another_process(gallery: Gallery, photos: Path, sample: Sample) -> None:
     """An open gallery sees what someone else indexed meanwhile."""
-    assert len(gallery.search(photos / "coffee.png", k=99)) == 9
+    assert len(found_near(gallery, photos / "coffee.png")) == 9
     sample("cell.png").save(photos / "cell.png")
     other = Gallery(gallery.location)
     other.sync([photos])
     other.close()
-    assert len(gallery.search(photos / "coffee.png", k=99)) == 10
+    assert len(found_near(gallery, photos / "coffee.png")) == 10
 
 
 def test_a_gallery_that_may_not_be_written_still_answers(gallery: Gallery, photos: Path) -> None:
@@ -441,12 +447,13 @@ def test_the_threshold_for_a_precision_comes_from_the_table(gallery: Gallery) ->
 def test_a_picture_finds_itself_and_its_copies(gallery: Gallery, photos: Path) -> None:
     """Rank 1 is the picture itself at distance 0, its copies follow, ranks count from 1, distances ascend."""
     for source in (photos / "chelsea.png", str(photos / "chelsea.png"), BytesIO((photos / "chelsea.png").read_bytes())):
-        hits = gallery.search(source, k=9)
-        assert {hits[0].path, hits[1].path} == {photos / "chelsea.png", photos / "copies/chelsea again.png"}
-        assert hits[1].distance < 1e-3
+        hits = gallery.search(source, k=9, include_self=True)
+        (copy,) = hits[0].copies
+        assert {hits[0].path, copy.path} == {photos / "chelsea.png", photos / "copies/chelsea again.png"}
+        assert copy.distance < 1e-3
         assert hits[0].duplicate
-        assert hits[1].duplicate
-        assert [hit.rank for hit in hits] == list(range(1, 10))
+        assert copy.duplicate
+        assert [hit.rank for hit in hits] == list(range(1, 7))
         assert [hit.distance for hit in hits] == sorted(hit.distance for hit in hits)
 
 
@@ -462,15 +469,15 @@ def test_an_edited_copy_finds_its_original(gallery: Gallery, photos: Path, sampl
 
 
 def test_the_threshold_decides_what_is_a_duplicate(gallery: Gallery, photos: Path) -> None:
-    """At or below the threshold a hit is a duplicate; 2 takes all, and the default is the one in force."""
-    hits = gallery.search(photos / "coffee.png", k=9, threshold=2.0)
+    """By distance alone, at or below the threshold a hit is a duplicate; 2 takes all, the usual is in force."""
+    hits = found_near(gallery, photos / "coffee.png", threshold=2.0)
     assert all(hit.duplicate for hit in hits)
     limit = hits[4].distance
-    hits = gallery.search(photos / "coffee.png", k=9, threshold=limit)
+    hits = found_near(gallery, photos / "coffee.png", threshold=limit)
     assert [hit.duplicate for hit in hits] == [hit.distance <= limit for hit in hits]
     assert hits[4].duplicate
     limit = gallery.threshold.distance
-    assert all(hit.duplicate == (hit.distance <= limit) for hit in gallery.search(photos / "coffee.png", k=9))
+    assert all(hit.duplicate == (hit.distance <= limit) for hit in found_near(gallery, photos / "coffee.png"))
 
 
 def test_vectors_can_be_searched_with(gallery: Gallery, encoder: Encoder) -> None:

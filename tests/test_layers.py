@@ -183,7 +183,7 @@ def loaded_by(folder: Path, *arguments: str | Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("index",), ("verify",), ("query",), ("dedupe",), ("info",), ("train",), ("demo",)]
+    "command", [(), ("index",), ("verify",), ("query",), ("dedupe",), ("info",), ("train",), ("demo",), ("serve",)]
 )
 def test_help_loads_nothing_heavy(tmp_path: Path, command: tuple[str, ...]) -> None:
     """Asking for help costs Python and typer."""

@@ -27,7 +27,7 @@ from siamese_search.gallery.local.database import Database
 from siamese_search.gallery.local.layout import KEYS, KINDS, as_written, with_checksum
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.store import AnswerRow, DamagedError, SkippedFile
-from siamese_search.results import ImageFile
+from siamese_search.results import Answer, ImageFile
 
 DIM = 8
 ENCODER = {"name": "e", "location": "photo", "fingerprint": "f", "dim": DIM}
@@ -35,7 +35,7 @@ SETTINGS = {"encoder": ENCODER, "threshold": {"distance": 0.5, "source": "encode
 CALIBRATION = {"threshold": SETTINGS["threshold"], "table": [], "images": 3, "likeness": 1.0, "false_pairs": 0.5}
 HOME = Path("/pictures")
 BITS = (1 << 61) - 1
-ANSWER = AnswerRow("0" * 31 + "1", "0" * 31 + "2", 1, 12.5)
+ANSWER = AnswerRow("0" * 31 + "1", "0" * 31 + "2", Answer.DIFFERENT, 12.5)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_person_may_call_two_exposures_the_same(
     gallery = Gallery(tmp_path / "gallery", encoder=encoder)
     gallery.sync([folder], calibrate=False)
     assert find_duplicates(gallery, threshold=NEAR).groups == ()
-    gallery.answers.set(*(item.id for item in gallery.items()), 0)
+    gallery.answers.set(*(item.id for item in gallery.items()), "same")
     assert names(find_duplicates(gallery, threshold=NEAR)) == {"a.jpg": {"b.jpg"}}
 
 

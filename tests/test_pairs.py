@@ -97,7 +97,7 @@ def test_pairs_survive_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("first,second,label\na,b,2\n", "line 2: label is '2', expected 0 .similar. or 1"),
+        ("first,second,label\na,b,2\n", "line 2: label is '2', expected same or different"),
         ("first,second,label\na,b,0\n,b,1\n", "line 3: a picture is missing"),
         ("first,second\na,b\n", "expected a CSV with the columns first, second, label"),
         ("first,second,label\n", "at least one pair"),

@@ -11,11 +11,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps
 
 from siamese_search.errors import FolderError
 from siamese_search.escapes import printable
+from siamese_search.images.sandbox import Decoder
+from siamese_search.report.closeup import close_up
 from siamese_search.report.data import dedupe_csv, dedupe_json, json_text, search_csv, search_json, sync_json
 from siamese_search.report.html import write_dedupe_html, write_page
 from siamese_search.report.sheet import write_group_sheet, write_query_sheet
@@ -30,6 +33,7 @@ from siamese_search.results import (
     Edit,
     Facts,
     Hit,
+    HitKind,
     KindCount,
     Noted,
     QueryResult,
@@ -171,12 +175,35 @@ def test_sync_json_has_the_fixed_keys() -> None:
 
 def test_search_json_has_the_fixed_keys() -> None:
     """The object of `query` is an interface; distances keep the six digits that float32 has."""
-    hit = Hit(rank=1, path=Path("a.png"), distance=0.03120000101625919, duplicate=True)
+    hit = Hit(
+        rank=1,
+        path=Path("a.png"),
+        distance=0.03120000101625919,
+        duplicate=True,
+        kind=HitKind.SAME,
+        relation=Relation.CONFIRMED,
+    )
     report = SearchReport(threshold=THRESHOLD, queries=(QueryResult(query="img.png", hits=(hit,)),))
     assert search_json(report) == {
         "threshold": 0.71,
         "queries": [
-            {"query": "img.png", "hits": [{"rank": 1, "path": "a.png", "distance": 0.0312, "duplicate": True}]}
+            {
+                "query": "img.png",
+                "hits": [
+                    {
+                        "rank": 1,
+                        "path": "a.png",
+                        "distance": 0.0312,
+                        "duplicate": True,
+                        "kind": "same",
+                        "relation": "confirmed",
+                        "group": 1,
+                        "copies": 0,
+                    }
+                ],
+                "alike": None,
+                "nothing_alike": False,
+            }
         ],
     }
 
@@ -319,7 +346,7 @@ def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path:
             assert f"{copy.distance:.3f}" in card
     assert "99 \N{MULTIPLICATION SIGN} 50" in page.cards[0]
     assert human_bytes((tmp_path / "c.bmp").stat().st_size) in page.cards[0]
-    assert "identical file" in page.cards[1]
+    assert "identical" in page.cards[1]
     assert "same pixels" in page.cards[1]
     for item in report.skipped:
         assert str(item.path) in page.text
@@ -455,7 +482,7 @@ def test_search_page_shows_hits_against_the_threshold(search: SearchReport, tmp_
     assert first.index("query.png") < first.index("hit.png") < first.index("other.png")
     assert "1 duplicate" in first
     assert "0.031" in first
-    assert "not a duplicate" in first
+    assert "nearest" in first
     assert "nothing to compare with" in lonely
     bars = [attributes["style"] for tag, attributes in page.elements if attributes.get("class") == "bar"]
     assert bars == ["--share: 0.0220; --mark: 0.5000", "--share: 0.8803; --mark: 0.5000"]
@@ -488,6 +515,63 @@ def test_many_groups_are_all_there_and_stay_small(tmp_path: Path) -> None:
     assert len(Page(many).cards) == 2001
     sizes = [len(Page(path).all("img")[0]["src"]) for path in (few, many)]
     assert sizes[1] < sizes[0] / 2
+
+
+def altered(folder: Path) -> DuplicateGroup:
+    """Return a group of a picture and its mirror image, with a black mark on it, near the top left of the original."""
+    original = Image.effect_mandelbrot((200, 150), (-2, -1.5, 1, 1.5), 60).convert("RGB")
+    original.save(folder / "original.png")
+    marked = ImageOps.mirror(original)
+    marked.paste("red", (150, 15, 190, 45))
+    marked.save(folder / "marked.png")
+    copy = Copy(
+        path=folder / "marked.png",
+        distance=0.2,
+        relation=Relation.ALTERED,
+        differences=((0.05, 0.1, 0.25, 0.3),),
+        differences_in_copy=((0.75, 0.1, 0.95, 0.3),),
+        transform=((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    )
+    return DuplicateGroup(keep=folder / "original.png", copies=(copy,))
+
+
+def test_what_differs_is_shown_close_up(tmp_path: Path) -> None:
+    """Both close-ups show the same part, the copy laid on the keeper: only the mark differs."""
+    group = altered(tmp_path)
+    with Decoder() as decoder:
+        shown = close_up(group, group.copies[0], decoder)
+        assert close_up(group, replace(group.copies[0], transform=()), decoder) is None
+        assert close_up(group, replace(group.copies[0], path=tmp_path / "gone.png"), decoder) is None
+    assert shown is not None
+    assert shown.keeper.size == shown.copy.size
+    difference = np.asarray(ImageChops.difference(shown.keeper, shown.copy)).max(axis=-1)
+    across = np.flatnonzero((difference > 60).mean(axis=0) > 0.3) / difference.shape[1]
+    assert (across.min(), across.max()) == (pytest.approx(0.167, abs=0.05), pytest.approx(0.833, abs=0.05))
+
+
+def test_boxes_are_drawn_on_both(tmp_path: Path) -> None:
+    """Where one copy is altered, each of the two has its box in its own frame, and the page knows how they lie."""
+    write_dedupe_html(dedupe_report(altered(tmp_path)), tmp_path / "p.html")
+    page = Page(tmp_path / "p.html")
+    assert [(box["x"], box["width"]) for box in page.all("rect") if "x" in box][-2:] == [
+        ("10.0", "40.0"),
+        ("150.0", "40.0"),
+    ]
+    (copy,) = (figure for figure in page.all("figure") if figure.get("class") == "match")
+    assert copy["data-transform"] == "-1 0 1 0 1 0 0 0 1"
+    assert len(page.all("img")) == 4
+
+
+def test_bursts_are_shown_as_such(tmp_path: Path) -> None:
+    """Frames come in their order, the sharpest is marked, and none can be ticked."""
+    frames = tuple(picture(tmp_path / f"{number}.png") for number in range(3))
+    report = replace(dedupe_report(), bursts=(Burst(pictures=frames, sharpest=frames[1]),))
+    write_dedupe_html(report, tmp_path / "p.html")
+    page = Page(tmp_path / "p.html")
+    assert [figure["title"] for figure in page.all("figure")] == [str(frame) for frame in frames]
+    assert page.text.count("sharpest") == 1
+    assert page.text.index("1.png") < page.text.index("sharpest") < page.text.index("2.png")
+    assert not page.all("input")
 
 
 def test_common_root_is_said_once() -> None:

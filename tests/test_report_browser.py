@@ -62,7 +62,7 @@ def test_the_page_works_by_keyboard(tmp_path: Path) -> None:
         page.wait("document.getElementById('compare').open")
         assert page.evaluate("document.getElementById('compare-note').textContent") == "looks mirrored"
         page.wait("document.getElementById('compare-turn').textContent.includes('turned or mirrored')")
-        pixels = "document.getElementById('compare-difference').getContext('2d').getImageData(9, 9, 99, 99).data"
+        pixels = "document.getElementById('compare-together').getContext('2d').getImageData(9, 9, 99, 99).data"
         assert page.evaluate(f"Math.max(...{pixels}.filter((value, place) => place % 4 < 3))") < 100
         page.press("j")
         page.wait("document.getElementById('compare').open")
@@ -80,6 +80,46 @@ def test_the_page_works_by_keyboard(tmp_path: Path) -> None:
         page.wait("document.getElementById('shown').value === '3 of 6 groups'")
         assert page.errors == []
         assert [address for address in page.requests if not address.startswith("data:")] == [address]
+
+
+def test_an_altered_copy_is_laid_on_its_keeper(tmp_path: Path) -> None:
+    """A cut of the middle fits where the details say; both frames have their boxes; fading mixes."""
+    photo = Image.effect_mandelbrot((300, 200), (-2, -1.5, 1, 1.5), 60).convert("RGB")
+    photo.save(tmp_path / "keep.png")
+    photo.crop((75, 50, 225, 150)).save(tmp_path / "copy.png")
+    copy = Copy(
+        path=tmp_path / "copy.png",
+        distance=0.2,
+        relation=Relation.ALTERED,
+        differences=((0.3, 0.3, 0.4, 0.4),),
+        differences_in_copy=((0.1, 0.1, 0.3, 0.3),),
+        transform=((0.5, 0.0, 0.25), (0.0, 0.5, 0.25), (0.0, 0.0, 1.0)),
+    )
+    report = DedupeReport(
+        threshold=Threshold(distance=0.7, source=ThresholdSource.GALLERY),
+        images=2,
+        groups=(DuplicateGroup(keep=tmp_path / "keep.png", copies=(copy,)),),
+        skipped=(),
+    )
+    write_dedupe_html(report, tmp_path / "page.html")
+    drawn = "document.getElementById('compare-together')"
+    value = f"(x, y) => {drawn}.getContext('2d').getImageData(x, y, 1, 1).data[0]"
+    with Browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "page.html").as_uri())
+        page.press("j")
+        page.press("Enter")
+        page.wait(f"{drawn}.width === 300")
+        inside = f"[...{drawn}.getContext('2d').getImageData(80, 55, 140, 90).data].filter((_, at) => at % 4 < 3)"
+        assert page.evaluate(f"(({inside}).reduce((sum, one) => sum + one, 0)) / (140 * 90 * 3)") < 30
+        assert page.evaluate("document.querySelectorAll('#compare .boxes rect').length") == 2
+        assert page.evaluate("document.getElementById('compare-turn').textContent") == ""
+        page.evaluate("document.querySelector('[value=fade]').click()")
+        page.evaluate("fade = document.getElementById('compare-fade'); fade.value = 100")
+        page.evaluate("fade.dispatchEvent(new Event('input', { bubbles: true }))")
+        assert page.evaluate(f"({value})(5, 5)") == 0
+        page.evaluate("fade.value = 0; fade.dispatchEvent(new Event('input', { bubbles: true }))")
+        assert page.evaluate(f"({value})(5, 5)") > 0
+        assert page.errors == []
 
 
 def test_a_large_report_stays_fluent(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from siamese_search.results import (
     DuplicateGroup,
     Facts,
     Hit,
+    HitKind,
     QueryResult,
     Relation,
     SearchReport,
@@ -30,7 +31,7 @@ from siamese_search.results import (
 
 THRESHOLD = Threshold(distance=0.5, source=ThresholdSource.GALLERY, expected_precision=0.99)
 HITS = (
-    Hit(rank=1, path=Path("/a.png"), distance=0.0, duplicate=True),
+    Hit(rank=1, path=Path("/a.png"), distance=0.0, duplicate=True, kind=HitKind.SAME, id=7),
     Hit(rank=2, path=Path("/b.png"), distance=0.75, duplicate=False),
 )
 SEARCH = SearchReport(
@@ -67,7 +68,7 @@ def _tables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_results_print_as_one_line() -> None:
     """What a field says is said by its name, and what says nothing is left out."""
-    assert str(HITS[0]) == "rank 1, path /a.png, distance 0, duplicate"
+    assert str(HITS[0]) == "rank 1, path /a.png, distance 0, duplicate, kind same, id 7"
     assert str(THRESHOLD) == "distance 0.5, source gallery, expected precision 0.99"
     assert str(SEARCH) == "threshold (distance 0.5, source gallery, expected precision 0.99), queries 2"
     assert str(Skipped(path=Path("a\n\x1b.png"), reason="is none")) == r"path a\n\x1b.png, reason is none"
@@ -100,9 +101,9 @@ def test_rows_become_a_table() -> None:
     """A row for each of the innermost, with the plain fields of what holds it; without any the columns stay."""
     frame: Any = SEARCH.to_frame()
     assert frame == [
-        ["query", "rank", "path", "distance", "duplicate"],
-        ["q.png", 1, Path("/a.png"), 0.0, True],
-        ["q.png", 2, Path("/b.png"), 0.75, False],
+        ["query", "alike", "rank", "path", "distance", "duplicate", "kind", "relation", "copies", "id"],
+        ["q.png", None, 1, Path("/a.png"), 0.0, True, "same", None, (), 7],
+        ["q.png", None, 2, Path("/b.png"), 0.75, False, "nearest", None, (), 0],
     ]
     empty: Any = SearchReport(threshold=THRESHOLD, queries=()).to_frame()
     assert empty == frame[:1]
@@ -125,14 +126,14 @@ def test_a_picture_may_come_in_any_form(gallery: Gallery, photos: Path) -> None:
     path = photos / "chelsea.png"
     with path.open("rb") as file, Image.open(path) as image:
         forms = [path, str(path), path.read_bytes(), file, image, np.asarray(image.convert("RGB"))]
-        report = gallery.search(forms, k=3)
+        report = gallery.search(forms, k=3, include_self=True, details=False)
         file.seek(0)
-        alone = [gallery.search(form, k=3) for form in forms]
+        alone = [gallery.search(form, k=3, include_self=True, details=False) for form in forms]
         file.seek(0)
         vectors = gallery.encoder.embed(forms)
     assert [result.query for result in report] == [str(path)] * 2 + ["-"] * 4
     for result, single in zip(report, alone, strict=True):
-        assert result.hits == single.hits == report[0].hits
+        assert [hit.path for hit in result] == [hit.path for hit in single] == [hit.path for hit in report[0]]
     assert vectors.shape == (6, gallery.encoder.dim)
     assert np.ptp(vectors, axis=0).max() < 1e-6
     assert gallery.encoder.embed(path).shape == (gallery.encoder.dim,)

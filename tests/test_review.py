@@ -6,20 +6,13 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -30,8 +23,10 @@ from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import BusyError, GalleryError, ImageError
 from siamese_search.gallery import Gallery
+from siamese_search.results import Answer
 from siamese_search.web.app import Access, make_app
-from siamese_search.web.questions import Questions, boundary
+from siamese_search.web.questions import Questions, boundary, boundary_range
+from visiting import Visitor, served
 
 
 @pytest.fixture
@@ -50,14 +45,17 @@ def test_the_guess_starts_at_the_threshold_and_follows_the_answers() -> None:
     assert boundary([], 0.6) == pytest.approx(0.6, abs=0.01)
     rng = random.Random(5)
     for truth in (0.35, 0.5, 0.75):
-        known: list[tuple[float, int]] = []
+        known: list[tuple[float, Answer]] = []
         for _ in range(30):
             distance = boundary(known, 0.6)
-            said = int(distance + rng.gauss(0, 0.02) > truth)
+            said = Answer.DIFFERENT if distance + rng.gauss(0, 0.02) > truth else Answer.SAME
             known.append((distance + rng.uniform(-0.005, 0.005), said))
         assert boundary(known, 0.6) == pytest.approx(truth, abs=0.03)
-        known.append((truth + 0.2, 0))
+        known.append((truth + 0.2, Answer.SAME))
         assert boundary(known, 0.6) == pytest.approx(truth, abs=0.05)
+        low, high = boundary_range(known, 0.6)
+        assert low - 0.03 <= truth <= high + 0.03
+        assert high - low < 0.1
 
 
 def test_questions_begin_at_the_threshold_and_end(gallery: Gallery) -> None:
@@ -70,7 +68,7 @@ def test_questions_begin_at_the_threshold_and_end(gallery: Gallery) -> None:
     asked = []
     while (pair := questions.next()) is not None:
         asked.append((pair.first, pair.second))
-        assert questions.answer(pair.first, pair.second, None if len(asked) % 2 else 1)
+        assert questions.answer(pair.first, pair.second, None if len(asked) % 2 else Answer.DIFFERENT)
     assert len(asked) == len(set(asked)) > 10
     assert len(gallery.answers.all()) == len(asked) // 2
     again = Questions(gallery, threshold=1.2)
@@ -80,18 +78,34 @@ def test_questions_begin_at_the_threshold_and_end(gallery: Gallery) -> None:
     assert len(again.answers) == len(asked) - len(asked) // 2
 
 
+def test_the_questions_say_when_the_answers_are_enough(gallery: Gallery) -> None:
+    """What is left is counted, the threshold is set beside what the answers say, and the end is enough."""
+    questions = Questions(gallery, threshold=1.2)
+    assert questions.standing.sentence(1.2).endswith("pairs near the threshold of 1.200 to ask about.")
+    assert not questions.standing.is_enough
+    left = questions.standing.left
+    while (pair := questions.next()) is not None:
+        questions.answer(pair.first, pair.second, Answer.DIFFERENT)
+        left -= 1
+        assert (questions.standing.left, questions.standing.answers) == (left, len(questions.answers))
+    said = questions.standing.sentence(1.2)
+    assert questions.standing.is_enough
+    assert "lies above: it takes in pairs that you call different" in said
+    assert said.endswith("That is enough: more answers would change little.")
+
+
 def test_going_back_takes_the_answer_back(gallery: Gallery) -> None:
     """The gallery forgets the answer, and the same pair is asked again; at the beginning there is no way back."""
     questions = Questions(gallery, threshold=1.2)
     assert questions.back() is None
     pair = questions.next()
     assert pair is not None
-    questions.answer(pair.first, pair.second, 0)
+    questions.answer(pair.first, pair.second, Answer.SAME)
     assert len(gallery.answers.all()) == 1
     assert questions.back() == pair
     assert gallery.answers.all() == []
     assert questions.next() == pair
-    assert not questions.answer(pair.first, 9999, 0)
+    assert not questions.answer(pair.first, 9999, Answer.SAME)
 
 
 # -- the server
@@ -116,34 +130,9 @@ def server(gallery: Gallery) -> Iterator[str]:
         yield line.split()[2]
         process.send_signal(signal.SIGINT)
         summary = json.loads(process.stdout.read())
-        labels = [pair.label for pair in gallery.answers.all()]
-        assert (summary["same"], summary["different"]) == (labels.count(0), labels.count(1))
+        said = [pair.answer for pair in gallery.answers.all()]
+        assert (summary["same"], summary["different"]) == (said.count(Answer.SAME), said.count(Answer.DIFFERENT))
     assert process.returncode == 0
-
-
-class Visitor:
-    """Somebody with a cookie jar, who asks the server as the page does."""
-
-    def __init__(self, door: str) -> None:
-        """Come in by an address, or stay outside when it does not open."""
-        self.root = door.split("/enter/", maxsplit=1)[0] + "/"
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        self.entered = self.ask(door.removeprefix(self.root))[0]
-
-    def ask(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        """Send a request, as JSON when there is a body; return status, content and headers."""
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        sent = {
-            "Content-Type": "application/json",
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
-        request = urllib.request.Request(self.root + path, data=data, headers=sent)  # noqa: S310
-        try:
-            with self._opener.open(request, timeout=20) as reply:
-                return reply.status, reply.read(), dict(reply.headers)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read(), dict(error.headers)
 
 
 @pytest.fixture
@@ -158,15 +147,15 @@ def test_the_server_keeps_answers(visitor: Visitor, gallery: Gallery) -> None:
     """Answers are stored as they come, skips are not, back takes back; the CSV holds them with paths."""
     state: dict[str, Any] = json.loads(visitor.ask("question")[1])
     told = []
-    for label in (1, None, 0):
+    for answer in ("different", None, "same"):
         pair = state["pair"]
-        body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": label}
+        body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "answer": answer}
         state = json.loads(visitor.ask("answer", body)[1])
         told.append(body)
     assert (state["same"], state["different"], state["sitting"]) == (1, 1, 3)
-    assert [pair.label for pair in gallery.answers.all()] == [1, 0]
+    assert [pair.answer for pair in gallery.answers.all()] == ["different", "same"]
     rows = list(csv.DictReader(io.StringIO(visitor.ask("pairs.csv")[1].decode())))
-    assert [row["label"] for row in rows] == ["1", "0"]
+    assert [row["label"] for row in rows] == ["different", "same"]
     assert all(Path(row["first"]).is_file() and Path(row["second"]).is_file() for row in rows)
     state = json.loads(visitor.ask("back", {})[1])
     assert (state["pair"]["first"]["id"], state["same"]) == (told[-1]["first"], 0)
@@ -179,24 +168,8 @@ def test_the_server_lets_nobody_in_without_the_address(server: str) -> None:
     stranger = Visitor(f"{server}x")
     assert stranger.entered == 403
     for path in ("", "question", "picture/1", "pairs.csv", "static/review.js"):
-        assert stranger.ask(path)[0] == 403
-    assert stranger.ask("answer", {"first": 1, "second": 2, "label": 0})[0] == 403
-
-
-@contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    """Serve an app on this machine, and give its address."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+        assert stranger.ask(path)[0] == 401
+    assert stranger.ask("answer", {"first": 1, "second": 2, "answer": "same"})[0] == 401
 
 
 def test_a_ticket_opens_once() -> None:
@@ -207,7 +180,7 @@ def test_a_ticket_opens_once() -> None:
         first, second = (Visitor(f"{address}/enter/{ticket}") for _ in range(2))
         assert first.ask("static/icon.svg")[0] == 200
         assert second.entered == 403
-        assert second.ask("static/icon.svg")[0] == 403
+        assert second.ask("static/icon.svg")[0] == 401
 
 
 def test_errors_become_a_status_and_a_line() -> None:
@@ -225,13 +198,13 @@ def test_errors_become_a_status_and_a_line() -> None:
 
 
 def test_the_server_refuses_what_it_must(visitor: Visitor, gallery: Gallery, photos: Path) -> None:
-    """No foreign name, no form from another page, no unknown pair, label or picture, nothing long or deep."""
+    """No foreign name, no form from another page, no unknown pair, answer or picture, nothing long or deep."""
     assert visitor.ask("", Host="attacker.example")[0] == 400
     pair = json.loads(visitor.ask("question")[1])["pair"]
-    body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "label": 0}
+    body = {"first": pair["first"]["id"], "second": pair["second"]["id"], "answer": "same"}
     assert visitor.ask("answer", body, Content_Type="text/plain")[0] == 415
-    for label in (2, True, [0], {"a": 1}, "0"):
-        assert visitor.ask("answer", {**body, "label": label})[0] == 400
+    for answer in (0, True, ["same"], {"a": 1}, "alike"):
+        assert visitor.ask("answer", {**body, "answer": answer})[0] == 400
     assert visitor.ask("answer", [1])[0] == 400
     assert visitor.ask("answer", b"[" * 30_000)[0] == 400
     assert visitor.ask("answer", b" " * 100_000)[0] == 413
@@ -259,13 +232,13 @@ def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) ->
         for count, key in enumerate(["s", "d", "d", " "], start=1):
             page.press(key)
             page.wait(f"!busy && state.sitting === {count}")
-        assert [pair.label for pair in gallery.answers.all()] == [0, 1, 1]
+        assert [pair.answer for pair in gallery.answers.all()] == ["same", "different", "different"]
         page.press("z")
         page.wait("!busy && state.sitting === 3")
         page.press("z")
         page.wait("!busy && state.sitting === 2")
         assert page.evaluate("document.getElementById('different').textContent") == "1"
-        assert [pair.label for pair in gallery.answers.all()] == [0, 1]
+        assert [pair.answer for pair in gallery.answers.all()] == ["same", "different"]
         assert page.errors == []
         assert all(address.startswith(server.split("enter/", maxsplit=1)[0]) for address in page.requests)
 
@@ -273,12 +246,15 @@ def test_the_page_in_a_browser(server: str, gallery: Gallery, tmp_path: Path) ->
 def test_export_without_a_server(gallery: Gallery, tmp_path: Path) -> None:
     """`--export` writes the answers and ends; they can be read as labelled pairs."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.answers.set(ids["rocket.png"], ids["camera.png"], 1)
+    gallery.answers.set(ids["rocket.png"], ids["camera.png"], "different")
     environment = {**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1])}
     command = [sys.executable, "-m", "siamese_search.cli.app", "review", "--export", "pairs.csv"]
     subprocess.run([*command, "--index", Path(gallery.location)], check=True, cwd=tmp_path, env=environment)
     (row,) = csv.DictReader(io.StringIO((tmp_path / "pairs.csv").read_text()))
-    assert ({Path(row["first"]).name, Path(row["second"]).name}, row["label"]) == ({"rocket.png", "camera.png"}, "1")
+    assert ({Path(row["first"]).name, Path(row["second"]).name}, row["label"]) == (
+        {"rocket.png", "camera.png"},
+        "different",
+    )
 
 
 def test_dedupe_respects_the_answers(gallery: Gallery) -> None:
@@ -286,5 +262,5 @@ def test_dedupe_respects_the_answers(gallery: Gallery) -> None:
     report = find_duplicates(gallery, threshold=0.3)
     pair = next(pair for pair in gallery.pairs(0.3) if pair.distance > 0.05)
     questions = Questions(gallery, threshold=0.3)
-    assert questions.answer(pair.first, pair.second, 1)
+    assert questions.answer(pair.first, pair.second, Answer.DIFFERENT)
     assert len(find_duplicates(gallery, threshold=0.3).groups) == len(report.groups) - 1

@@ -116,9 +116,9 @@ def test_a_gallery_against_itself(gallery: Gallery, encoder: Encoder, photos: Pa
 def test_answers_count_across_galleries(gallery: Gallery, best: Gallery) -> None:
     """Called the same, two pictures are copies at any distance; called different, at none."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.answers.set(ids["rocket.png"], ids["coffee.bmp"], 0)
-    gallery.answers.set(ids["chelsea.png"], ids["astronaut bright.jpg"], 0)
-    gallery.answers.set(ids["astronaut.png"], ids["astronaut bright.jpg"], 1)
+    gallery.answers.set(ids["rocket.png"], ids["coffee.bmp"], "same")
+    gallery.answers.set(ids["chelsea.png"], ids["astronaut bright.jpg"], "same")
+    gallery.answers.set(ids["astronaut.png"], ids["astronaut bright.jpg"], "different")
     report = find_duplicates(gallery, against=best, threshold=NEAR)
     assert groups(report) == {"chelsea again.png": {"chelsea.png"}, "coffee.bmp": {"coffee.png", "rocket.png"}}
     assert {Path(copy.path).name for group in report.groups for copy in group.copies if copy.reviewed} == {"rocket.png"}
@@ -151,7 +151,7 @@ def test_rules_choose_the_keeper(gallery: Gallery, photos: Path) -> None:
 def test_pairs_called_different_never_come_back(gallery: Gallery, photos: Path) -> None:
     """The answer holds for every file with those contents, also new ones, until it is taken back."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.answers.set(ids["coffee.png"], ids["coffee.bmp"], 1)
+    gallery.answers.set(ids["coffee.png"], ids["coffee.bmp"], "different")
     assert set(groups(find_duplicates(gallery, threshold=NEAR))) == {"astronaut.png", "chelsea.png"}
     (photos / "coffee third.bmp").write_bytes((photos / "copies" / "coffee.bmp").read_bytes())
     gallery.sync([photos])
@@ -164,7 +164,7 @@ def test_pairs_called_different_never_come_back(gallery: Gallery, photos: Path) 
 def test_pairs_called_the_same_are_grouped_whatever_their_distance(gallery: Gallery) -> None:
     """A person knows better than the threshold, and the report says that a person did."""
     ids = {item.path.name: item.id for item in gallery.items()}
-    gallery.answers.set(ids["rocket.png"], ids["camera.png"], 0)
+    gallery.answers.set(ids["rocket.png"], ids["camera.png"], "same")
     (group,) = (
         group
         for group in find_duplicates(gallery, threshold=NEAR).groups

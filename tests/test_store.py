@@ -15,7 +15,7 @@ from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.store import AnswerRow, SkippedFile, Store
-from siamese_search.results import ImageFile
+from siamese_search.results import Answer, ImageFile
 
 DIM = 8
 SETTINGS = {
@@ -82,7 +82,7 @@ def test_what_was_written_is_read_by_others(store: Store, make: Make) -> None:
     """Settings, roots, pictures, skipped files and answers come back as they were, in order."""
     fill(store, vectors(3))
     entry = SkippedFile(file=file("broken"), reason="damaged: \udcff is no text")
-    answer = AnswerRow("0" * 31 + "1", "0" * 31 + "2", 1, 12.5)
+    answer = AnswerRow("0" * 31 + "1", "0" * 31 + "2", Answer.DIFFERENT, 12.5)
     with store.writing(), store.transaction():
         store.skip(entry)
         store.set_setting("threshold", {"distance": 0.25, "source": "option"})
@@ -185,13 +185,13 @@ def test_skipped_files_are_tried_again(store: Store) -> None:
 
 def test_answers_are_replaced_and_taken_back(store: Store) -> None:
     """The last word counts; taking back what was never said is nothing."""
-    for label, time in ((0, 2.0), (1, 3.0)):
-        store.set_answer(AnswerRow("a", "b", label, time))
-    store.set_answer(AnswerRow("a", "c", 0, 1.0))
-    assert store.answers() == [AnswerRow("a", "c", 0, 1.0), AnswerRow("a", "b", 1, 3.0)]
+    for answer, time in ((Answer.SAME, 2.0), (Answer.DIFFERENT, 3.0)):
+        store.set_answer(AnswerRow("a", "b", answer, time))
+    store.set_answer(AnswerRow("a", "c", Answer.SAME, 1.0))
+    assert store.answers() == [AnswerRow("a", "c", Answer.SAME, 1.0), AnswerRow("a", "b", Answer.DIFFERENT, 3.0)]
     store.remove_answer("a", "b")
     store.remove_answer("x", "y")
-    assert store.answers() == [AnswerRow("a", "c", 0, 1.0)]
+    assert store.answers() == [AnswerRow("a", "c", Answer.SAME, 1.0)]
 
 
 def test_searches_are_those_of_plain_arithmetic(store: Store) -> None:
@@ -297,8 +297,8 @@ def test_a_gallery_works_over_every_store(make: Make, photos: Path, encoder: Enc
     assert gallery.search(photos / "coffee.png", k=2)[0].distance == 0.0
     (pair,) = [pair for pair in gallery.pairs(0.0) if pair.distance == 0.0][:1]
     coffee, rocket = (next(i.id for i in gallery.items() if i.path.stem == stem) for stem in ("coffee", "rocket"))
-    gallery.answers.set(coffee, rocket, 1)
-    assert [answer.label for answer in gallery.answers.all()] == [1]
+    gallery.answers.set(coffee, rocket, "different")
+    assert [answer.answer for answer in gallery.answers.all()] == ["different"]
     assert pair.first < pair.second
     assert gallery.verify().problems == ()
     assert gallery.remove([photos / "copies"]) == 3

@@ -8,7 +8,7 @@ import numpy as np
 from siamese_search.actions.plan import Plan, Step
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
-from siamese_search.results import Action, Item
+from siamese_search.results import Action, Answer, Item
 
 _SLACK = 1e-5  # the plan rounds nothing, but two ways to compute one distance differ by less than this
 _LINKING = frozenset({Action.HARDLINK, Action.REFLINK})
@@ -28,7 +28,7 @@ class Checks:
         self._keepers = self._copies if plan.against is None else {item.path: item for item in other.items()}
         self._relied_on = {step.keep for step in plan.steps}
         self._gallery, self._other = gallery, other
-        self._answers = {(pair.first, pair.second): pair.label for pair in gallery.answers.all()}
+        self._answers = {(pair.first, pair.second): pair.answer for pair in gallery.answers.all()}
 
     def objection(self, step: Step) -> str | None:
         """Return why a step must not be done, as far as the gallery knows, or None; no file is looked at."""
@@ -61,7 +61,7 @@ class Checks:
 
     def _against_likeness(self, step: Step, copy: Item, keep: Item) -> str | None:
         answer = self._answers.get((min(step.copy_hash, step.keep_hash), max(step.copy_hash, step.keep_hash)))
-        if answer == 1:
+        if answer is Answer.DIFFERENT:
             return f"a person said that it is another picture than: {step.keep}"
         if answer is None and self._distance(copy, keep) > self._threshold:
             return f"is no near-duplicate of its keeper: {step.keep}"

@@ -76,14 +76,7 @@ def plan_json(
     Left out are protected copies, and those that are links, soft or hard: to take one away frees nothing. So are copies
     with a companion that cannot be read, since it would stay behind alone.
     """
-    head = {
-        "simsearch": "plan",
-        "format": FORMAT,
-        "gallery": absolute(gallery.location),
-        "against": None if against is None else absolute(against.location),
-        "threshold": report.threshold.distance,
-        "protected": [str(folder) for folder in protected],
-    }
+    head = plan_head(report, gallery, against=against, protected=protected)
     steps = [
         {
             "copy": str(copy.path),
@@ -99,13 +92,32 @@ def plan_json(
         }
         for group in report.groups
         for copy in group.copies
-        if group.facts and copy.facts and report.acts_on(copy, only) and not _is_link(copy.path)
-        if (along := _along(copy)) is not None
+        if group.facts and copy.facts and report.acts_on(copy, only) and not is_link(copy.path)
+        if (along := going_along(copy)) is not None
     ]
-    return {**head, "seal": seal(head), "steps": steps}
+    return {**head, "steps": steps}
 
 
-def _along(copy: Copy) -> list[dict[str, str]] | None:
+def plan_head(
+    report: DedupeReport, gallery: Gallery, *, against: Gallery | None = None, protected: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Return all of a plan but its steps, with the seal over it.
+
+    Its threshold covers all copies of the report: details find some by way of others, farther than candidates lie.
+    """
+    farthest = max((copy.distance for group in report for copy in group), default=0.0)
+    head = {
+        "simsearch": "plan",
+        "format": FORMAT,
+        "gallery": absolute(gallery.location),
+        "against": None if against is None else absolute(against.location),
+        "threshold": max(report.threshold.distance, farthest),
+        "protected": [str(folder) for folder in protected],
+    }
+    return {**head, "seal": seal(head)}
+
+
+def going_along(copy: Copy) -> list[dict[str, str]] | None:
     """Return the files that go where a copy goes; None when one of them cannot be read."""
     try:
         return [{"path": str(path), "hash": hash_file(path)} for path in copy.companions]
@@ -199,7 +211,7 @@ def _step(number: int, data: object) -> Step:
         raise Damage(f"step {number}: {damage}") from None
 
 
-def _is_link(path: Path) -> bool:
+def is_link(path: Path) -> bool:
     """Tell whether a path is or leads through a link, or is one of several names of a file."""
     try:
         return path.lstat().st_nlink > 1 or os.path.realpath(path) != str(path)

@@ -30,10 +30,11 @@ from siamese_search.errors import FolderError, ImageError, OptionError
 from siamese_search.images.edits import views_of_one
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import (
+    Answer,
+    AnsweredPair,
     Calibration,
     CalibrationRow,
     Item,
-    ReviewedPair,
     Threshold,
     ThresholdSource,
 )
@@ -85,7 +86,7 @@ def calibrate(
     items: Sequence[Item],
     vectors_of: Callable[[list[int]], NDArray[np.float32]],
     *,
-    answers: Sequence[ReviewedPair] = (),
+    answers: Sequence[AnsweredPair] = (),
     precision: float | None = None,
     seed: int = 0,
 ) -> Calibration:
@@ -202,7 +203,7 @@ def likeness_of(
 
 
 def corrected(
-    answers: Sequence[ReviewedPair], distances: Floats, reported: Floats, false: Floats
+    answers: Sequence[AnsweredPair], distances: Floats, reported: Floats, false: Floats
 ) -> tuple[float, float, float]:
     """Return the factor on the false pairs that a person's answers call for, as (5 %, middle, 95 %).
 
@@ -215,7 +216,7 @@ def corrected(
     lower, upper = np.clip(lower, 0, None), np.clip(upper, None, len(distances) - 1)
     chance = np.clip((false[upper] - false[lower]) / np.maximum(reported[upper] - reported[lower], 1e-9), 1e-6, 1)
     expected = sum(float(np.interp(answer.distance or 0, distances, chance)) for answer in answers)
-    seen = sum(answer.label for answer in answers)
+    seen = sum(answer.answer is Answer.DIFFERENT for answer in answers)
     shape, rate = PRIOR_FALSE + seen, PRIOR_FALSE + expected
     draws = np.random.default_rng(0).gamma(shape, 1 / rate, 20_000)
     low, high = np.quantile(draws, (0.05, 0.95))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, train, upkeep
+from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, review, serve, train, upkeep
 from siamese_search.cli.output import flush, print_error
 from siamese_search.cli.streams import prepare_streams, release_streams
 from siamese_search.errors import SimsearchError
@@ -35,6 +35,7 @@ app.add_typer(upkeep.app)
 app.add_typer(dedupe.app)
 app.add_typer(act.app)
 app.add_typer(review.app)
+app.add_typer(serve.app)
 app.add_typer(calibrate.app)
 app.add_typer(train.app)
 app.add_typer(evaluate.app)

@@ -28,9 +28,7 @@ def calibrate(
     ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CSV", help="Answers of a person: first,second,label, 0 the same picture, 1 different ones."
-        ),
+        typer.Option(metavar="CSV", help="Answers of a person: first,second,label, which is same or different."),
     ] = None,
     index: IndexOption = None,
     json: JsonOption = False,

@@ -1,6 +1,5 @@
 """Finding duplicates: the groups in a table, as data, as a page, and as a plan."""
 
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,22 +7,23 @@ from typing import Annotated
 
 import typer
 
+from siamese_search.cli.found import print_groups, print_summary
 from siamese_search.cli.options import (
     CsvOption,
+    DetailsOption,
     IndexOption,
     JsonOption,
     QuietOption,
     ThresholdOption,
     one_format,
 )
-from siamese_search.cli.output import print_csv, print_json, print_table, print_text, progress_bar, silent_decoders
+from siamese_search.cli.output import print_csv, print_json, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
-from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Facts, Relation
+from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Relation
 
 app = typer.Typer()
 
 _ONLY = (*SAFE_RELATIONS, Relation.ALTERED)
-_SHOWN = 10  # groups with their pictures in a terminal
 
 
 @app.command(epilog="Example: simsearch dedupe --keep oldest --protect ~/Pictures/Originals --report duplicates")
@@ -54,10 +54,7 @@ def dedupe(
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never plan to touch what is in here.")
     ] = None,
-    details: Annotated[
-        bool,
-        typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone."),
-    ] = True,
+    details: DetailsOption = True,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,7 +66,8 @@ def dedupe(
         bool, typer.Option("--exact", help="Miss no pair: compare all pictures with all, also in a large gallery.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a page with all groups and their pictures there.")
+        Path | None,
+        typer.Option(metavar="DIR|HTML", help="Write a page there: all groups, to look at and to choose from."),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw the group with the largest copies as one picture.")
@@ -120,10 +118,12 @@ def dedupe(
 
             write_plan(plan, found, gallery, against=other, protected=rules.protect, only=wanted)
         if report:
+            from siamese_search.actions import choices_json  # noqa: PLC0415
             from siamese_search.report.html import write_dedupe_html  # noqa: PLC0415
 
+            choices = choices_json(found, gallery, against=other, protected=rules.protect, only=wanted)
             with progress_bar("Drawing", quiet=quiet) as progress:
-                write_dedupe_html(found, report / "index.html", progress=progress)
+                write_dedupe_html(found, _page(report), choices=choices, progress=progress)
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
@@ -133,7 +133,14 @@ def dedupe(
     elif csv:
         print_csv(dedupe_csv(found))
     else:
-        _print_dedupe(found, wanted, page=report / "index.html" if report else None, plan=plan)
+        print_groups(found, wanted, quiet=quiet, page=_page(report) if report else None)
+        if not quiet:
+            print_summary(found, wanted, page=_page(report) if report else None, plan=plan)
+
+
+def _page(report: Path) -> Path:
+    """Return the file that a report goes into: the one that was named, or the first page of a folder."""
+    return report if report.suffix.lower() in {".html", ".htm"} else report / "index.html"
 
 
 def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
@@ -148,71 +155,3 @@ def _largest(report: DedupeReport) -> DuplicateGroup:
     if not report.groups:
         raise OptionError("--sheet draws a group, and there is none")
     return max(report.groups, key=report.freed)
-
-
-def _show_pictures(report: DedupeReport) -> None:
-    """Show the groups with the largest copies, where the terminal can show pictures."""
-    import os  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
-    from siamese_search.report.terminal import picture_protocol, picture_row  # noqa: PLC0415
-
-    protocol = picture_protocol(os.environ)
-    if protocol is None or not sys.stdout.isatty():
-        return
-    numbers = {id(group): number for number, group in enumerate(report.groups, start=1)}
-    for group in sorted(report.groups, key=report.freed, reverse=True)[:_SHOWN]:
-        print_text(f"group {numbers[id(group)]}:")
-        sys.stdout.write(picture_row((group.keep, *(copy.path for copy in group.copies)), protocol))
-
-
-def _print_dedupe(report: DedupeReport, only: Sequence[Relation], *, page: Path | None, plan: Path | None) -> None:
-    from siamese_search.report.words import (  # noqa: PLC0415
-        counted,
-        coverage_sentence,
-        details_sentence,
-        human_bytes,
-        kind_words,
-        promise_sentence,
-        reason_words,
-        relations_sentence,
-    )
-
-    rows = []
-    for number, group in enumerate(report.groups, start=1):
-        rows.append((str(number), "keep", "", *_size(group.facts), reason_words(group.reason), str(group.keep)))
-        rows.extend(
-            (str(number), "copy", f"{copy.distance:.4f}", *_size(copy.facts), kind_words(copy), str(copy.path))
-            for copy in group.copies
-        )
-    if rows:
-        columns = ("group", "", "distance", "pixels", "size", "what", "path")
-        print_table(columns, rows, right=("group", "distance", "pixels", "size"))
-        _show_pictures(report)
-    copies = sum(len(group.copies) for group in report.groups)
-    free = sum(report.freed(group, only) for group in report)
-    beside = f" against {report.against}" if report.against else ""
-    print_text(
-        f"{counted(report.images, 'image')}{beside}: {counted(len(report.groups), 'group')} with"
-        f" {counted(copies, 'copy', 'copies')},"
-        f" {human_bytes(free)} to free."
-    )
-    if copies:
-        print_text(f"{relations_sentence(report)}.")
-    print_text(details_sentence(report))
-    if promise := promise_sentence(report.check):
-        print_text(promise)
-    print_text(coverage_sentence(report.coverage))
-    if report.bursts:
-        frames = sum(len(burst.pictures) for burst in report.bursts)
-        print_text(f"{frames:,} pictures were taken one after another, in {len(report.bursts):,} bursts: no copies.")
-    if page:
-        print_text(f"Report: {page}")
-    if plan:
-        print_text(f"Plan:   {plan}; look at it, then: simsearch apply {shlex.quote(str(plan))} --to trash --dry-run")
-
-
-def _size(facts: Facts | None) -> tuple[str, str]:
-    from siamese_search.report.words import human_bytes  # noqa: PLC0415
-
-    return (f"{facts.width} x {facts.height}", human_bytes(facts.size)) if facts else ("", "")

@@ -11,6 +11,7 @@ import typer
 
 from siamese_search.cli.options import (
     CsvOption,
+    DetailsOption,
     DeviceOption,
     IndexOption,
     JsonOption,
@@ -110,11 +111,26 @@ def index(
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command(epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png")
+@app.command(
+    epilog="Example: simsearch query holiday.jpg -k 3 --sheet found.png && simsearch query sea.jpg night.jpg --combine"
+)
 def query(
     images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="Image files; - reads one from stdin.")],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many pictures to find for each.")] = 5,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many different pictures to find for each.")] = 5,
     threshold: ThresholdOption = None,
+    details: DetailsOption = True,
+    copies: Annotated[
+        bool, typer.Option("--copies", help="List all copies of what was found, not only count.")
+    ] = False,
+    include_self: Annotated[
+        bool, typer.Option("--include-self", help="Let a file that is in the gallery find itself.")
+    ] = False,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="List the nearest also where nothing is like the picture.")
+    ] = False,
+    combine: Annotated[
+        bool, typer.Option("--combine", help="Search for all images together: for the sum of their embeddings.")
+    ] = False,
     index: IndexOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
@@ -123,21 +139,25 @@ def query(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the pictures nearest to an image.
+    """Find the pictures nearest to an image, and say what they are.
 
-    Those at a distance up to the threshold are marked as duplicates of it. Many images at once cost far less than one
+    The same picture, as far as details agree or the distance tells; one that looks alike; or nothing like it here. The
+    copies of one picture take one line, and the file itself is left out. Many images at once cost far less than one
     command for each; one that cannot be read is named, and the others are answered.
     """
     one_format(json=json, csv=csv)
-    if sheet and (len(images) > 1 or images == ["-"]):
-        raise OptionError("--sheet draws one image file; name just one")
-    if images.count("-") > 1:
-        raise OptionError("stdin holds one image; give - once")
+    _check_query(images, threshold, combine=combine, sheet=sheet)
     from siamese_search.report.data import search_csv, search_json  # noqa: PLC0415
 
     sources = [sys.stdin.buffer if image == "-" else image for image in images]
     with open_gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
-        report = gallery.search(sources, k=k, threshold=threshold, progress=progress)
+        if combine:
+            combined = gallery.search_combined(sources, k=k, include_self=include_self, progress=progress)
+            report = SearchReport(threshold=gallery.threshold, queries=(combined,))
+        else:
+            report = gallery.search(
+                sources, k=k, threshold=threshold, details=details, include_self=include_self, progress=progress
+            )
     for entry in report.skipped:
         print_notice(f"{entry.path}: {entry.reason}")
     if not report:
@@ -145,25 +165,38 @@ def query(
     if sheet:
         from siamese_search.report.sheet import write_query_sheet  # noqa: PLC0415
 
-        write_query_sheet(report.queries[0], sheet)
+        write_query_sheet(report.queries[0], sheet, copies=copies)
     if json:
-        print_json(search_json(report))
+        print_json(search_json(report, copies=copies))
     elif csv:
-        print_csv(search_csv(report))
+        print_csv(search_csv(report, copies=copies))
     else:
-        _print_search(report, named=len(images) > 1)
+        _print_search(report, named=len(images) > 1 and not combine, copies=copies, nearest=nearest)
     if report.skipped:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: simsearch info --index indexes/holiday")
-def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:  # noqa: ARG001
+@app.command(epilog="Example: simsearch info --map map.html")
+def info(
+    index: IndexOption = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option("--map", metavar="HTML", help="Also draw a map: all pictures beside those that are like them."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
     """Describe a gallery: images, folders, encoder, threshold."""
     from siamese_search.report.data import info_json  # noqa: PLC0415
     from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
 
     with open_gallery(index) as gallery:
         about = gallery.info()
+        if draw:
+            from siamese_search.report.map import write_map_html  # noqa: PLC0415
+
+            with silent_decoders(), progress_bar("Drawing", quiet=quiet) as progress:
+                write_map_html(gallery, draw, progress=progress)
     if json:
         print_json(info_json(about))
         return
@@ -179,10 +212,21 @@ def info(index: IndexOption = None, json: JsonOption = False, quiet: QuietOption
         ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
         ("index", about.index_kind),
         ("on disk", human_bytes(about.size_on_disk)),
+        *([("map", str(draw))] if draw else []),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_text(f"{name:{width}}  {value}")
+
+
+def _check_query(images: Sequence[str], threshold: float | None, *, combine: bool, sheet: Path | None) -> None:
+    """Refuse options that do not go together."""
+    if sheet and (combine or len(images) > 1 or images[0] == "-"):
+        raise OptionError("--sheet draws one image file; name just one")
+    if images.count("-") > 1:
+        raise OptionError("stdin holds one image; give - once")
+    if combine and threshold is not None:
+        raise OptionError("--combine finds what is near a sum, which has no copies; --threshold goes without it")
 
 
 def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: bool) -> None:
@@ -217,28 +261,25 @@ def _print_sync(report: SyncReport) -> None:
     _print_skipped(report.skipped)
 
 
-def _print_search(report: SearchReport, *, named: bool) -> None:
+def _print_search(report: SearchReport, *, named: bool, copies: bool, nearest: bool) -> None:
     """Print a line a hit; `named`: each with the image that it answers."""
-    rows = [
-        (
-            *((result.query,) if named else ()),
-            str(hit.rank),
-            f"{hit.distance:.4f}",
-            _mark(hit.duplicate),
-            str(hit.path),
-        )
-        for result in report.queries
-        for hit in result.hits
-    ]
+    from siamese_search.report.words import copies_words, hit_words, nothing_words  # noqa: PLC0415
+
+    rows, nothing = [], []
+    for result in report.queries:
+        name = (result.query,) if named else ()
+        if result.nothing_alike and not nearest:
+            nothing.append(f"{result.query}: {nothing_words(result)}")
+            continue
+        for place, hit in enumerate(result.files(copies=copies), start=1):
+            what = ", ".join(filter(None, (hit_words(hit), "" if copies else copies_words(hit))))
+            rows.append((*name, str(place), f"{hit.distance:.4f}", what, str(hit.path)))
     columns = (*(("query",) if named else ()), "rank", "distance", "", "path")
     if rows:
         print_table(columns, rows, right=("rank", "distance"))
-    else:
-        print_text("the gallery is empty; add pictures: simsearch index FOLDER")
-
-
-def _mark(duplicate: bool) -> str:
-    return "duplicate" if duplicate else "similar"
+    elif not nothing:
+        print_text("the gallery holds no other picture; add some: simsearch index FOLDER")
+    print_text(*nothing)
 
 
 def _print_skipped(skipped: tuple[Skipped, ...]) -> None:

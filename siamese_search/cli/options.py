@@ -31,6 +31,9 @@ LabelsOption = Annotated[
 ClassesOption = Annotated[
     str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
 ]
+DetailsOption = Annotated[
+    bool, typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone.")
+]
 DeviceOption = Annotated[
     str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU where there is one.")
 ]

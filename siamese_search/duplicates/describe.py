@@ -1,6 +1,7 @@
 """Groups as a user gets them: what is kept and why, how each copy relates to it, and what the gallery knows of both."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,9 +13,9 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
-from siamese_search.duplicates.source import words
+from siamese_search.duplicates.source import Pair, words, would_lose
 from siamese_search.images.sandbox import Decoder
-from siamese_search.results import Copy, DuplicateGroup, Facts, Item, Reason, Relation, Rule
+from siamese_search.results import Answer, Copy, CopyPair, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
 _EQUAL = frozenset({Relation.IDENTICAL, Relation.SAME_PIXELS})
 _OF_VERDICT = {
@@ -30,7 +31,8 @@ _NOT_LOOKED_AT = Comparison(Verdict.ALIKE)
 class Describer:
     """Turns groups of positions into groups of files; `against`: the keepers are another gallery's.
 
-    `seen` gives what the details say of a keeper and a copy, None where they were not looked at.
+    `compared` are the pairs that were looked at in detail; `seen` gives what that says of a keeper and a copy, None for
+    others.
     """
 
     items: Mapping[int, Item]
@@ -39,14 +41,20 @@ class Describer:
     origins: Origins
     against: bool
     decoder: Decoder
+    compared: Collection[Pair]
     seen: Callable[[int, int], Comparison | None]
 
     def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
+        group_of = {member: number for number, files in enumerate(groups) for member in files.group.members}
+        together: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+        for first, second in self.compared:
+            if first in group_of and group_of[first] == group_of.get(second):
+                together[group_of[first]].append((first, second))
         with ThreadPoolExecutor(usable_cores()) as pool:
-            yield from pool.map(self._group, groups)
+            yield from pool.map(self._group, groups, (together[number] for number in range(len(groups))))
 
-    def _group(self, files: FileGroup) -> DuplicateGroup:
+    def _group(self, files: FileGroup, compared: Sequence[tuple[int, int]]) -> DuplicateGroup:
         keeper = self.items[files.group.keeper]
         return DuplicateGroup(
             keep=keeper.path,
@@ -54,7 +62,20 @@ class Describer:
             reason=self._reason(files.group),
             facts=_facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
+            companions=self.origins.of(keeper).companions,
+            pairs=tuple(self._pairs(files.group, compared)),
         )
+
+    def _pairs(self, group: Group, compared: Iterable[tuple[int, int]]) -> Iterator[CopyPair]:
+        """Yield what the details say if another picture is kept; of equal files, the first stands for all."""
+        place_of: dict[str, int] = {}
+        for place, position in enumerate(group.members):
+            place_of.setdefault(self.items[position].content_hash, place)
+        for one, other in compared:
+            for kept, copy in ((one, other), (other, one)):
+                places = [place_of[self.items[position].content_hash] for position in (kept, copy)]
+                if places[0] not in {0, places[1]}:
+                    yield CopyPair(keep=places[0], copy=places[1], relation=_relation_of(self._seen(kept, copy)))
 
     def _reason(self, group: Group) -> Reason:
         keeper = self.items[group.keeper]
@@ -72,7 +93,7 @@ class Describer:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
         seen = [self._seen(files.group.keeper, position) for position, _ in files.group.copies]
         kinds = [
-            relation(keeper, copy, distance, self.decoder, otherwise=_OF_VERDICT[comparison.verdict])
+            relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
         first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
@@ -83,11 +104,13 @@ class Describer:
                 relation=kind,
                 looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
                 facts=_facts(copy),
-                reviewed=self.answers.get((min(hashes), max(hashes))) == 0,
+                reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
                 companions=self.origins.of(copy).companions,
                 differences=comparison.differences if kind is Relation.ALTERED else (),
+                differences_in_copy=comparison.differences_in_second if kind is Relation.ALTERED else (),
+                transform=comparison.transform,
             )
             for (copy, distance), (position, _), kind, comparison in zip(
                 copies, files.group.copies, kinds, seen, strict=True
@@ -97,6 +120,11 @@ class Describer:
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
         return self.seen(keeper, copy) or _NOT_LOOKED_AT
+
+
+def _relation_of(seen: Comparison) -> Relation:
+    """Return how the second picture relates to the first if that is kept: what shows more is no copy of it."""
+    return Relation.ALTERED if seen.verdict is Verdict.CONFIRMED and would_lose(seen) else _OF_VERDICT[seen.verdict]
 
 
 def _facts(item: Item) -> Facts:

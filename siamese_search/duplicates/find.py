@@ -14,11 +14,11 @@ from siamese_search.duplicates.describe import Describer
 from siamese_search.duplicates.exposures import one_exposure_pairs, read_exposures, split_by_exposure
 from siamese_search.duplicates.groups import gather_with_equals
 from siamese_search.duplicates.keeper import KeeperRules
-from siamese_search.duplicates.looking import Look
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.scope import Named, Scope, read_items, read_named, read_scope
 from siamese_search.duplicates.verdicts import Looked, look_at
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.looking import Look
 from siamese_search.images.files import lies_in
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DedupeReport, DetailCheck, Item, Skipped, Threshold
@@ -85,6 +85,7 @@ def find_duplicates(
             origins=origins,
             against=against is not None,
             decoder=decoder,
+            compared=looked.comparisons if looked else (),
             seen=looked.between if looked else lambda _keeper, _copy: None,
         )
         tell = _teller(len(groups) + len(bursts), progress)

@@ -21,14 +21,12 @@ from siamese_search.gallery.join import Embeddings, Ids
 from siamese_search.gallery.locations import Location
 from siamese_search.images.files import lies_in
 from siamese_search.paths import expanded
-from siamese_search.results import Item
+from siamese_search.results import Answer, Item
 
 Positions = NDArray[np.int64]
 
-Answers = dict[tuple[str, str], int]
-"""What people said: a label for two content hashes, the lesser first; 0 the same picture, 1 different ones."""
-
-_SAME, _DIFFERENT = 0, 1
+Answers = dict[tuple[str, str], Answer]
+"""What people said of two content hashes, the lesser first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +148,8 @@ def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None
         equals=equals,
         images=images,
         answers=answers,
-        same=_answered(answers, answered, _SAME),
-        apart=_answered(answers, answered, _DIFFERENT),
+        same=_answered(answers, answered, Answer.SAME),
+        apart=_answered(answers, answered, Answer.DIFFERENT),
     )
 
 
@@ -211,7 +209,7 @@ def _are_indexed(places: Sequence[Path], gallery: Gallery) -> bool:
 
 def _read_answers(gallery: Gallery, against: Gallery | None) -> Answers:
     return {
-        (pair.first, pair.second): pair.label
+        (pair.first, pair.second): pair.answer
         for asked in (against, gallery)  # on the same pair the gallery's own answer counts
         for pair in (() if asked is None else asked.answers.all())
     }
@@ -280,10 +278,10 @@ def _with_answers(
     return answered
 
 
-def _answered(answers: Answers, answered: Mapping[str, set[int]], label: int) -> frozenset[tuple[int, int]]:
+def _answered(answers: Answers, answered: Mapping[str, set[int]], wanted: Answer) -> frozenset[tuple[int, int]]:
     return frozenset(
         (min(first, second), max(first, second))
         for (one, other), said in answers.items()
-        if said == label
+        if said is wanted
         for first, second in product(answered.get(one, ()), answered.get(other, ()))
     )

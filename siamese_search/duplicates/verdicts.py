@@ -11,9 +11,9 @@ from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.candidates import Candidates
 from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, confirm, with_altered
 from siamese_search.duplicates.groups import Block, Group, gather_with_equals
-from siamese_search.duplicates.looking import Look
 from siamese_search.duplicates.scope import Scope
 from siamese_search.duplicates.source import Pair, Sources
+from siamese_search.gallery.looking import Look
 from siamese_search.results import DetailCounts, Item
 from siamese_search.vectors import distances
 

@@ -85,16 +85,19 @@ def embed_files(
         yield from _in_batches(paths, embed, workers=workers, batch=batch or encoder.batch)
 
 
-def embed_pictures(sources: Iterable[Source], encoder: Embeds) -> Iterator[NDArray[np.float32] | Skipped]:
+def embed_pictures(
+    sources: Iterable[Source], encoder: Embeds, *, decoder: Decoder | None = None
+) -> Iterator[NDArray[np.float32] | Skipped]:
     """Yield the embedding of each picture, float32 `(dim,)`, however they come, or the reason why there is none.
 
-    In order, and as fast as `embed_files`. Raises OptionError for what cannot be a picture.
+    In order, and as fast as `embed_files`, with a `decoder` of its own or the one given. Raises OptionError for what
+    cannot be a picture.
     """
-    with Decoder() as decoder:
+    with nullcontext(decoder) if decoder else Decoder() as shared:
 
         def decode(source: Source) -> Picture | Skipped:
             try:
-                return decoder.square(source, size=encoder.input_size, channels=encoder.channels)
+                return shared.square(source, size=encoder.input_size, channels=encoder.channels)
             except ImageError as error:
                 return Skipped(path=Path(error.path), reason=error.reason)
 

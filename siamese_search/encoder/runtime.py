@@ -19,6 +19,7 @@ from siamese_search.encoder.folder import (
     encoder_folder,
     read_spec,
 )
+from siamese_search.encoder.shared import SharedBackend
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import EncoderError, ImageError, OptionError
 from siamese_search.images.sources import Source, is_source
@@ -92,6 +93,15 @@ class Encoder:
             expected_precision=row.precision,
             expected_recall=row.recall,
         )
+
+    def shared(self) -> "Encoder":
+        """Return this encoder for many threads that bring a picture each: what waits at a time is embedded together."""
+        return Encoder(self.folder, self.spec, SharedBackend(self._backend))
+
+    @property
+    def alike(self) -> float | None:
+        """The distance up to which pictures are said to look alike; None where that was not measured."""
+        return self.spec.alike
 
     def embed_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return embeddings of unit length: (n, s, s, c) pixels, s = `input_size` -> (n, dim) float32."""

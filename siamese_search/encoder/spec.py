@@ -8,6 +8,7 @@ from siamese_search.results import CalibrationRow
 
 FORMAT = 1
 _GREATEST = 1e9
+_MAX_DISTANCE = 2.0  # between unit vectors
 _LONGEST = 200
 
 
@@ -19,7 +20,8 @@ class EncoderSpec:
     inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
     distance, `threshold` is the one in force. `distinct` holds, as (share, distance), which share of all pairs of
     different pictures lies nearer than a distance: what a gallery's own calibration starts from. `negatives` counts the
-    embeddings that the network subtracts, see `NegativeEmbeddingSubtraction`; 0 when it does not.
+    embeddings that the network subtracts, see `NegativeEmbeddingSubtraction`; 0 when it does not. `alike` is the
+    distance up to which pictures are said to look alike, showing the same kind of thing; None where nobody measured it.
     """
 
     name: str
@@ -35,6 +37,7 @@ class EncoderSpec:
     calibration: tuple[CalibrationRow, ...] = ()
     distinct: tuple[tuple[float, float], ...] = ()
     threshold: CalibrationRow | None = None
+    alike: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `encoder.json` holds."""
@@ -82,8 +85,10 @@ class EncoderSpec:
     def _check_tables(self, source: str) -> None:
         if not all(_is_number(value) for pair in self.distinct for value in pair):
             raise EncoderError(f"{source}: distinct must hold pairs of numbers")
+        if self.alike is not None and not (_is_number(self.alike) and 0 <= self.alike <= _MAX_DISTANCE):
+            raise EncoderError(f"{source}: alike is {self.alike!r}, expected a distance in [0, 2]")
         for row in (*self.calibration, *((self.threshold,) if self.threshold else ())):
-            if not (_is_number(row.threshold) and 0 <= row.threshold <= 2):  # noqa: PLR2004  the greatest distance
+            if not (_is_number(row.threshold) and 0 <= row.threshold <= _MAX_DISTANCE):
                 raise EncoderError(f"{source}: a threshold is {row.threshold!r}, expected a distance in [0, 2]")
             if not all(_is_number(share) and 0 <= share <= 1 for share in (row.precision, row.recall)):
                 raise EncoderError(f"{source}: precision and recall must be shares in [0, 1]")

@@ -1,6 +1,8 @@
 """What people said about pairs of a gallery's pictures: the same picture, or different ones."""
 
 import csv
+import re
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from time import time
@@ -10,8 +12,11 @@ import numpy as np
 from siamese_search.atomic import whole_file
 from siamese_search.errors import DataError, OptionError
 from siamese_search.gallery.store import AnswerRow, Store
-from siamese_search.results import Item, ReviewedPair
+from siamese_search.paths import expanded
+from siamese_search.results import Answer, AnsweredPair, Item
 from siamese_search.vectors import distances
+
+_HASH = re.compile("[0-9a-f]{32}")
 
 
 class Answers:
@@ -20,7 +25,7 @@ class Answers:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def all(self) -> list[ReviewedPair]:
+    def all(self) -> list[AnsweredPair]:
         """Return all answers, oldest first, with the paths and the distance of what is still in the gallery."""
         with self._store.snapshot():
             rows = self._store.answers()
@@ -35,10 +40,10 @@ class Answers:
         for row in rows:
             first, second = there.get(row.first), there.get(row.second)
             pairs.append(
-                ReviewedPair(
+                AnsweredPair(
                     first=row.first,
                     second=row.second,
-                    label=row.label,
+                    answer=row.answer,
                     time=row.time,
                     paths=(first.path, second.path) if first and second else None,
                     distance=_distance(vectors[first.id], vectors[second.id]) if first and second else None,
@@ -46,38 +51,78 @@ class Answers:
             )
         return pairs
 
-    def set(self, first: int, second: int, label: int) -> None:
-        """Remember that two pictures are the same (label 0) or different ones (label 1), in place of an earlier answer.
+    def set(self, first: int, second: int, answer: Answer | str) -> None:
+        """Remember that two pictures are the same or different ones, in place of an earlier answer.
 
-        `first` and `second` are item ids. Raises OptionError for unknown ids, for another label, and for two files with
-        the same bytes, about which there is nothing to say.
+        `first` and `second` are item ids, `answer` may be the word. Raises OptionError for unknown ids, for another
+        word, and for two files with the same bytes, about which there is nothing to say.
         """
-        if label not in {0, 1}:
-            raise OptionError(f"label {label}: 0 means the same picture, 1 different ones")
-        self._store.set_answer(AnswerRow(*self._contents(first, second), label, time()))
+        try:
+            said = Answer(answer)
+        except ValueError:
+            raise OptionError(f"answer {answer!r}: expected same or different") from None
+        self._store.set_answer(AnswerRow(*self._contents(first, second), said, time()))
 
     def forget(self, first: int, second: int) -> None:
-        """Take back what was said about two pictures, if anything was."""
+        """Take back what was said about two pictures, by their ids, if anything was."""
         self._store.remove_answer(*self._contents(first, second))
 
-    def read(self, path: Path) -> int:
-        """Take the answers in a CSV file (first, second, label: 0 the same, 1 different); return their number.
+    def remove(self, pair: AnsweredPair) -> None:
+        """Take back one of the answers, whether its pictures are still there or not."""
+        self._store.remove_answer(pair.first, pair.second)
 
-        Paths in it are relative to its folder. Raises DataError, and takes none, for a picture that is not indexed.
+    def named(self, names: Sequence[str | Path]) -> list[AnsweredPair]:
+        """Return the answers that some names mean: ids of answers, or the paths of the two pictures of one.
+
+        Raises OptionError where there is no such answer.
         """
-        from siamese_search.calibration.pairs import read_pairs  # noqa: PLC0415
+        known = self.all()
+        by_id = {pair.id: pair for pair in known}
+        found = [by_id[str(name)] for name in names if str(name) in by_id]
+        places = [expanded(name).resolve() for name in names if str(name) not in by_id]
+        if not places:
+            return found
+        if len(places) != 2:  # noqa: PLR2004
+            raise OptionError(f"{places[0]}: name both pictures of an answer, or its id")
+        contents = {item.content_hash for item in self._store.items() if item.path in places}
+        pair = next((pair for pair in known if {pair.first, pair.second} == contents), None)
+        if pair is None:
+            raise OptionError(f"{places[0]} and {places[1]}: there is no answer about these two in this gallery")
+        return [*found, pair]
 
-        names, pairs = read_pairs(path)
-        by_path = {item.path: item.id for item in self._store.items()}
-        ids = []
-        for name in names:
-            place = (path.parent / name).resolve()
-            if place not in by_path:
-                raise DataError(f"{path}: {place} is not in the gallery {self._store.location}; index its folder first")
-            ids.append(by_path[place])
-        for first, second, label in zip(pairs.first, pairs.second, pairs.label, strict=True):
-            self.set(ids[first], ids[second], int(label))
-        return len(pairs)
+    def read(self, path: Path) -> int:
+        """Take the answers in a CSV file (first, second, label: same or different); return their number.
+
+        Paths in it are relative to its folder. With columns first_hash and second_hash the answers are about these
+        contents, wherever they lie. Raises DataError, and takes none, for a picture that is not indexed or has another
+        content by now.
+        """
+        from siamese_search.calibration.pairs import read_answers  # noqa: PLC0415
+
+        rows = read_answers(path)
+        known = {item.path: item.content_hash for item in self._store.items()}
+        said = []
+        for number, (row, answer) in enumerate(rows, start=2):
+            one, other = sorted(self._content_in(row, side, known, path, number) for side in ("first", "second"))
+            if one == other:
+                raise DataError(f"{path}, line {number}: both are the same file; there is nothing to answer")
+            said.append(AnswerRow(one, other, answer, time()))
+        for row_said in said:
+            self._store.set_answer(row_said)
+        return len(said)
+
+    def _content_in(
+        self, row: Mapping[str, str | None], side: str, known: Mapping[Path, str], path: Path, number: int
+    ) -> str:
+        place = (path.parent / (row[side] or "")).resolve()
+        content = row.get(f"{side}_hash")
+        if content and not _HASH.fullmatch(content):
+            raise DataError(f"{path}, line {number}: {side}_hash is {content!r}, which is no checksum")
+        if content and known.get(place, content) != content:
+            raise DataError(f"{path}, line {number}: {place} has another content than was answered about")
+        if not content and place not in known:
+            raise DataError(f"{path}: {place} is not in the gallery {self._store.location}; index its folder first")
+        return content or known[place]
 
     def write(self, path: Path) -> int:
         """Write the CSV file that `read` takes, of all pictures that are still there; return the number of answers."""
@@ -92,7 +137,7 @@ class Answers:
         text = StringIO()
         table = csv.writer(text)
         table.writerow(COLUMNS)
-        table.writerows((*pair.paths, pair.label) for pair in self.all() if pair.paths)
+        table.writerows((*pair.paths, pair.answer.value) for pair in self.all() if pair.paths)
         return text.getvalue().encode("utf-8", "surrogateescape")
 
     def _contents(self, first: int, second: int) -> tuple[str, str]:

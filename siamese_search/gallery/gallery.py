@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.embed import embed_pictures
 from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
+from siamese_search.gallery.answer import Limits
 from siamese_search.gallery.answers import Answers
 from siamese_search.gallery.export import export
+from siamese_search.gallery.hits import Query, find_hits
 from siamese_search.gallery.join import Embeddings, Join
 from siamese_search.gallery.locations import Location, folder_at, gallery_location, store_at
 from siamese_search.gallery.settings import (
@@ -27,13 +29,14 @@ from siamese_search.gallery.settings import (
     identity_in,
     threshold_in,
 )
-from siamese_search.gallery.store import DamagedError, Store
+from siamese_search.gallery.store import Store
 from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
 from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
 from siamese_search.images.decode import MAX_PIXELS
 from siamese_search.images.files import lies_in
-from siamese_search.images.sources import Source, is_source, name_of
+from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source, is_source, lasting, name_of, path_of
 from siamese_search.paths import expanded
 from siamese_search.results import (
     Calibration,
@@ -51,6 +54,7 @@ from siamese_search.results import (
 )
 
 _MAX_DISTANCE = 2.0
+_NO_DIRECTION = 1e-3  # length of a sum of embeddings that says nothing
 
 
 class Gallery:
@@ -58,8 +62,9 @@ class Gallery:
 
     Nothing is read or written before the first use; `sync` creates it when missing. Without an `encoder` the one that
     the gallery was made with is loaded when needed, for a new gallery "photo". An encoder whose fingerprint differs
-    from the gallery's raises FingerprintError at its first use. `notice` is called with one line when something was
-    mended on the way that the user should know of. It may be used from several threads at once.
+    from the gallery's raises FingerprintError at its first use. `decoder` decodes what is searched with; without one
+    each search starts its own. `notice` is called with one line when something was mended on the way that the user
+    should know of. It may be used from several threads at once.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Gallery:
         location: Location | Store | None = None,
         *,
         encoder: Encoder | None = None,
+        decoder: Decoder | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
         self._store = (
@@ -75,6 +81,7 @@ class Gallery:
             else location
         )
         self._encoder = encoder
+        self._decoder = decoder
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +123,11 @@ class Gallery:
         return self._store.exists()
 
     @property
+    def state(self) -> str:
+        """A word that is another one as soon as anything in the gallery changes, whoever changes it."""
+        return self._store.state()
+
+    @property
     def encoder(self) -> Encoder:
         """The encoder of this gallery, checked against the fingerprint of its embeddings."""
         identity = self._identity
@@ -128,6 +140,11 @@ class Gallery:
     def threshold(self) -> Threshold:
         """The threshold in force: distances at or below it count as near-duplicates."""
         return threshold_in(self._store.settings(), self.location)
+
+    @property
+    def alike(self) -> float | None:
+        """The distance up to which pictures are said to look alike; None where the encoder names none."""
+        return self.encoder.alike
 
     @property
     def calibration(self) -> Calibration | None:
@@ -195,11 +212,25 @@ class Gallery:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a sequence too, and one picture
-        self, images: Source, *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+        self,
+        images: Source,
+        *,
+        k: int = 5,
+        threshold: float | None = None,
+        details: bool = True,
+        include_self: bool = False,
+        progress: Progress | None = None,
     ) -> QueryResult: ...
     @overload
     def search(
-        self, images: Iterable[Source], *, k: int = 5, threshold: float | None = None, progress: Progress | None = None
+        self,
+        images: Iterable[Source],
+        *,
+        k: int = 5,
+        threshold: float | None = None,
+        details: bool = True,
+        include_self: bool = False,
+        progress: Progress | None = None,
     ) -> SearchReport: ...
     def search(
         self,
@@ -207,61 +238,103 @@ class Gallery:
         *,
         k: int = 5,
         threshold: float | None = None,
+        details: bool = True,
+        include_self: bool = False,
         progress: Progress | None = None,
     ) -> QueryResult | SearchReport:
-        """Return the `k` pictures nearest to a picture, nearest first, or to each of several.
+        """Return the `k` different pictures nearest to a picture, nearest first, or to each of several.
 
         A picture is a path, the bytes of an image file, an open one, a PIL image, or an array of pixels; see `Source`.
-        One that is in the gallery finds itself, at distance 0. `threshold` (default: the one in force) decides which
-        hits are duplicates. A single picture that cannot be read raises ImageError; of several it is among `skipped`.
-        `progress` is called with the number of pictures embedded so far and their total.
+        The file itself is no hit, unless `include_self`. Distance proposes, details confirm: of the first hits within
+        `threshold` (default: the gallery's `reach`) those are the same picture whose details agree; without `details`
+        all within the threshold (default: the one in force). Copies of one picture are one hit, see `Hit` and `Answer`.
+        A single picture that cannot be read raises ImageError; of several it is among `skipped`. `progress` is called
+        with the number of pictures embedded so far and their total.
         """
         _check_options(k, threshold)
-        sources = [images] if is_source(images) else list(cast("Iterable[Source]", images))
-        vectors, skipped = [], {}
-        for place, result in enumerate(embed_pictures(sources, self.encoder)):
-            if not isinstance(result, Skipped):
-                vectors.append(result)
-            elif is_source(images):
-                raise ImageError(result.path, result.reason)
-            else:
-                skipped[place] = result
-            if progress:
-                progress(place + 1, len(sources))
-        found = iter(self.search_vectors(np.stack(vectors), k=k, threshold=threshold) if vectors else ())
-        queries = tuple(
-            QueryResult(query=name_of(source), hits=next(found))
-            for place, source in enumerate(sources)
-            if place not in skipped
+        sources = [lasting(image) for image in ([images] if is_source(images) else cast("Iterable[Source]", images))]
+        embedded, skipped = self._embedded(sources, progress)
+        if skipped and is_source(images):
+            raise ImageError(skipped[0].path, skipped[0].reason)
+        queries = [
+            Query(vector=vector, source=source, apart_from=() if include_self else path_of(source))
+            for source, vector in embedded
+        ]
+        limit = self.threshold_or(threshold) if threshold is not None or not details else self.reach
+        hits = self._hits(queries, k=k, limit=limit, details=details)
+        results = tuple(
+            QueryResult(query=name_of(source), hits=found, alike=self.alike)
+            for (source, _), found in zip(embedded, hits, strict=True)
         )
         if is_source(images):
-            return queries[0]
-        return SearchReport(threshold=self.threshold_or(threshold), queries=queries, skipped=tuple(skipped.values()))
+            return results[0]
+        return SearchReport(threshold=limit, queries=results, skipped=tuple(skipped))
+
+    def search_combined(
+        self,
+        images: Iterable[Source],
+        *,
+        k: int = 5,
+        include_self: bool = False,
+        progress: Progress | None = None,
+    ) -> QueryResult:
+        """Return the `k` different pictures nearest to several pictures taken together: to the sum of their embeddings.
+
+        The sum has unit length again, and each distance is from it; it is no picture, so no hit is said to be the same
+        or to look alike. The files themselves are no hits, unless `include_self`. Raises ImageError for a picture that
+        cannot be read, OptionError for none, and for pictures that cancel one another.
+        """
+        _check_options(k, None)
+        sources = [lasting(image) for image in images]
+        embedded, skipped = self._embedded(sources, progress)
+        if skipped:
+            raise ImageError(skipped[0].path, skipped[0].reason)
+        if not embedded:
+            raise OptionError("no pictures to combine")
+        total = np.sum([vector for _, vector in embedded], axis=0)
+        length = float(np.linalg.norm(total))
+        if length < _NO_DIRECTION:
+            raise OptionError("these pictures cancel one another: nothing lies between them")
+        own = () if include_self else tuple(path for source in sources for path in path_of(source))
+        limits = Limits(reach=-1.0, copies=self.threshold.distance, alike=None)
+        query = Query(vector=(total / length).astype(np.float32), apart_from=own)
+        (hits,) = find_hits(self._store, [query], k=k, limits=limits, details=False, decoder=self._decoder)
+        return QueryResult(query=" + ".join(map(name_of, sources)), hits=hits)
 
     def search_vectors(
         self, vectors: NDArray[np.float32], *, k: int = 5, threshold: float | None = None
     ) -> tuple[tuple[Hit, ...], ...]:
-        """Return the `k` nearest pictures for each of the embeddings `(n, dim)`, which this gallery's encoder made."""
+        """Return the `k` nearest pictures for each of the embeddings `(n, dim)`, which this gallery's encoder made.
+
+        Distance alone decides what they are, and what is one picture.
+        """
         _check_options(k, threshold)
         dim = self._identity.dim
         if vectors.ndim != 2 or vectors.shape[1] != dim or not np.isfinite(vectors).all():  # noqa: PLR2004
             raise OptionError(f"embeddings of shape {vectors.shape}: expected finite numbers of shape (n, {dim})")
         if not vectors.any(axis=1).all():
             raise OptionError("embeddings: a vector without direction among them")
-        limit = self.threshold.distance if threshold is None else threshold
-        with self.snapshot():
-            found = self._store.search(vectors, k)
-            ids = sorted({item for hits in found for item, _ in hits})
-            items = self._store.items_by_id(ids)
-        if len(items) != len(ids):  # anybody can make the checksums of an index file
-            raise DamagedError(self.location, self.location, "its index names pictures that are not there")
-        return tuple(
-            tuple(
-                Hit(rank=rank, path=items[item].path, distance=distance, duplicate=distance <= limit)
-                for rank, (item, distance) in enumerate(hits, start=1)
-            )
-            for hits in found
-        )
+        queries = [Query(vector=vector) for vector in vectors]
+        return tuple(self._hits(queries, k=k, limit=self.threshold_or(threshold), details=False))
+
+    def _embedded(
+        self, sources: Sequence[Source], progress: Progress | None
+    ) -> tuple[list[tuple[Source, NDArray[np.float32]]], list[Skipped]]:
+        """Return the pictures that can be read, with their embeddings, and the others."""
+        embedded, skipped = [], []
+        for source, result in zip(sources, embed_pictures(sources, self.encoder, decoder=self._decoder), strict=True):
+            if isinstance(result, Skipped):
+                skipped.append(result)
+            else:
+                embedded.append((source, result))
+            if progress:
+                progress(len(embedded) + len(skipped), len(sources))
+        return embedded, skipped
+
+    def _hits(self, queries: Sequence[Query], *, k: int, limit: Threshold, details: bool) -> list[tuple[Hit, ...]]:
+        copies = limit if limit.source is ThresholdSource.OPTION else self.threshold
+        limits = Limits(reach=limit.distance, copies=copies.distance, alike=self.alike)
+        return find_hits(self._store, queries, k=k, limits=limits, details=details, decoder=self._decoder)
 
     def pairs(
         self, threshold: float, *, exact: bool = False, progress: Progress | None = None

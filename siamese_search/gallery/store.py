@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.codes import Codes
-from siamese_search.results import ImageFile, Item, Skipped
+from siamese_search.results import Answer, ImageFile, Item, Skipped
 
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -40,11 +40,11 @@ class SkippedFile:
 
 
 class AnswerRow(NamedTuple):
-    """What a person said about two contents: their hashes, the lesser first, 0 same or 1 different, Unix seconds."""
+    """What a person said about two contents: their hashes, the lesser first, the answer, Unix seconds."""
 
     first: str
     second: str
-    label: int
+    answer: Answer
     time: float
 
 
@@ -97,6 +97,9 @@ class Store(Protocol):
 
     def exists(self) -> bool:
         """Tell whether there is a gallery; False where one could be made."""
+
+    def state(self) -> str:
+        """Return a word that is another one as soon as anything that is committed changes, at the cost of a glance."""
 
     def create(self, settings: Settings) -> None:
         """Make an empty gallery, whole or not at all; inside `writing`."""

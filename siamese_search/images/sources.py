@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO, FileIO
+from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -27,9 +28,31 @@ def is_source(images: object) -> TypeGuard[Source]:
     return isinstance(images, str | os.PathLike | bytes | Image.Image) or hasattr(images, "read")
 
 
+def is_file(source: Source) -> TypeGuard[File]:
+    """Tell what holds a picture file from pixels."""
+    return not isinstance(source, Image.Image | np.ndarray)
+
+
+def lasting(source: Source) -> Source:
+    """Return a picture that can be read more than once: of a stream that cannot go back, what is left to be read."""
+    if isinstance(source, str | os.PathLike | bytes | Image.Image | np.ndarray) or not hasattr(source, "seekable"):
+        return source
+    return source if source.seekable() else _seekable(source, name_of(source))
+
+
 def name_of(source: Source) -> str:
     """Return what to call a picture: its path as it was given, or "-" for one without a name."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "-"
+
+
+def path_of(source: Source) -> tuple[Path, ...]:
+    """Return where the file that was named lies, absolute; () of a picture without a name."""
+    if not isinstance(source, str | os.PathLike):
+        return ()
+    try:
+        return (Path(source).resolve(),)
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a NUL: nothing that is in a gallery
+        return ()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from siamese_search.escapes import csv_cell
+from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
@@ -20,13 +20,14 @@ from siamese_search.results import (
     DuplicateGroup,
     Facts,
     GalleryInfo,
+    Item,
     SearchReport,
     Skipped,
     SyncReport,
     VerifyReport,
 )
 
-SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate")
+SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate", "kind", "relation", "group")
 DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
 
 _DIGITS = 6  # of a distance: float32 carries no more
@@ -50,8 +51,13 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
     }
 
 
-def search_json(report: SearchReport) -> dict[str, Any]:
-    """Return what `query` found, queries in the order they were asked, hits nearest first."""
+def search_json(report: SearchReport, *, copies: bool = False) -> dict[str, Any]:
+    """Return what `query` found, queries in the order they were asked, hits nearest first.
+
+    `rank` counts the hits and `group` the different pictures: with `copies` all copies of a picture are hits of its
+    group, and without they are counted. `kind` says what a hit is (`HitKind`), `relation` how sure that is; null where
+    nothing says that it is the same picture. `alike` is null where nobody knows up to which distance pictures look so.
+    """
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
         "queries": [
@@ -59,16 +65,40 @@ def search_json(report: SearchReport) -> dict[str, Any]:
                 "query": result.query,
                 "hits": [
                     {
-                        "rank": hit.rank,
+                        "rank": rank,
                         "path": str(hit.path),
                         "distance": round(hit.distance, _DIGITS),
                         "duplicate": hit.duplicate,
+                        "kind": hit.kind.value,
+                        "relation": hit.relation.value if hit.relation else None,
+                        "group": hit.rank,
+                        "copies": len(hit.copies),
                     }
-                    for hit in result.hits
+                    for rank, hit in enumerate(result.files(copies=copies), start=1)
                 ],
+                "alike": None if result.alike is None else round(result.alike, _DIGITS),
+                "nothing_alike": result.nothing_alike,
             }
             for result in report.queries
         ],
+    }
+
+
+def item_json(item: Item) -> dict[str, Any]:
+    """Return one picture of a gallery, `path` as it is, `name` and `folder` as they are to be shown.
+
+    `modified` is in seconds since 1970, null where it is not known for sure.
+    """
+    return {
+        "id": item.id,
+        "path": str(item.path),
+        "name": printable(item.path.name),
+        "folder": printable(str(item.path.parent)),
+        "size": item.size,
+        "width": item.width,
+        "height": item.height,
+        "format": item.format,
+        "modified": item.mtime_ns // 10**9 or None,
     }
 
 
@@ -170,14 +200,23 @@ def json_text(data: dict[str, Any]) -> str:
     return json.dumps(data, indent=2)
 
 
-def search_csv(report: SearchReport) -> str:
-    """Return one row a hit: query, rank, path, distance, duplicate (true or false)."""
+def search_csv(report: SearchReport, *, copies: bool = False) -> str:
+    """Return one row a hit, with the values of `search_json`: `duplicate` is true or false."""
     return _csv(
         SEARCH_COLUMNS,
         (
-            (result.query, hit.rank, hit.path, f"{hit.distance:.{_DIGITS}f}", str(hit.duplicate).lower())
+            (
+                result.query,
+                rank,
+                hit.path,
+                f"{hit.distance:.{_DIGITS}f}",
+                str(hit.duplicate).lower(),
+                hit.kind.value,
+                hit.relation.value if hit.relation else "",
+                hit.rank,
+            )
             for result in report.queries
-            for hit in result.hits
+            for rank, hit in enumerate(result.files(copies=copies), start=1)
         ),
     )
 

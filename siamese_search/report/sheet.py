@@ -10,6 +10,7 @@ from siamese_search.atomic import whole_file
 from siamese_search.errors import ImageError
 from siamese_search.escapes import printable
 from siamese_search.images.sandbox import Decoder
+from siamese_search.report.words import copies_words, hit_words
 from siamese_search.results import DuplicateGroup, QueryResult
 
 _TILE = 240  # pixels, the side of the square a picture is fitted into
@@ -30,18 +31,19 @@ class _Tile:
     marked: bool
 
 
-def write_query_sheet(result: QueryResult, path: Path) -> None:
-    """Write a PNG: the query on the left, its hits with their distances on the right, near-duplicates framed.
+def write_query_sheet(result: QueryResult, path: Path, *, copies: bool = False) -> None:
+    """Write a PNG: the query on the left, its hits on the right with what they are; those that are the same, framed.
 
-    A picture that cannot be read leaves its place empty and says why. Raises FolderError if the PNG cannot be written.
+    With `copies`, those too. A picture that cannot be read leaves its place empty and says why. Raises FolderError if
+    the PNG cannot be written.
     """
     hits = [
         _Tile(
             path=hit.path,
-            title=f"{hit.distance:.3f}  duplicate" if hit.duplicate else f"{hit.distance:.3f}",
+            title="  ".join(filter(None, (f"{hit.distance:.3f}", hit_words(hit), "" if copies else copies_words(hit)))),
             marked=hit.duplicate,
         )
-        for hit in result.hits
+        for hit in result.files(copies=copies)
     ]
     with whole_file(path) as half:
         _draw(_Tile(path=Path(result.query), title="query", marked=False), hits).save(half, "PNG")
@@ -88,7 +90,12 @@ def _draw_tile(
         draw.text(middle, _fitting(draw, error.reason, _SMALL), fill=_SOFT, font=_font(_SMALL), anchor="mm")
     if tile.marked:
         draw.rounded_rectangle((x - 4, y - 4, x + _TILE + 3, y + _TILE + 3), radius=10, outline=_ACCENT, width=3)
-    draw.text((x, y + _TILE + 9), tile.title, fill=_ACCENT if tile.marked else _INK, font=_font(_LARGE))
+    draw.text(
+        (x, y + _TILE + 9),
+        _fitting(draw, tile.title, _LARGE),
+        fill=_ACCENT if tile.marked else _INK,
+        font=_font(_LARGE),
+    )
     name = _fitting(draw, printable(tile.path.name), _SMALL)
     draw.text((x, y + _TILE + 29), name, fill=_SOFT, font=_font(_SMALL))
 

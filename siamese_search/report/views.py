@@ -18,15 +18,28 @@ from PIL import Image
 
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
+from siamese_search.report.closeup import close_up
 from siamese_search.report.words import (
+    copies_words,
     coverage_sentence,
     details_sentence,
+    hit_words,
     note_words,
     reason_words,
     relation_words,
     threshold_sentence,
 )
-from siamese_search.results import DedupeReport, DuplicateGroup, QueryResult, SearchReport, Threshold
+from siamese_search.results import (
+    Box,
+    Burst,
+    Copy,
+    DedupeReport,
+    DuplicateGroup,
+    QueryResult,
+    Relation,
+    SearchReport,
+    Threshold,
+)
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
@@ -34,6 +47,8 @@ _BINS = 48  # of the plot of distances
 _FEWEST_FOR_PLOT = 12
 _WORKERS = 2
 _AHEAD = 16
+_EQUAL = frozenset({Relation.IDENTICAL, Relation.SAME_PIXELS})
+_AS_IT_IS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +70,9 @@ class PictureView:
 class MatchView:
     """A picture beside the one it was compared with. `share` in [0, 1] is the length of its distance bar.
 
-    `note` says what else is known of it, such as what its edit looks like.
+    `note` says what else is known of it, such as what its edit looks like. `boxes` are where it differs, in shares of
+    its own frame and of the other's; `transform` takes shares of its frame to those of the other's, row by row.
+    `close_up` shows the other and it where they differ most.
     """
 
     picture: PictureView
@@ -64,18 +81,40 @@ class MatchView:
     label: str
     duplicate: bool
     note: str = ""
+    boxes: tuple[Box, ...] = ()
+    boxes_in_other: tuple[Box, ...] = ()
+    transform: tuple[float, ...] = ()
+    close_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes that their going would free."""
+    """A keeper, why it is kept, and its copies; `reclaimable` counts the bytes that their going would free.
+
+    `place` is the group's in the report.
+    """
 
     number: int
+    place: int
     keep: PictureView
     reason: str
     copies: tuple[MatchView, ...]
     reclaimable: int
     farthest: float
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Return where the keeper differs from its copy, if one alone does."""
+        altered = [copy.boxes_in_other for copy in self.copies if copy.boxes_in_other]
+        return altered[0] if len(altered) == 1 else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BurstView:
+    """Exposures of one scene in the order of capture; `sharpest` is the place of the one with most detail."""
+
+    pictures: tuple[PictureView, ...]
+    sharpest: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +130,7 @@ class QueryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DedupeView:
-    """The figures above the groups, and the groups, largest saving first. `groups` can be walked once."""
+    """The figures above the groups, the groups, largest saving first, and the bursts. Both can be walked once."""
 
     images: int
     against: str | None
@@ -103,6 +142,8 @@ class DedupeView:
     threshold: float
     bars: tuple[float, ...]
     groups: Iterator[GroupView]
+    burst_count: int
+    bursts: Iterator[BurstView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +185,10 @@ class Viewer:
             sum(_bytes(copy.path) for copy in group.copies if report.acts_on(copy) and not copy.linked)
             for group in report.groups
         ]
-        ranked = sorted(zip(savings, report.groups, strict=True), key=lambda pair: (-pair[0], pair[1].keep))
+        places = range(len(report.groups))
+        ranked = sorted(
+            zip(savings, report.groups, places, strict=True), key=lambda entry: (-entry[0], entry[1].keep, entry[2])
+        )
         distances = [copy.distance for group in report.groups for copy in group.copies]
         return DedupeView(
             images=report.images,
@@ -157,6 +201,8 @@ class Viewer:
             threshold=report.threshold.distance,
             bars=_histogram(distances, report.threshold.distance),
             groups=self._groups(ranked, report.threshold),
+            burst_count=len(report.bursts),
+            bursts=self._bursts(report.bursts),
         )
 
     def search(self, report: SearchReport) -> SearchView:
@@ -169,9 +215,10 @@ class Viewer:
             queries=self._queries(report.queries, report.threshold),
         )
 
-    def _groups(self, ranked: Sequence[tuple[int, DuplicateGroup]], threshold: Threshold) -> Iterator[GroupView]:
-        pictures = self.pictures(chain.from_iterable(group_paths(group) for _, group in ranked))
-        for number, (saving, group) in enumerate(ranked, start=1):
+    def _groups(self, ranked: Sequence[tuple[int, DuplicateGroup, int]], threshold: Threshold) -> Iterator[GroupView]:
+        pictures = self.pictures(chain.from_iterable(group_paths(group) for _, group, _ in ranked))
+        decoder = Decoder()
+        for number, (saving, group, place) in enumerate(ranked, start=1):
             keep = next(pictures)
             copies = tuple(
                 MatchView(
@@ -181,17 +228,28 @@ class Viewer:
                     label=relation_words(copy.relation),
                     duplicate=True,
                     note=note_words(copy),
+                    boxes=copy.differences_in_copy,
+                    boxes_in_other=copy.differences,
+                    transform=_transform(copy),
+                    close_up=tuple(map(_data_uri, close_up(group, copy, decoder) or ())),
                 )
                 for copy in group.copies
             )
             yield GroupView(
                 number=number,
+                place=place,
                 keep=keep,
                 reason=reason_words(group.reason),
                 copies=copies,
                 reclaimable=saving,
                 farthest=max(copy.distance for copy in group.copies),
             )
+
+    def _bursts(self, bursts: Sequence[Burst]) -> Iterator[BurstView]:
+        pictures = self.pictures(chain.from_iterable(map(burst_paths, bursts)))
+        for burst in bursts:
+            sharpest = burst.pictures.index(burst.sharpest) if burst.sharpest else None
+            yield BurstView(pictures=tuple(next(pictures) for _ in burst.pictures), sharpest=sharpest)
 
     def _queries(self, results: Sequence[QueryResult], threshold: Threshold) -> Iterator[QueryView]:
         pictures = self.pictures(chain.from_iterable(query_paths(result) for result in results))
@@ -203,8 +261,9 @@ class Viewer:
                     picture=next(pictures),
                     distance=hit.distance,
                     share=_share(hit.distance, scale),
-                    label="duplicate" if hit.duplicate else "not a duplicate",
+                    label=hit_words(hit),
                     duplicate=hit.duplicate,
+                    note=copies_words(hit),
                 )
                 for hit in result.hits
             )
@@ -258,6 +317,11 @@ def group_paths(group: DuplicateGroup) -> tuple[str, ...]:
     return (str(group.keep), *(str(copy.path) for copy in group.copies))
 
 
+def burst_paths(burst: Burst) -> tuple[str, ...]:
+    """Return the paths of a burst."""
+    return tuple(map(str, burst.pictures))
+
+
 def query_paths(result: QueryResult) -> tuple[str, ...]:
     """Return the paths of a query and its hits, query first."""
     return (result.query, *(str(hit.path) for hit in result.hits))
@@ -271,6 +335,12 @@ def common_root(paths: Iterable[str]) -> str:
     except ValueError:  # several drives
         return ""
     return "" if root == root.parent else str(root)
+
+
+def _transform(copy: Copy) -> tuple[float, ...]:
+    if copy.relation in _EQUAL:
+        return _AS_IT_IS
+    return tuple(number for row in copy.transform for number in row)
 
 
 def _data_uri(image: Image.Image) -> str:

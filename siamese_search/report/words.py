@@ -9,6 +9,9 @@ from siamese_search.results import (
     Coverage,
     DedupeReport,
     DetailCheck,
+    Hit,
+    HitKind,
+    QueryResult,
     Reason,
     Relation,
     Rule,
@@ -23,12 +26,18 @@ SOURCES = {
     ThresholdSource.PAIRS: "measured on pairs that a person labelled",
 }
 _RELATIONS = {
-    Relation.IDENTICAL: "identical file",
+    Relation.IDENTICAL: "identical",
     Relation.SAME_PIXELS: "same pixels",
     Relation.CONFIRMED: "confirmed",
     Relation.ALTERED: "altered",
     Relation.NEAR: "near",
     Relation.UNCHECKED: "unchecked",
+}
+_KINDS = {
+    HitKind.SAME: "the same",
+    HitKind.ALTERED: "the same in part",
+    HitKind.ALIKE: "looks alike",
+    HitKind.NEAREST: "nearest",
 }
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
@@ -81,6 +90,25 @@ def note_words(copy: Copy) -> str:
 def kind_words(copy: Copy) -> str:
     """Say both in one line."""
     return ", ".join(filter(None, (relation_words(copy.relation), note_words(copy))))
+
+
+def hit_words(hit: Hit) -> str:
+    """Say what a hit is: "the same, confirmed", "looks alike"."""
+    if hit.relation is None or hit.kind is HitKind.ALTERED:
+        return _KINDS[hit.kind]
+    return f"{_KINDS[hit.kind]}, {relation_words(hit.relation)}"
+
+
+def copies_words(hit: Hit) -> str:
+    """Say how many more copies of a hit there are, "" without any."""
+    return f"+{counted(len(hit.copies), 'copy', 'copies')}" if hit.copies else ""
+
+
+def nothing_words(result: QueryResult) -> str:
+    """Say that nothing is like the query, and how near the nearest lies."""
+    if not result.hits:
+        return "nothing like it here"
+    return f"nothing like it here (the nearest lies at {result.hits[0].distance:.3f}; --nearest lists them)"
 
 
 def reason_words(reason: Reason | None) -> str:
@@ -175,8 +203,8 @@ def coverage_sentence(coverage: Coverage) -> str:
         return f"{said}; a sample of {coverage.sampled:,} had no pairs, so what is missing was not measured."
     share = coverage.found / coverage.known
     return (
-        f"{said}; of {coverage.known:,} pairs of {coverage.sampled:,} sampled pictures {coverage.found:,} were found"
-        f" ({share:.1%}). --exact finds all."
+        f"{said}; of {counted(coverage.known, 'pair')} of {counted(coverage.sampled, 'sampled picture')}"
+        f" {coverage.found:,} {'was' if coverage.found == 1 else 'were'} found ({share:.1%}). --exact finds all."
     )
 
 

@@ -7,7 +7,7 @@ Perception & Psychophysics 33, 1983, with the distance in the part of the stimul
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,23 +15,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.gallery import Gallery
-from siamese_search.results import EmbeddingPair, Item
+from siamese_search.report.words import counted
+from siamese_search.results import Answer, EmbeddingPair, Item
 
 _REACH = 1.3  # how far beyond the threshold pairs are looked at
 _LEAST_REACH = 0.1
 _BINS = 60
 _A_BIN = 40  # pairs kept for each bin of distances: memory stays small however large the gallery
 _SPREAD = 0.3  # standard deviation of the first guess, as a share of the threshold
+_ENOUGH = 0.12  # as a share of the threshold, how well the distance is to be known: 20 to 60 answers mostly do
 _SLIPS = 0.03  # share of answers that are a slip of the finger
 _SLOPES = (0.03, 0.08, 0.16)  # how wide the change from same to different may be, as shares of the threshold
 
 
+Known = tuple[float, Answer]
+"""A distance, and what a person said of a pair that far apart."""
+
+
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a person said about a pair in this sitting; `label` None means skipped."""
+class Asked:
+    """A pair that a person was asked about in this sitting; without an `answer` it was skipped."""
 
     pair: EmbeddingPair
-    label: int | None
+    answer: Answer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the answers say by now: from `low` to `high` (90 %) is the distance at which same turns into different.
+
+    `answers` counts those that say it, `between` the pairs without an answer that lie there, `left` all that are left
+    to ask about. It `is_enough` when that distance is known well, or no pair is left that would tell more of it.
+    """
+
+    answers: int
+    low: float
+    high: float
+    between: int
+    left: int
+    is_enough: bool
+
+    def sentence(self, threshold: float) -> str:
+        """Say it in words, beside the threshold in force."""
+        if not self.answers:
+            return f"{counted(self.left, 'pair')} near the threshold of {threshold:.3f} to ask about."
+        said = (
+            f"By {counted(self.answers, 'answer')}, same turns into different between {self.low:.3f} and"
+            f" {self.high:.3f} (90 %); the threshold, {threshold:.3f}, {self._place(threshold)}."
+        )
+        if self.is_enough:
+            return f"{said} That is enough: more answers would change little."
+        return (
+            f"{said} {counted(self.between, 'pair')} in between {'has' if self.between == 1 else 'have'} no answer yet."
+        )
+
+    def _place(self, threshold: float) -> str:
+        if threshold > self.high:
+            return "lies above: it takes in pairs that you call different"
+        return "lies below: it leaves out pairs that you call the same" if threshold < self.low else "lies within"
 
 
 class Questions:
@@ -45,14 +86,14 @@ class Questions:
         self.items: dict[int, Item] = {item.id: item for item in gallery.items()}
         self.limit = min(2.0, max(self.threshold * _REACH, self.threshold + _LEAST_REACH))
         self._pool = _pool(gallery, self.items, self.limit, progress)
-        self._earlier = [(pair.distance, pair.label) for pair in gallery.answers.all() if pair.distance is not None]
-        self.answers: list[Answer] = []
+        self._earlier = [(pair.distance, pair.answer) for pair in gallery.answers.all() if pair.distance is not None]
+        self.answers: list[Asked] = []
         self._lock = Lock()
 
     @property
-    def known(self) -> list[tuple[float, int]]:
-        """All answers that count, as (distance, label), those of earlier sittings first."""
-        now = [(answer.pair.distance, answer.label) for answer in list(self.answers) if answer.label is not None]
+    def known(self) -> list[Known]:
+        """All answers that count, those of earlier sittings first."""
+        now = [(asked.pair.distance, asked.answer) for asked in list(self.answers) if asked.answer is not None]
         return [*self._earlier, *now]
 
     @property
@@ -60,22 +101,34 @@ class Questions:
         """The distance at which "the same" seems to turn into "different", by all answers so far."""
         return boundary(self.known, self.threshold)
 
+    @property
+    def standing(self) -> Standing:
+        """What all answers so far say, and whether they are enough."""
+        known = self.known
+        low, high = boundary_range(known, self.threshold)
+        left = [pair.distance for pair in self._left()]
+        between = sum(low <= distance <= high for distance in left)
+        is_enough = bool(known) and (not between or high - low <= _ENOUGH * self.threshold)
+        return Standing(answers=len(known), low=low, high=high, between=between, left=len(left), is_enough=is_enough)
+
     def next(self) -> EmbeddingPair | None:
         """Return the most informative pair that was not asked in this sitting or answered before; None at the end."""
-        asked = {(answer.pair.first, answer.pair.second) for answer in list(self.answers)}
         middle = self.guess
-        left = (pair for pair in self._pool if (pair.first, pair.second) not in asked)
-        return min(left, key=lambda pair: abs(pair.distance - middle), default=None)
+        return min(self._left(), key=lambda pair: abs(pair.distance - middle), default=None)
 
-    def answer(self, first: int, second: int, label: int | None) -> bool:
+    def _left(self) -> Iterator[EmbeddingPair]:
+        asked = {(each.pair.first, each.pair.second) for each in list(self.answers)}
+        return (pair for pair in self._pool if (pair.first, pair.second) not in asked)
+
+    def answer(self, first: int, second: int, answer: Answer | None) -> bool:
         """Take an answer about a pair of the pool, and store it unless it was a skip; False for any other pair."""
         pair = next((pair for pair in self._pool if (pair.first, pair.second) == (first, second)), None)
         if pair is None:
             return False
         with self._lock:
-            if label is not None:
-                self._gallery.answers.set(first, second, label)
-            self.answers.append(Answer(pair, label))
+            if answer is not None:
+                self._gallery.answers.set(first, second, answer)
+            self.answers.append(Asked(pair, answer))
         return True
 
     def back(self) -> EmbeddingPair | None:
@@ -84,28 +137,39 @@ class Questions:
             if not self.answers:
                 return None
             last = self.answers[-1]
-            if last.label is not None:
+            if last.answer is not None:
                 self._gallery.answers.forget(last.pair.first, last.pair.second)
             self.answers.pop()
         return last.pair
 
 
-def boundary(known: Sequence[tuple[float, int]], threshold: float) -> float:
-    """Return the expected distance at which label 0 (same) turns into 1 (different), given (distance, label) pairs.
+def boundary(known: Sequence[Known], threshold: float) -> float:
+    """Return the expected distance at which same turns into different; before any answer the threshold itself."""
+    places, weights = _chances(known, threshold)
+    return float((weights * places).sum())
 
-    Bayes' rule over a grid of places and slopes; before any answer the threshold itself.
-    """
+
+def boundary_range(known: Sequence[Known], threshold: float) -> tuple[float, float]:
+    """Return the distances between which same turns into different with a probability of 90 %."""
+    places, weights = _chances(known, threshold)
+    below = weights.cumsum()
+    low, high = (places[min(int(np.searchsorted(below, share)), len(places) - 1)] for share in (0.05, 0.95))
+    return float(low), float(high)
+
+
+def _chances(known: Sequence[Known], threshold: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return places where same may turn into different, and their probabilities, by Bayes' rule over all slopes."""
     places = np.linspace(0, 2 * threshold, 201)
     logarithms: NDArray[np.float64] = np.tile(
         -0.5 * ((places - threshold) / max(_SPREAD * threshold, 1e-9)) ** 2, (len(_SLOPES), 1)
     )
     for row, slope in enumerate(_SLOPES):
-        for distance, label in known:
+        for distance, answer in known:
             different = 1 / (1 + np.exp(np.clip((places - distance) / max(slope * threshold, 1e-9), -50, 50)))
             different = _SLIPS + (1 - 2 * _SLIPS) * different
-            logarithms[row] += np.log(different if label else 1 - different)
-    weights = np.exp(logarithms - logarithms.max())
-    return float((weights * places).sum() / weights.sum())
+            logarithms[row] += np.log(different if answer is Answer.DIFFERENT else 1 - different)
+    weights = np.exp(logarithms - logarithms.max()).sum(axis=0)
+    return places, weights / weights.sum()
 
 
 def _pool(

@@ -8,64 +8,78 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from siamese_search.escapes import printable
 from siamese_search.gallery import Gallery
 from siamese_search.images.sandbox import Decoder
 from siamese_search.report.words import human_bytes
-from siamese_search.results import EmbeddingPair
+from siamese_search.results import Answer, EmbeddingPair
 from siamese_search.web.app import Access, json_body, make_app, page
 from siamese_search.web.questions import Questions
 
+_ANSWERS = frozenset(Answer)
 _LONGEST = 1400  # pixels of a picture on the page
 
 
 def review_app(gallery: Gallery, questions: Questions, access: Access) -> Starlette:
     """Return the app."""
-    review = _Review(gallery, questions)
-    routes = [
-        Route("/", review.show),
-        Route("/question", review.question),
-        Route("/answer", review.answer, methods=["POST"]),
-        Route("/back", review.back, methods=["POST"]),
-        Route("/picture/{item:int}", review.picture),
-        Route("/pairs.csv", review.pairs),
-    ]
-    return make_app(routes, access)
+    return make_app(Review(gallery, questions, Decoder()).routes(), access)
 
 
-class _Review:
-    """The page and what it asks for. Whatever reads or writes the gallery does so on a thread of its own."""
+class Review:
+    """The page and what it asks for. Whatever reads or writes the gallery does so on a thread of its own.
 
-    def __init__(self, gallery: Gallery, questions: Questions) -> None:
+    Within a larger house, `home` is where a person goes when there is nothing more to ask.
+    """
+
+    def __init__(self, gallery: Gallery, questions: Questions, decoder: Decoder, *, home: str | None = None) -> None:
         self._gallery = gallery
         self._questions = questions
-        self._decoder = Decoder()
+        self._decoder = decoder
+        self._home = home
+
+    def routes(self) -> list[BaseRoute]:
+        """Return where it is found."""
+        return [
+            Route("/", self.show),
+            Route("/question", self.question),
+            Route("/answer", self.answer, methods=["POST"]),
+            Route("/back", self.back, methods=["POST"]),
+            Route("/picture/{item:int}", self.picture),
+            Route("/pairs.csv", self.pairs),
+        ]
 
     def show(self, request: Request) -> Response:  # noqa: ARG002  starlette's signature
-        return page("review.html.j2", gallery=printable(self._gallery.location))
+        """Show the page."""
+        return page("review.html.j2", gallery=printable(self._gallery.location), home=self._home)
 
     def question(self, request: Request) -> Response:  # noqa: ARG002
+        """Return the next question."""
         return self._state(self._questions.next())
 
     async def answer(self, request: Request) -> Response:
+        """Take an answer, and return the next question."""
         said = await json_body(request)
-        first, second, label = (said.get(name) for name in ("first", "second", "label"))
-        if not (label is None or (type(label) is int and label in {0, 1})):
-            raise HTTPException(400, "label is 0, 1 or null")
+        first, second, answer = (said.get(name) for name in ("first", "second", "answer"))
+        if not (answer is None or (isinstance(answer, str) and answer in _ANSWERS)):
+            raise HTTPException(400, "answer is same, different or null")
         if type(first) is not int or type(second) is not int:
             raise HTTPException(400, "first and second are numbers")
-        if not await run_in_threadpool(self._questions.answer, first, second, label):
+        if not await run_in_threadpool(
+            self._questions.answer, first, second, None if answer is None else Answer(answer)
+        ):
             raise HTTPException(404, "no such pair")
         return self._state(self._questions.next())
 
     async def back(self, request: Request) -> Response:
+        """Take the last answer back, and return its question."""
         await json_body(request)
         pair = await run_in_threadpool(self._questions.back)
         return self._state(pair or self._questions.next())
 
     def picture(self, request: Request) -> Response:
+        """Show one of the pictures that are asked about."""
         item = self._questions.items.get(request.path_params["item"])
         if item is None:
             raise HTTPException(404)
@@ -75,11 +89,14 @@ class _Review:
         return Response(data.getvalue(), media_type="image/webp", headers=headers)
 
     def pairs(self, request: Request) -> Response:  # noqa: ARG002
+        """Give all answers as a table."""
         headers = {"Content-Disposition": "attachment; filename=pairs.csv"}
         return Response(self._gallery.answers.csv(), media_type="text/csv", headers=headers)
 
     def _state(self, pair: EmbeddingPair | None) -> Response:
         known = self._questions.known
+        said = [answer for _, answer in known]
+        standing = self._questions.standing
         return JSONResponse(
             {
                 "pair": None if pair is None else self._pair(pair),
@@ -87,9 +104,12 @@ class _Review:
                 "limit": self._questions.limit,
                 "guess": self._questions.guess,
                 "known": known,
-                "same": sum(label == 0 for _, label in known),
-                "different": sum(label == 1 for _, label in known),
+                "same": said.count(Answer.SAME),
+                "different": said.count(Answer.DIFFERENT),
                 "sitting": len(self._questions.answers),
+                "left": standing.left,
+                "enough": standing.is_enough,
+                "standing": standing.sentence(self._questions.threshold),
             }
         )
 

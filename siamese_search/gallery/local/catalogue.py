@@ -15,15 +15,15 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery.codes import Codes, are_codes, code_bytes, decode, encode
 from siamese_search.gallery.local.database import Database
+from siamese_search.gallery.local.layout import KEYS
 from siamese_search.gallery.settings import calibration_in, identity_in, threshold_in
 from siamese_search.gallery.store import AnswerRow, DamagedError, Settings, SkippedFile
 from siamese_search.images.files import lies_in
-from siamese_search.results import ImageFile, Item
+from siamese_search.results import Answer, ImageFile, Item
 
 CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
-_ANSWERS = ("same", "different")  # by their label
 _SETTINGS = ("encoder", "threshold", "calibration")
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
@@ -110,6 +110,11 @@ class Catalogue:
     def generation(self) -> int:
         """A number that stands for the embeddings in here: another one as soon as one of them is another."""
         return self._database.totals("embeddings")[1]
+
+    def state(self) -> str:
+        """Return a word made of the sums of the checksums of all tables."""
+        with self.snapshot():
+            return "-".join(f"{self._database.totals(table)[1]:x}" for table in KEYS)
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""
@@ -279,15 +284,16 @@ class Catalogue:
         """Return the answers, oldest first."""
         rows = []
         for first, second, answer, time in self._database.scan("answers"):
-            if answer not in _ANSWERS:
-                raise self._database.damaged(f"the answer {answer!r} is none")
-            rows.append(AnswerRow(first, second, _ANSWERS.index(answer), time))
+            try:
+                rows.append(AnswerRow(first, second, Answer(answer), time))
+            except ValueError:
+                raise self._database.damaged(f"the answer {answer!r} is none") from None
         return sorted(rows, key=lambda row: (row.time, row.first, row.second))
 
     def set_answer(self, answer: AnswerRow) -> None:
         """Store an answer at once, in place of an earlier one about the same two contents."""
         with self.transaction():
-            self._database.put("answers", (answer.first, answer.second, _ANSWERS[answer.label], float(answer.time)))
+            self._database.put("answers", (answer.first, answer.second, answer.answer.value, float(answer.time)))
 
     def remove_answer(self, first: str, second: str) -> None:
         """Take an answer back at once."""

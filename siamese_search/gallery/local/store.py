@@ -56,6 +56,10 @@ class LocalStore:
         """Tell whether there is a gallery; an empty file is none."""
         return self._opened is not None or Catalogue.exists(self.folder / CATALOGUE)
 
+    def state(self) -> str:
+        """Return a word that changes with what is committed."""
+        return self._catalogue.state()
+
     def create(self, settings: Settings) -> None:
         """Make an empty gallery, whole or not at all."""
         Catalogue.create(self.folder / CATALOGUE, settings)

@@ -14,11 +14,11 @@ const line = (x, top, bottom, kind) => {
 const draw = () => {
   const axis = line(0, 32, 32, "axis");
   axis.setAttribute("x2", 1000);
-  const marks = state.known.filter(([distance]) => distance <= state.limit).map(([distance, label]) => (label ? line(distance, 38, 52, "different") : line(distance, 12, 26, "same")));
+  const marks = state.known.filter(([distance]) => distance <= state.limit).map(([distance, answer]) => (answer === "different" ? line(distance, 38, 52, answer) : line(distance, 12, 26, answer)));
   at("plot").replaceChildren(axis, ...marks, line(state.threshold, 4, 60, "threshold"), line(state.guess, 4, 60, "guess"));
   if (state.pair) at("plot").append(line(state.pair.distance, 24, 40, "now"));
   const here = state.pair ? `This pair is ${state.pair.distance.toFixed(3)} apart. ` : "";
-  at("plot-words").textContent = `${here}Threshold ${state.threshold.toFixed(3)}; by your answers, same turns into different near ${state.guess.toFixed(3)} (dashed). Same above the line, different below it.`;
+  at("plot-words").textContent = `${here}Same above the line, different below it; dashed where one seems to turn into the other.`;
 };
 
 const picture = (which) => {
@@ -40,6 +40,9 @@ const show = (next) => {
   state = next;
   at("same").textContent = state.same;
   at("different").textContent = state.different;
+  at("left").textContent = state.left.toLocaleString("en");
+  at("standing").textContent = state.standing;
+  at("standing").classList.toggle("enough", state.enough);
   at("question").hidden = !state.pair;
   at("end").hidden = Boolean(state.pair);
   if (!state.pair) return;
@@ -66,7 +69,7 @@ const ask = async (address, body) => {
   }
 };
 
-const say = (label) => state?.pair && ask("answer", { first: state.pair.first.id, second: state.pair.second.id, label });
+const say = (answer) => state?.pair && ask("answer", { first: state.pair.first.id, second: state.pair.second.id, answer });
 const back = () => ask("back", {});
 const view = (kind) => {
   at("question").dataset.view = kind;
@@ -74,7 +77,7 @@ const view = (kind) => {
 };
 const toggle = () => view(at("question").dataset.view === "side" ? "difference" : "side");
 
-const keys = { s: () => say(0), d: () => say(1), " ": () => say(null), z: back, x: toggle };
+const keys = { s: () => say("same"), d: () => say("different"), " ": () => say(null), z: back, x: toggle };
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const key = event.key.toLowerCase();
@@ -82,8 +85,8 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[key]();
 });
-at("say-same").onclick = () => say(0);
-at("say-different").onclick = () => say(1);
+at("say-same").onclick = () => say("same");
+at("say-different").onclick = () => say("different");
 at("say-skip").onclick = () => say(null);
 at("say-back").onclick = back;
 at("end-back").onclick = back;

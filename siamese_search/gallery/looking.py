@@ -2,10 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 from threading import Lock
 
 from siamese_search.cores import usable_cores
@@ -22,6 +21,7 @@ from siamese_search.details import (
 )
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source, is_file
 
 _HELD = 1500  # pictures: some 190 MB
 
@@ -29,13 +29,16 @@ Progress = Callable[[int, int], None]
 
 
 class Look:
-    """Compares pictures, known by their positions, in detail; `paths` says where each lies."""
+    """Compares pictures, known by their positions, in detail; `pictures` says where each is found.
 
-    def __init__(self, paths: Mapping[int, Path], decoder: Decoder, *, progress: Progress | None = None) -> None:
-        self._paths = paths
+    Pictures may be added to that mapping later. It may be used from several threads at once.
+    """
+
+    def __init__(self, pictures: Mapping[int, Source], decoder: Decoder, *, progress: Progress | None = None) -> None:
+        self._pictures = pictures
         self._decoder = decoder
         self._progress = progress
-        self._seen: OrderedDict[int, _Seen | None] = OrderedDict()
+        self._seen: OrderedDict[int, Future[_Seen | None]] = OrderedDict()
         self._lock = Lock()
 
     def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
@@ -52,6 +55,20 @@ class Look:
                     self._progress(len(found), len(pairs))
         return [found[place] for place in range(len(pairs))]
 
+    def same_pixels(self, first: int, second: int) -> bool:
+        """Tell whether two picture files show the same, entirely, as far as it can be told cheaply.
+
+        Only those that look the same, pixel by pixel, as they were compared are decoded whole: of a picture kept in
+        formats that are decoded differently that is not found.
+        """
+        one, other = self._look(first), self._look(second)
+        return (
+            one is not None
+            and other is not None
+            and one.features.jpeg == other.features.jpeg
+            and self._entirely(first, second)
+        )
+
     def _run(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Compare pairs that share their second picture."""
         below = pairs[0][1]
@@ -66,7 +83,8 @@ class Look:
             elif first.is_whole and second.is_whole:
                 found.append(self._closer(above, below, compare(first.features, second.features)))
             else:
-                found.append(Comparison(self._entirely(above, below)))
+                same = self._entirely(above, below)
+                found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
         return found
 
     def _closer(self, above: int, below: int, found: Comparison) -> Comparison:
@@ -75,35 +93,48 @@ class Look:
             return found
         try:
             first, second = (
-                self._decoder.thumbnail(self._paths[place], longest=FINEST).pixels for place in (above, below)
+                self._decoder.thumbnail(self._pictures[place], longest=FINEST).pixels for place in (above, below)
             )
         except ImageError:
             return Comparison(Verdict.UNCHECKED)
         return look_closer(first, second, found)
 
-    def _entirely(self, first: int, second: int) -> Verdict:
+    def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
+        one, other = self._pictures[first], self._pictures[second]
+        if not (is_file(one) and is_file(other)):
+            return False
         try:
-            same = self._decoder.same_picture(self._paths[first], self._paths[second])
+            return self._decoder.same_picture(one, other)
         except ImageError:
-            same = False
-        return Verdict.CONFIRMED if same else Verdict.UNCHECKED
+            return False
 
     def _look(self, position: int) -> "_Seen | None":
+        """Return what is seen of a picture, None where it cannot be read; whoever wants it meanwhile waits for it."""
         with self._lock:
-            if position in self._seen:
+            known = self._seen.get(position)
+            if known:
                 self._seen.move_to_end(position)
-                return self._seen[position]
+            else:
+                mine: Future[_Seen | None] = Future()
+                self._seen[position] = mine
+                while len(self._seen) > _HELD:
+                    self._seen.popitem(last=False)
+        if known:
+            return known.result()
         try:
-            picture = self._decoder.thumbnail(self._paths[position], longest=LONGEST)
-            found = _Seen(features(picture.pixels), picture.is_whole)
+            mine.set_result(self._see(position))
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        return mine.result()
+
+    def _see(self, position: int) -> "_Seen | None":
+        try:
+            picture = self._decoder.thumbnail(self._pictures[position], longest=LONGEST)
         except ImageError:
-            found = None
-        with self._lock:
-            self._seen[position] = found
-            while len(self._seen) > _HELD:
-                self._seen.popitem(last=False)
-        return found
+            return None
+        return _Seen(features(picture.pixels), picture.is_whole)
 
 
 @dataclass(frozen=True, slots=True)

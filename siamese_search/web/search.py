@@ -1,0 +1,175 @@
+"""Searching over HTTP: by a picture that is sent, by pictures of the gallery, by several together."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from siamese_search.errors import ImageError
+from siamese_search.gallery import Gallery
+from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source
+from siamese_search.report.data import item_json, search_json
+from siamese_search.results import Item, QueryResult, SearchReport
+from siamese_search.web.app import json_reply
+from siamese_search.web.asked import MAX_K, Question, known, question_in, truth, whole
+from siamese_search.web.known import Known
+from siamese_search.web.listing import Listing
+from siamese_search.web.thumbnails import SIZES, Thumbnails
+from siamese_search.web.turns import Turns
+from siamese_search.web.uploads import Uploads
+
+_PAGE = 60
+_MAX_PAGE = 500
+_NO_DIRECTION = 1e-6
+
+
+class Searching:
+    """The part of the API that reads: whatever takes time does so on a thread of `searches` or `looks`."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        listing: Listing,
+        named: Known,
+        uploads: Uploads,
+        thumbnails: Thumbnails,
+        decoder: Decoder,
+        *,
+        searches: Turns,
+        looks: Turns,
+    ) -> None:
+        self._gallery = gallery
+        self._listing = listing
+        self._thumbnails = thumbnails
+        self._decoder = decoder
+        self._named = named
+        self._uploads = uploads
+        self._searches = searches
+        self._looks = looks
+
+    def routes(self) -> list[BaseRoute]:
+        """Return where it is found."""
+        return [
+            Route("/api/search", self.search, methods=["POST"]),
+            Route("/api/items", self.items),
+            Route("/api/items/{id:int}", self.item),
+            Route("/api/items/{id:int}/similar", self.similar),
+            Route("/api/items/{id:int}/thumbnail", self.thumbnail),
+        ]
+
+    async def search(self, request: Request) -> Response:
+        """Answer a question; a picture that came with it is kept, and named, for further ones."""
+        question = await question_in(request)
+        found = await self._searches.run(self._found, question)
+        if question.picture is not None:
+            found["upload"] = self._uploads.keep(question.picture)
+        return json_reply(found)
+
+    async def similar(self, request: Request) -> Response:
+        """Find what is near a picture of the gallery."""
+        options = dict(request.query_params)
+        known(options, {"k", "details"})
+        question = Question(
+            items=(request.path_params["id"],),
+            k=whole(options.get("k", "20"), "k", most=MAX_K),
+            details=truth(options.get("details", "true"), "details"),
+        )
+        return json_reply(await self._searches.run(self._found, question))
+
+    async def items(self, request: Request) -> Response:
+        """List pictures, page by page, in the order in which they were indexed or against it."""
+        options = dict(request.query_params)
+        known(options, {"after", "limit", "q"})
+        after = whole(options["after"], "after", least=0) if "after" in options else None
+        limit = whole(options.get("limit", str(_PAGE)), "limit", most=_MAX_PAGE)
+        return json_reply(await self._looks.run(self._listed, after, limit, options.get("q", "")))
+
+    async def item(self, request: Request) -> Response:
+        """Describe one picture."""
+        return json_reply(item_json(await self._looks.run(self._named.item, request.path_params["id"])))
+
+    async def thumbnail(self, request: Request) -> Response:
+        """Show one picture, small."""
+        options = dict(request.query_params)
+        known(options, {"size"})
+        size = whole(options.get("size", str(SIZES[1])), "size")
+        if size not in SIZES:
+            raise HTTPException(422, f"size: expected one of {', '.join(map(str, SIZES))}")
+        item = await self._looks.run(self._named.item, request.path_params["id"])
+        tag = f'"{item.content_hash}-{size}"'
+        headers = {"Cache-Control": "private, max-age=3600", "ETag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        data = await self._looks.run(self._thumbnails.of, item, size)
+        return Response(data, media_type="image/webp", headers=headers)
+
+    # -- on a thread
+
+    def _found(self, question: Question) -> dict[str, Any]:
+        if not (self._gallery.exists() and len(self._gallery)):
+            raise HTTPException(409, "the gallery is empty; index a folder first")
+        report = self._report(question)
+        data = search_json(report, copies=True)
+        hits = [hit for result in report.queries for hit in result.files(copies=True)]
+        items = self._listing.at(hit.path for hit in hits)
+        for item, shown in zip(items, data["queries"][0]["hits"], strict=True):
+            shown["item"] = item_json(item) if item else None
+        return data
+
+    def _report(self, question: Question) -> SearchReport:
+        """Search with one picture, in detail or not, or with several together."""
+        gallery, k = self._gallery, question.k
+        items = [self._named.item(id_) for id_ in question.items]
+        pictures = [self._named.upload(name) for name in question.uploads]
+        pictures += [] if question.picture is None else [question.picture]
+        sources: list[Source] = [*(item.path for item in items), *pictures]
+        if len(sources) == 1 and question.details:
+            with suppress(ImageError):  # one that cannot be looked at may still be known
+                result = gallery.search(sources[0], k=k, threshold=question.threshold)
+                limit = gallery.reach if question.threshold is None else gallery.threshold_or(question.threshold)
+                return SearchReport(threshold=limit, queries=(result,))
+        limit = gallery.threshold_or(question.threshold)
+        vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
+        vectors += map(self._embedded, pictures)
+        middle = np.sum(vectors, axis=0)
+        length = float(np.linalg.norm(middle))
+        if length < _NO_DIRECTION:
+            raise HTTPException(422, "these pictures cancel one another: nothing lies between them")
+        vector = (middle / length).astype(np.float32)
+        (hits,) = gallery.search_vectors(vector[np.newaxis], k=k, threshold=limit.distance)
+        name = " + ".join([item.path.name for item in items] + ["-"] * len(pictures))
+        return SearchReport(threshold=limit, queries=(QueryResult(query=name, hits=hits, alike=gallery.alike),))
+
+    def _embedded(self, picture: bytes) -> NDArray[np.float32]:
+        """Embed a picture that was sent; what other threads bring at the same time is embedded along with it."""
+        encoder = self._gallery.encoder
+        try:
+            pixels = self._decoder.square(picture, size=encoder.input_size, channels=encoder.channels).pixels
+        except ImageError as error:
+            raise HTTPException(422, f"the picture: {error.reason}") from error
+        (vector,) = encoder.embed_pixels(pixels[np.newaxis])
+        return np.asarray(vector, np.float32)
+
+    def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
+        """Return a page of pictures, the last indexed first; those behind the one with the id `after`."""
+        wanted = [word.casefold() for word in words.split()]
+        items = [item for item in self._listing.items() if _is_called(item, wanted)]
+        rest = [item for item in reversed(items) if after is None or item.id < after]
+        some = rest[:limit]
+        return {
+            "items": [item_json(item) for item in some],
+            "total": len(items),
+            "next": some[-1].id if len(rest) > limit else None,
+        }
+
+
+def _is_called(item: Item, words: Sequence[str]) -> bool:
+    path = str(item.path).casefold() if words else ""
+    return all(word in path for word in words)
