@@ -31,7 +31,7 @@ import siamese_search as ss
 from edits import EVERYDAY, HEAVY, JPEG_QUALITY, JPEG_QUALITY_OF
 from mixed import make_mixed
 from sets import SUITES, Photo, find_photos, make_set, read_set
-from siamese_search.details import LONGEST, Features, Verdict, compare, features
+from siamese_search.details import FINEST, LONGEST, Features, Verdict, compare, features, look_closer
 
 HALVES = ("tune", "report")
 SETS = ("B", "C", "mixed")
@@ -162,6 +162,14 @@ def features_of(path: Path) -> tuple[Features, float]:
     return found, time.thread_time() - start
 
 
+def finest(path: Path) -> np.ndarray:
+    """Return a picture as large as it is looked at."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    picture.thumbnail((FINEST, FINEST), Image.Resampling.BILINEAR)
+    return np.asarray(picture)
+
+
 def use_one_thread() -> None:
     """Leave the cores to the other processes of the pool."""
     cv2.setNumThreads(1)
@@ -171,8 +179,14 @@ def judge(images: Path, pair: Pair) -> tuple[Verdict, float, float, int]:
     """Return the verdict on a pair, the CPU seconds of comparing and of its first's features, and their bytes."""
     (first, spent), (second, _) = features_of(images / pair.first), features_of(images / pair.second)
     start = time.thread_time()
-    verdict = compare(first, second).verdict
-    return verdict, time.thread_time() - start, spent, first.nbytes
+    found = compare(first, second)
+    took = time.thread_time() - start
+    if found.verdict is Verdict.CONFIRMED and found.drawn:
+        pixels = finest(images / pair.first), finest(images / pair.second)
+        start = time.thread_time()
+        found = look_closer(*pixels, found)
+        took += time.thread_time() - start
+    return found.verdict, took, spent, first.nbytes
 
 
 def run(options: argparse.Namespace) -> None:

@@ -108,13 +108,31 @@ class CalibrationRow(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetailCheck(Printed):
+    """What details made of pairs of which it is known what they are, made from a gallery's own pictures.
+
+    Of `edited` copies within the gallery's reach so many were `confirmed` and so many called `altered`; the rest was
+    not found. Of `changed` pictures, with a part exchanged for another one and so surely different, so many were
+    `mistaken` for copies; with a confidence of 95 % no larger share than `mistaken_at_most` would be.
+    """
+
+    edited: int
+    confirmed: int
+    altered: int
+    changed: int
+    mistaken: int
+    mistaken_at_most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration(Tabular[CalibrationRow]):
     """How a gallery's threshold was found, when it held `images` pictures.
 
     `likeness` tells how near its unrelated pictures are to one another: 1 as those that the encoder was calibrated
     with, less when they are more alike. `false_pairs` is the number of false pairs expected among all pairs within the
-    threshold. `answers` is the number of answers of people that went into it, `correction` the factor by which
-    they changed the expected number of false pairs, with its 90 % interval.
+    threshold. Within `reach` details are looked at, and `details` is what they are worth here, None where that was not
+    measured; the other figures are of distance alone. `answers` is the number of answers of people that went into it,
+    `correction` the factor by which they changed the expected number of false pairs, with its 90 % interval.
     """
 
     threshold: Threshold
@@ -127,6 +145,7 @@ class Calibration(Tabular[CalibrationRow]):
     correction: float = 1.0
     correction_low: float = 1.0
     correction_high: float = 1.0
+    details: DetailCheck | None = None
 
 
 Box = tuple[float, float, float, float]
@@ -234,6 +253,7 @@ class Rule(StrEnum):
     NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
     COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
     METADATA = "metadata"  # it says when, with what and where it was taken
+    SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
     LOSSLESS = "lossless"
     SIZE = "size"
@@ -249,6 +269,7 @@ KEEP_RULES = (
     Rule.COMPANIONS,
     Rule.NOT_DERIVED,
     Rule.METADATA,
+    Rule.SOURCE,
     Rule.PIXELS,
     Rule.LOSSLESS,
     Rule.SIZE,
@@ -306,10 +327,13 @@ class Copy(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyPair(Printed):
-    """How two copies of one group, by their places in `copies`, relate to each other, as far as they were compared."""
+    """How one picture of a group would relate to another if that were kept, as far as they were compared.
 
-    first: int
-    second: int
+    Both are places among its pictures: 0 is the keeper, and its copies follow.
+    """
+
+    keep: int
+    copy: int
     relation: Relation
 
 
@@ -318,8 +342,8 @@ class DuplicateGroup(Tabular[Copy]):
     """A keeper and the pictures within the threshold *of the keeper*, never of one another alone.
 
     `links` are other names of files in it: one file is no copy of itself, whatever it is called. `companions` are files
-    that belong to the keeper. `pairs` are the copies that were compared with each other, of equal files the first: what
-    another keeper would be confirmed for.
+    that belong to the keeper. `pairs` say what another keeper would be confirmed for; of equal files, the first stands
+    for all.
     """
 
     keep: Path
@@ -375,7 +399,8 @@ class DetailCounts(Printed):
 class DedupeReport(Tabular[DuplicateGroup]):
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
 
-    `details` is None where distance alone decided.
+    `details` is None where distance alone decided; `check` is what details are worth in this gallery, as far as that
+    was measured.
     """
 
     threshold: Threshold
@@ -386,6 +411,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
     coverage: Coverage = Coverage()
     bursts: tuple[Burst, ...] = ()
     details: DetailCounts | None = None
+    check: DetailCheck | None = None
 
     def freed(self, group: DuplicateGroup, only: Collection[Relation] = ()) -> int:
         """Return the bytes that acting on a group would free."""

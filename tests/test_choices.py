@@ -144,7 +144,7 @@ def test_what_was_not_compared_stays(tmp_path: Path) -> None:
     report = report_of(
         tmp_path,
         relations=(confirmed, confirmed, confirmed, altered, same),
-        pairs=(CopyPair(first=0, second=1, relation=confirmed), CopyPair(first=0, second=3, relation=altered)),
+        pairs=(CopyPair(keep=1, copy=2, relation=confirmed), CopyPair(keep=1, copy=4, relation=altered)),
     )
     choices = choices_json(report, Gallery(tmp_path / "gallery"))
     write_dedupe_html(report, tmp_path / "page.html", choices=choices)
@@ -244,7 +244,7 @@ def test_a_copy_found_by_way_of_another_is_acted_on(
 
 
 def test_the_report_says_how_copies_lie_and_relate(pictures: Path, encoder: Encoder, tmp_path: Path) -> None:
-    """Each copy comes with its place in its keeper, and with every other copy that it was compared with."""
+    """Each copy comes with its place in its keeper, and with what it would be if another one were kept."""
     with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
         gallery.sync([pictures], calibrate=False)
         report = find_duplicates(gallery, threshold=0.9)
@@ -252,11 +252,16 @@ def test_the_report_says_how_copies_lie_and_relate(pictures: Path, encoder: Enco
     places = {copy.path.name: np.array(copy.transform) for copy in family.copies}
     left_of_mirrored = places["mirrored.jpg"] @ [0.25, 0.5, 1]
     assert left_of_mirrored[:2] / left_of_mirrored[2] == pytest.approx([0.75, 0.5], abs=0.01)
-    assert {(pair.first, pair.second, pair.relation) for pair in family.pairs} == {
-        (0, 1, Relation.CONFIRMED),
-        (0, 2, Relation.CONFIRMED),
-        (1, 2, Relation.CONFIRMED),
+    names = [family.keep.name, *(copy.path.name for copy in family.copies)]
+    said = {(names[pair.keep], names[pair.copy]): pair.relation for pair in family.pairs}
+    others = {"mirrored.jpg", "cropped.jpg"}
+    assert {(keep, copy) for keep, copy in said if {keep, copy} <= others | {"astronaut.png"}} == {
+        (keep, copy) for keep in others for copy in others | {"astronaut.png"} if keep != copy
     }
+    assert said["mirrored.jpg", "cropped.jpg"] is said["mirrored.jpg", "astronaut.png"] is Relation.CONFIRMED
+    assert (
+        said["cropped.jpg", "astronaut.png"] is said["cropped.jpg", "mirrored.jpg"] is Relation.ALTERED
+    )  # it has less
 
 
 def test_a_keeper_with_companions_is_not_offered(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """Candidates confirmed by comparing details: what is compared, and what is not."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
-from siamese_search.duplicates.confirm import Confirmed, Pair, confirm, with_altered
+from siamese_search.duplicates.confirm import Confirmed, confirm, with_altered
 from siamese_search.duplicates.groups import Block, Group, gather
+from siamese_search.duplicates.source import Pair, Sources, likeness, words
+from siamese_search.results import Item
 
 
 class Pictures:
@@ -18,6 +22,7 @@ class Pictures:
         """Place the pictures at positions 0, 1, ..., which is also their rank."""
         self.origins = origins
         self.unlike = {*unlike}
+        self.sizes: Sequence[tuple[int, int]] = [(400, 300)] * len(origins)
         self.asked: list[Pair] = []
 
     def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
@@ -31,6 +36,10 @@ class Pictures:
         """Return how far apart they lie."""
         return np.array([abs(a - b) / 1000 for a, b in pairs], np.float64)
 
+    def vectors(self, positions: Sequence[int]) -> NDArray[np.float32]:
+        """Return where they lie."""
+        return np.array([[position / 1000] for position in positions], np.float32)
+
     def candidates(self, reach: int, *, blocks: int = 3) -> list[Block]:
         """Return all pairs at most so many places apart, in several blocks."""
         count = len(self.origins)
@@ -38,10 +47,30 @@ class Pictures:
         parts = np.array_split(np.array(pairs, np.int64).reshape(-1, 2), blocks)
         return [(part[:, 0], part[:, 1], self.distances(part.tolist())) for part in parts]
 
-    def confirmed(self, reach: int, **options: int) -> Confirmed:
-        """Confirm them all."""
+    def confirmed(self, reach: int, *, standing: Sequence[int] | None = None, **options: Any) -> Confirmed:
+        """Confirm them all; by default each picture has a standing of its own, and no other takes its place."""
         ranked = range(len(self.origins))
-        return confirm(ranked, self.candidates(reach), self.compare, distances=self.distances, **options)
+        standing = ranked if standing is None else standing
+        items = {position: item(position, *size) for position, size in enumerate(self.sizes)}
+        sources = Sources(ranked, standing.__getitem__, items, self.vectors)
+        return confirm(
+            ranked, self.candidates(reach), self.compare, distances=self.distances, sources=sources, **options
+        )
+
+
+def item(position: int, width: int = 400, height: int = 300) -> Item:
+    """Return a picture of a gallery."""
+    path = Path(f"/pictures/{position}.jpg")
+    return Item(
+        id=position,
+        path=path,
+        size=1,
+        mtime_ns=1,
+        content_hash=str(position),
+        width=width,
+        height=height,
+        format="JPEG",
+    )
 
 
 def grouped(pictures: Pictures, confirmed: Confirmed) -> list[Group]:
@@ -95,9 +124,7 @@ def test_altered_ones_join_keepers_last() -> None:
 def test_some_pairs_are_always_compared() -> None:
     """What a person said is looked at however many are nearer."""
     pictures = Pictures([0, 1, 2, 3, 4, 0])
-    confirmed = confirm(
-        range(6), pictures.candidates(1), pictures.compare, distances=pictures.distances, always=[(5, 0)], neighbours=1
-    )
+    confirmed = pictures.confirmed(1, always=[(5, 0)], neighbours=1)
     assert confirmed.comparisons[0, 5].verdict is Verdict.CONFIRMED
     assert confirmed.distances[0, 5] == pytest.approx(0.005)
 
@@ -113,3 +140,86 @@ def test_no_pair_is_compared_twice() -> None:
     pictures = Pictures([place // 7 for place in range(70)])
     pictures.confirmed(20, neighbours=3)
     assert len(pictures.asked) == len(set(pictures.asked))
+
+
+class Family(Pictures):
+    """Pictures of one scene, of which each pair is described by a comparison, the lower position's first."""
+
+    def __init__(self, count: int, described: dict[Pair, Comparison], sizes: Sequence[tuple[int, int]] = ()) -> None:
+        """Describe some pairs; the others are the same picture, of equal size."""
+        super().__init__([0] * count)
+        self.described = described
+        self.sizes = sizes or [(400, 300)] * count
+
+    def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
+        """Return the descriptions, turned around where they have to be."""
+        self.asked += pairs
+        whole = Comparison(Verdict.CONFIRMED, covers=1, covered=1, transform=AS_IT_IS)
+        return [
+            self.described.get((one, other), whole)
+            if one < other
+            else self.described.get((other, one), whole).reversed()
+            for one, other in pairs
+        ]
+
+
+AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+WITHIN = ((0.5, 0.0, 0.25), (0.0, 0.5, 0.25), (0.0, 0.0, 1.0))  # the second takes up the middle of the first
+
+
+def within(*, more: float) -> Comparison:
+    """Return what is said of a picture and of its middle; `more` of the first has structure around that."""
+    return Comparison(Verdict.CONFIRMED, covers=0.25, covered=1, transform=WITHIN, only_first=more)
+
+
+def test_a_frame_does_not_outrank_what_it_frames() -> None:
+    """Of two pictures of equal standing the one without a plain border is kept, however many pixels the border has."""
+    family = Family(2, {(0, 1): within(more=0)})
+    confirmed = family.confirmed(1, standing=[0, 0])
+    assert confirmed.ranked == [1, 0]
+    (group,) = gather(confirmed.ranked, [confirmed.pairs(Verdict.CONFIRMED)])
+    assert (group.keeper, [copy for copy, _ in group.copies]) == (1, [0])
+
+
+def test_what_shows_more_is_kept_and_is_no_copy() -> None:
+    """A crop is a copy of the whole; a whole is none of its crop, even where the crop must be kept."""
+    crop_first = {(0, 1): within(more=0.5).reversed()}
+    sizes = [(200, 150), (400, 300)]
+    free = Family(2, crop_first, sizes).confirmed(1, standing=[0, 0])
+    assert (free.ranked, free.comparisons[1, 0].verdict) == ([1, 0], Verdict.CONFIRMED)
+    bound = Family(2, crop_first, sizes).confirmed(1, standing=[0, 1])
+    assert (bound.ranked, bound.comparisons[0, 1].verdict) == ([0, 1], Verdict.ALTERED)
+
+
+def test_rules_come_before_what_details_tell() -> None:
+    """A picture of better standing keeps its place before what it frames."""
+    assert Family(2, {(0, 1): within(more=0)}).confirmed(1, standing=[0, 1]).ranked == [0, 1]
+
+
+def test_the_source_is_what_most_agree_with() -> None:
+    """One that most others are only altered pictures of is not kept, although it is first by the rules."""
+    odd = {(0, other): Comparison(Verdict.ALTERED, transform=AS_IT_IS) for other in range(2, 8)}
+    confirmed = Family(8, odd).confirmed(7, standing=[0] * 8)
+    (group,) = gather(confirmed.ranked, [confirmed.pairs(Verdict.CONFIRMED)])
+    assert sorted(group.members) == [*range(1, 8)]
+    ((_, *others),) = with_altered([group], confirmed.ranked, confirmed.pairs(Verdict.ALTERED))
+    assert 0 in {copy for copy, _ in others[0]}
+
+
+def test_families_meet_through_their_sources() -> None:
+    """Copies that each found one another first are still compared with the source of the others."""
+    far = [(a, b) for a in range(3) for b in range(3, 6) if (a, b) != (0, 3)]
+    pictures = Pictures([0] * 6, unlike=far)
+    confirmed = pictures.confirmed(3, neighbours=2)
+    assert (0, 3) in pictures.asked
+    assert confirmed.comparisons[0, 3].verdict is Verdict.CONFIRMED
+
+
+def test_likeness_is_told_from_both_sides() -> None:
+    """The middle of a picture, in as many pixels as the whole, is finer, shows less and has no border."""
+    seen = within(more=0.5)
+    whole, part = likeness(seen, item(0), item(1)), likeness(seen.reversed(), item(1), item(0))
+    assert (whole.finer, part.finer) == pytest.approx((0.25, 4))
+    assert (whole.scene, part.scene) == pytest.approx((2, -0.5))
+    assert (whole.border, part.border) == pytest.approx((1, -0.25))
+    assert words(seen.reversed(), item(1), item(0)) == ("4.0 pixels", "1 pixel for the same")

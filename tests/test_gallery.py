@@ -469,7 +469,7 @@ def test_an_edited_copy_finds_its_original(gallery: Gallery, photos: Path, sampl
 
 
 def test_the_threshold_decides_what_is_a_duplicate(gallery: Gallery, photos: Path) -> None:
-    """By distance alone, at or below the threshold a hit is a duplicate; 2 takes all, the default is the one in force."""
+    """By distance alone, at or below the threshold a hit is a duplicate; 2 takes all, the usual is in force."""
     hits = found_near(gallery, photos / "coffee.png", threshold=2.0)
     assert all(hit.duplicate for hit in hits)
     limit = hits[4].distance

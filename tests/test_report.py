@@ -212,7 +212,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
     keys = ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage"]
-    keys += ["details", "bursts"]
+    keys += ["details", "check", "bursts"]
     assert list(data) == keys
     assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
     assert data["groups"][1] == {

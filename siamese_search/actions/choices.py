@@ -63,7 +63,7 @@ def _group(
     return {
         "members": [_keeper(group, protected), *(_copy(copy, report, only) for copy in group.copies)],
         "reason": group.reason.rule.value if group.reason else None,
-        "pairs": [[pair.first + 1, pair.second + 1, pair.relation.value] for pair in group.pairs],
+        "pairs": [[pair.keep, pair.copy, pair.relation.value] for pair in group.pairs],
     }
 
 

@@ -23,6 +23,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.calibration.check import check_details
 from siamese_search.calibration.table import PRECISIONS, PROMISED
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, ImageError, OptionError
@@ -124,6 +125,7 @@ def calibrate(
         wanted = loosest(distances, precisions, recall, precision)
         # A stricter wish than the default's never ends farther out than the default does.
         row = wanted if precision < PROMISED or wanted.threshold < row.threshold else row
+    reach = reach_of(distances, reported, row.threshold, len(items))
     return Calibration(
         threshold=Threshold(
             distance=row.threshold,
@@ -135,11 +137,12 @@ def calibrate(
         images=len(items),
         likeness=likeness,
         false_pairs=float(np.interp(row.threshold, distances, correction * false)),
-        reach=reach_of(distances, reported, row.threshold, len(items)),
+        reach=reach,
         answers=len(answers),
         correction=correction,
         correction_low=low,
         correction_high=high,
+        details=check_details(encoder, items, reach, seed=seed),
     )
 
 
@@ -242,7 +245,8 @@ def recalls(encoder: Encoder, items: Sequence[Item], distances: Floats, rng: Ran
             f"{unread}; only {read} of the pictures tried can be read, so the threshold stays as it was: is a drive not"
             " connected? Connect it, or index again"
         )
-    return np.asarray((np.array(apart)[:, None] <= distances).mean(axis=0))
+    found = (np.array(apart)[:, None] <= distances).sum(axis=0)
+    return np.asarray((found + 1) / (len(apart) + 2))  # as Laplace would: some copies say nothing of all
 
 
 def _edits_apart(encoder: Encoder, path: Path, rng: Random, decoder: Decoder) -> list[float]:

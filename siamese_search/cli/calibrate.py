@@ -1,5 +1,6 @@
 """`simsearch calibrate`: the threshold of one gallery."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,14 +54,21 @@ def calibrate(
 
 
 def _print(location: str, calibration: "Calibration", before: float, precision: float) -> None:
+    from siamese_search.report.words import promise_sentence, share_words  # noqa: PLC0415
+
     limit = calibration.threshold
     print_text(f"{location}: threshold {limit.distance:.3f} (it was {before:.3f}), for {calibration.images:,} images")
-    print_text(
-        f"expected precision {limit.expected_precision:.3f}, about {calibration.false_pairs:.1f} false pairs; "
-        f"it finds {limit.expected_recall:.0%} of everyday edits"
-    )
+    if limit.expected_precision is not None and limit.expected_recall is not None:
+        print_text(
+            f"by distance alone: precision {share_words(limit.expected_precision)}, about {calibration.false_pairs:.1f}"
+            f" false pairs; it finds {share_words(limit.expected_recall)} of everyday edits"
+        )
     if limit.expected_precision is not None and limit.expected_precision < precision:
         print_text(f"no threshold keeps precision {precision:g} here: pictures that differ are too much alike")
+    if calibration.reach > limit.distance:
+        print_text(f"details are looked at up to {calibration.reach:.3f}, and decide")
+    if promise := promise_sentence(calibration.details):
+        print_text(promise)
     if calibration.likeness < 0.95:  # noqa: PLR2004  (a difference worth a word)
         print_text(f"the pictures are look-alikes: unrelated ones lie {1 - calibration.likeness:.0%} nearer than usual")
     if calibration.answers:
@@ -68,6 +76,8 @@ def _print(location: str, calibration: "Calibration", before: float, precision: 
             f"{calibration.answers} answers multiply the expected false pairs by {calibration.correction:.2f} "
             f"(90 % interval {calibration.correction_low:.2f} to {calibration.correction_high:.2f})"
         )
-    print_text("", "threshold  precision  finds")
+    print_text("", "by distance alone", "threshold  precision  finds")
     for row in calibration.table:
-        print_text(f"{row.threshold:9.3f}  {row.precision:9.3f}  {row.recall:5.0%}")
+        # Rounded down: no share that was estimated is all.
+        precise, found = math.floor(1000 * row.precision) / 1000, math.floor(100 * row.recall)
+        print_text(f"{row.threshold:9.3f}  {min(precise, 0.999):9.3f}  {min(found, 99):4}%")

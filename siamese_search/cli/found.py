@@ -51,6 +51,7 @@ def print_summary(report: DedupeReport, only: Sequence[Relation], *, page: Path 
         coverage_sentence,
         details_sentence,
         human_bytes,
+        promise_sentence,
         relations_sentence,
     )
 
@@ -64,6 +65,8 @@ def print_summary(report: DedupeReport, only: Sequence[Relation], *, page: Path 
     if copies:
         print_text(f"{relations_sentence(report)}.")
     print_text(details_sentence(report))
+    if promise := promise_sentence(report.check):
+        print_text(promise)
     print_text(coverage_sentence(report.coverage))
     if report.bursts:
         frames = sum(len(burst.pictures) for burst in report.bursts)

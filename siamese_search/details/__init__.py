@@ -4,12 +4,13 @@ Distance proposes, details confirm. Nothing here knows of galleries or files: pi
 and features are compared.
 
     one, other = features(pixels), features(other_pixels)
-    compare(one, other).verdict
+    look_closer(pixels, other_pixels, compare(one, other)).verdict
 """
 
 from siamese_search.details.compare import compare
 from siamese_search.details.features import LONGEST, Features, features
+from siamese_search.details.fine import FINEST, look_closer
 from siamese_search.details.threads import one_thread
 from siamese_search.details.verdict import Comparison, Verdict
 
-__all__ = ["LONGEST", "Comparison", "Features", "Verdict", "compare", "features", "one_thread"]
+__all__ = ["FINEST", "LONGEST", "Comparison", "Features", "Verdict", "compare", "features", "look_closer", "one_thread"]

@@ -6,14 +6,16 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, project, snapped
+from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, snapped
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
+from siamese_search.details.exact import laid_exactly
 from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
+from siamese_search.details.places import differences
 from siamese_search.details.plain import same_shades
+from siamese_search.details.remainder import remainders
 from siamese_search.details.verdict import Comparison, Verdict
-from siamese_search.results import Box
 
 _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
@@ -35,17 +37,18 @@ class Limits:
     agreement: float
     differing: float
     strokes: int
+    crowded: int
 
 
 # Found on half of the photos, manuals and templates of benchmarks/details.py; docs/details.md has what they do on the
 # other half. The first row whose roughness is not exceeded counts; beyond the last nothing is confirmed.
 _PHOTO = (
-    Limits(roughness=0.1, agreement=0.75, differing=0.0015, strokes=24),
-    Limits(roughness=0.2, agreement=0.75, differing=0.0015, strokes=48),
-    Limits(roughness=0.45, agreement=0.75, differing=0.0025, strokes=64),
-    Limits(roughness=0.85, agreement=0.65, differing=0.005, strokes=64),
+    Limits(roughness=0.1, agreement=0.75, differing=0.0015, strokes=24, crowded=8),
+    Limits(roughness=0.2, agreement=0.75, differing=0.0015, strokes=48, crowded=100),
+    Limits(roughness=0.45, agreement=0.75, differing=0.0025, strokes=64, crowded=345),
+    Limits(roughness=0.85, agreement=0.65, differing=0.005, strokes=64, crowded=410),
 )
-_DRAWN = (Limits(roughness=0.15, agreement=0.9, differing=0.0005, strokes=3),)
+_DRAWN = (Limits(roughness=0.15, agreement=0.9, differing=0.0005, strokes=3, crowded=8),)
 _MAX_HUE = 25.0
 _RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
@@ -103,27 +106,55 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
     if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
         return found
-    both = overlap(first, second, alignment)
-    evidence = examine(both)
-    colours = relate(both, evidence.content, negative=evidence.negative)
-    verdict = _verdict(alignment, both, evidence, colours, min(first.sharp, second.sharp))
-    found = replace(found, verdict=verdict, agreement=evidence.agreement)
-    if verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+    sharp = min(first.sharp, second.sharp)
+    seen = _looked_at(overlap(first, second, alignment), alignment, sharp)
+    if seen.verdict is Verdict.ALTERED and len(alignment.source):  # or laid on it a pixel off
+        exact = _looked_at(laid_exactly(first, second, alignment.matrix), alignment, sharp)
+        seen = exact if exact.verdict is Verdict.CONFIRMED else seen
+    found = replace(found, verdict=seen.verdict, agreement=seen.evidence.agreement)
+    if seen.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
         return found
-    mirrored = bool(np.linalg.det(alignment.matrix[:2, :2]) < 0)
+    matrix, evidence, colours = _matrix(seen.both), seen.evidence, seen.colours
+    mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
-    in_first, in_second = _places(first, second, both, evidence) if verdict is Verdict.ALTERED else ((), ())
+    is_altered = seen.verdict is Verdict.ALTERED
+    in_first, in_second = differences(first, second, seen.both, evidence) if is_altered else ((), ())
+    only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
     return replace(
         found,
+        drawn=_is_drawn(evidence),
+        only_first=only_first,
+        only_second=only_second,
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,
-        turned=_turned(alignment.matrix, mirrored=mirrored),
-        transform=tuple(tuple(row) for row in _in_shares(first, second, alignment.matrix).tolist()),
+        turned=_turned(matrix, mirrored=mirrored),
+        transform=tuple(tuple(row) for row in _in_shares(first, second, matrix).tolist()),
         differences=in_first,
         differences_in_second=in_second,
-        largest=evidence.differing if verdict is Verdict.ALTERED else 0.0,
+        largest=evidence.differing if is_altered else 0.0,
     )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Two pictures on one frame, what that shows, and what it says."""
+
+    both: Overlap
+    evidence: Evidence
+    colours: Colours
+    verdict: Verdict
+
+
+def _looked_at(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
+    evidence = examine(both)
+    colours = relate(both, evidence.content, negative=evidence.negative)
+    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
+
+
+def _matrix(both: Overlap) -> Matrix:
+    """Return what takes the second picture's points to the first's."""
+    return both.to_other if both.swapped else np.asarray(np.linalg.inv(both.to_other), np.float64)
 
 
 def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
@@ -144,7 +175,7 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
     Photos of different things hardly ever fit each other, and are allowed more wear. Pages, screens and drawings have
     templates in common, and a digit may be all that differs.
     """
-    drawn = evidence.paper > _PAPER or evidence.flat > _FLAT or evidence.windows < _SPARSE
+    drawn = _is_drawn(evidence)
     if drawn and evidence.tones < _RICH:
         coloured = colours.repainted > _MAX_REPAINTED
     else:
@@ -159,8 +190,13 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
                 evidence.agreement >= limits.agreement
                 and evidence.differing <= limits.differing
                 and evidence.strokes <= limits.strokes * pixel
+                and evidence.crowded <= limits.crowded * pixel
             )
     return False
+
+
+def _is_drawn(evidence: Evidence) -> bool:
+    return evidence.paper > _PAPER or evidence.flat > _FLAT or evidence.windows < _SPARSE
 
 
 def _more_than_a_frame(both: Overlap, evidence: Evidence) -> bool:
@@ -198,24 +234,3 @@ def _turned(matrix: Matrix, *, mirrored: bool) -> float:
     """Return by how many degrees the second picture is turned against the first, clockwise."""
     (a, b), (c, d) = np.diag([-1.0 if mirrored else 1.0, 1.0]) @ matrix[:2, :2]
     return -float(np.degrees(np.arctan2(c - b, a + d)))
-
-
-def _places(
-    first: Features, second: Features, both: Overlap, evidence: Evidence
-) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """Return where the pictures differ, in the first and in the second; a turned place's box holds more than it."""
-    base, other = [], []
-    for left, top, right, bottom in evidence.boxes:
-        corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-        there = project(both.to_other, corners)
-        base.append((left, top, right, bottom))
-        other.append((*there.min(axis=0).tolist(), *there.max(axis=0).tolist()))
-    in_first, in_second = (other, base) if both.swapped else (base, other)
-    return tuple(_shares(box, first) for box in in_first), tuple(_shares(box, second) for box in in_second)
-
-
-def _shares(box: Box, picture: Features) -> Box:
-    left, top, right, bottom = box
-    width, height = picture.width, picture.height
-    within = np.clip([left / width, top / height, right / width, bottom / height], 0, 1).tolist()
-    return (within[0], within[1], within[2], within[3])

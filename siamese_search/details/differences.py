@@ -26,6 +26,8 @@ _LOOSE = 24  # grey levels that are added to the gradient that excuses a differe
 _OFF = 0.35  # of that
 _OFF_USUAL = 3.0  # and of what is usual at the edges of this pair
 _OFF_LEVELS = 32
+_CROWD = (25, 25)  # pixels: some characters of a line
+_CROWD_LEVELS = 24
 _FULL_RANGE = 200  # grey levels
 _PALEST = 0.6  # of that; paler ones would show what encoders do
 _QUANTA = 32  # of a ratio of 1
@@ -41,7 +43,8 @@ class Evidence:
 
     `agreement` is the share of it that agrees, in [0, 1]; `windows` how many windows of 16 pixels have structure;
     `differing` the largest differing region as a share of the overlap; `strokes` the area in pixels of the largest
-    difference that is finer than that; `roughness` the usual difference at an edge as a share of the edge (0.05 when
+    difference that is finer than that; `crowded` the area of all such in one place, fainter ones too: of the digits of
+    a date no single one need be large; `roughness` the usual difference at an edge as a share of the edge (0.05 when
     only compressed, 0.5 when blurred); `flat` the share without edges; `paper` the share of the commonest tone; `tones`
     how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges; `boxes`
     are the differing regions, in pixels of the base's frame, the largest first.
@@ -51,6 +54,7 @@ class Evidence:
     windows: float
     differing: float
     strokes: int
+    crowded: int
     roughness: float
     flat: float
     paper: float
@@ -75,13 +79,14 @@ def examine(both: Overlap) -> Evidence:
 
     windows, regions, agreement, negative = _windows(a, b, both.mask, np.asarray(residual, np.float32))
     faint = float(np.clip(_range(counts) / _FULL_RANGE, _PALEST, 1))
-    strokes, roughness, content = _strokes(a, seen_b, valid, np.asarray(residual, np.float32), faint)
+    strokes, crowded, roughness, content = _strokes(a, seen_b, valid, np.asarray(residual, np.float32), faint)
     marked = cv2.resize(regions, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_NEAREST) | strokes
     return Evidence(
         agreement=agreement,
         windows=windows,
         differing=4 * _largest(regions) / total,
         strokes=_largest(strokes),
+        crowded=crowded,
         roughness=roughness,
         flat=1 - float(content.sum()) / total,
         paper=max(_commonest(counts.sum(axis=0)), _commonest(counts.sum(axis=1))),
@@ -114,6 +119,11 @@ def _curve(counts: NDArray[np.floating]) -> Pixels:
         tones, become = np.append(ends[0], tones), np.append(others[0], become)
     if ends[1] > tones[-1]:
         tones, become = np.append(tones, ends[1]), np.append(become, others[1])
+    # Tones beyond the ends, the few black letters of a pale page, go on as the rest does.
+    slope = (become[-1] - become[0]) / (tones[-1] - tones[0]) if len(tones) > 1 else 1.0
+    before, behind = np.arange(-_TONES, 0), np.arange(1, _TONES + 1)
+    tones = np.concatenate([tones[0] + before, tones, tones[-1] + behind])
+    become = np.concatenate([become[0] + slope * before, become, become[-1] + slope * behind])
     step = 256 // _TONES
     curve = np.interp(np.arange(256), tones * step + step / 2, become * step + step / 2)
     return np.asarray(curve.clip(0, 255), np.uint8)
@@ -196,11 +206,12 @@ def _range(counts: NDArray[np.floating]) -> int:
 
 def _strokes(
     a: Pixels, b: Pixels, valid: Pixels, residual: Plane, faint: float
-) -> tuple[Pixels, float, NDArray[np.bool_]]:
+) -> tuple[Pixels, int, float, NDArray[np.bool_]]:
     """Find fine differences: what is off by far more than is usual for this pair, for the edge that is there.
 
     `faint` is the range of tones as a share of the usual one: in a pale picture, small differences count. Returns where
-    (0 or 1), the usual share of an edge that is off, and where there are edges.
+    (0 or 1), how many pixels are in the place with most, the usual share of an edge that is off, and where there are
+    edges.
     """
     five = np.ones((5, 5), np.uint8)
     edges_a, edges_b = cv2.morphologyEx(a, cv2.MORPH_GRADIENT, five), cv2.morphologyEx(b, cv2.MORPH_GRADIENT, five)
@@ -211,7 +222,9 @@ def _strokes(
     counts = cv2.calcHist([off], [0], where, [256], [0, 256]).ravel()
     usual = float(np.searchsorted(np.cumsum(counts), 0.9 * float(counts.sum()))) / _QUANTA
     strokes = (off > _QUANTA * max(_OFF, _OFF_USUAL * usual)) & (residual > _OFF_LEVELS * faint)
-    return strokes.astype(np.uint8), usual, np.asarray(content, np.bool_)
+    any_strokes = ((off > _QUANTA * _OFF) & (residual > _CROWD_LEVELS * faint)).astype(np.float32)
+    crowded = round(float(cv2.boxFilter(any_strokes, -1, _CROWD, normalize=False).max()))
+    return strokes.astype(np.uint8), crowded, usual, np.asarray(content, np.bool_)
 
 
 def _largest(marked: Pixels) -> int:

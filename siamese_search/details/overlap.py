@@ -1,13 +1,13 @@
 """Two aligned pictures on one frame: the one that shows the scene larger is laid on the other, pixel by pixel."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.alignment import Alignment, Matrix, Points, corners, project
-from siamese_search.details.features import Features
 
 Pixels = NDArray[np.uint8]
 
@@ -17,6 +17,21 @@ _WORTH_BENDING = 0.8  # pixels that the matches are off without
 _BENT_BETTER = 0.75
 _UNIT = 512.0
 _SHRUNK = 0.75
+
+
+class Framed(Protocol):
+    """A picture in a frame of some size."""
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+
+    def pixels(self) -> Pixels:
+        """Return the picture, uint8 `(height, width, 3)`, blue first."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class Overlap:
     to_other: Matrix
 
 
-def covered(first: Features, second: Features, matrix: Matrix) -> tuple[float, float]:
+def covered(first: Framed, second: Framed, matrix: Matrix) -> tuple[float, float]:
     """Return how much of the first picture lies within the second, and of the second within the first."""
     frames = corners(first.width, first.height), corners(second.width, second.height)
     in_first = project(matrix, frames[1]).astype(np.float32)
@@ -46,7 +61,7 @@ def covered(first: Features, second: Features, matrix: Matrix) -> tuple[float, f
     return min(1.0, max(0.0, of_first / areas[0])), min(1.0, max(0.0, of_second / areas[1]))
 
 
-def overlap(first: Features, second: Features, alignment: Alignment) -> Overlap:
+def overlap(first: Framed, second: Framed, alignment: Alignment) -> Overlap:
     """Lay two pictures on each other, on the frame of the one that shows the scene smaller."""
     scale = float(np.sqrt(abs(np.linalg.det(alignment.matrix[:2, :2] / alignment.matrix[2, 2]))))
     swapped = scale > 1

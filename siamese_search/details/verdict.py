@@ -1,7 +1,9 @@
 """What a comparison of details says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import numpy as np
 
 from siamese_search.results import Box
 
@@ -21,11 +23,14 @@ class Comparison:
 
     Shares and places are in [0, 1]. `agreement` is the share of the structure seen in both that agrees; `covers` the
     share of the first picture that the second one shows, `covered` that of the second that the first one shows; all are
-    0 where neither could be laid on the other. `matches` is the number of points that say how.
+    0 where neither could be laid on the other. `only_first` is the share of the first picture that would be lost if the
+    second one stayed in its place: what lies outside that and has structure, or everything where the second has lost
+    the colours; `only_second` the same of the second. `matches` is the number of points that say how.
 
     Of pictures that are one, `mirrored`, `inverted`, `recoloured` and `turned` (degrees clockwise, in [-180, 180],
     after the mirror) say what the second is of the first, and `transform`, 3 x 3, row by row, takes shares of the
-    second's width and height, as homogeneous columns, to those of the first. Of altered ones, `differences` are the
+    second's width and height, as homogeneous columns, to those of the first; `drawn` are pages, screens and drawings,
+    whose details may be finer than what was compared: see `look_closer`. Of altered ones, `differences` are the
     places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
     second, and `largest` is the size of the largest as a share of what was compared.
     """
@@ -43,3 +48,24 @@ class Comparison:
     turned: float = 0.0
     recoloured: bool = False
     transform: tuple[tuple[float, ...], ...] = ()
+    drawn: bool = False
+    only_first: float = 0.0
+    only_second: float = 0.0
+
+    def reversed(self) -> "Comparison":
+        """Return what the details say of the second picture and the first."""
+        transform = self.transform
+        if transform:
+            back = np.linalg.inv(np.array(transform))
+            transform = tuple(tuple(row) for row in (back / back[2, 2]).tolist())
+        return replace(
+            self,
+            covers=self.covered,
+            covered=self.covers,
+            only_first=self.only_second,
+            only_second=self.only_first,
+            differences=self.differences_in_second,
+            differences_in_second=self.differences,
+            turned=self.turned if self.mirrored else -self.turned,
+            transform=transform,
+        )

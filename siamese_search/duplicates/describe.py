@@ -1,19 +1,19 @@
 """Groups as a user gets them: what is kept and why, how each copy relates to it, and what the gallery knows of both."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from siamese_search.cores import usable_cores
 from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.aliases import FileGroup
+from siamese_search.duplicates.groups import Group
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
 from siamese_search.duplicates.relation import glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
+from siamese_search.duplicates.source import Pair, words, would_lose
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Answer, Copy, CopyPair, DuplicateGroup, Facts, Item, Reason, Relation, Rule
 
@@ -31,7 +31,8 @@ _NOT_LOOKED_AT = Comparison(Verdict.ALIKE)
 class Describer:
     """Turns groups of positions into groups of files; `against`: the keepers are another gallery's.
 
-    `comparisons` hold what the details say of pairs.
+    `compared` are the pairs that were looked at in detail; `seen` gives what that says of a keeper and a copy, None for
+    others.
     """
 
     items: Mapping[int, Item]
@@ -40,13 +41,14 @@ class Describer:
     origins: Origins
     against: bool
     decoder: Decoder
-    comparisons: Mapping[tuple[int, int], Comparison]
+    compared: Collection[Pair]
+    seen: Callable[[int, int], Comparison | None]
 
     def describe(self, groups: Sequence[FileGroup]) -> Iterator[DuplicateGroup]:
         """Yield the groups in order; pictures are compared by a few threads."""
-        group_of = {copy: number for number, files in enumerate(groups) for copy, _ in files.group.copies}
+        group_of = {member: number for number, files in enumerate(groups) for member in files.group.members}
         together: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
-        for first, second in self.comparisons:
+        for first, second in self.compared:
             if first in group_of and group_of[first] == group_of.get(second):
                 together[group_of[first]].append((first, second))
         with ThreadPoolExecutor(usable_cores()) as pool:
@@ -57,34 +59,41 @@ class Describer:
         return DuplicateGroup(
             keep=keeper.path,
             copies=self._copies(keeper, files),
-            reason=self._reason(keeper, [self.items[copy] for copy, _ in files.group.copies]),
+            reason=self._reason(files.group),
             facts=_facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
             companions=self.origins.of(keeper).companions,
-            pairs=self._pairs(files, compared),
+            pairs=tuple(self._pairs(files.group, compared)),
         )
 
-    def _pairs(self, files: FileGroup, compared: Sequence[tuple[int, int]]) -> tuple[CopyPair, ...]:
-        """Return what the details say of copies among each other; of equal files, the first stands for all."""
-        first_of: dict[str, int] = {}
-        for place, (position, _) in enumerate(files.group.copies):
-            first_of.setdefault(self.items[position].content_hash, place)
-        return tuple(
-            CopyPair(first=min(places), second=max(places), relation=_OF_VERDICT[self.comparisons[pair].verdict])
-            for pair in compared
-            for places in [[first_of[self.items[position].content_hash] for position in pair]]
-        )
+    def _pairs(self, group: Group, compared: Iterable[tuple[int, int]]) -> Iterator[CopyPair]:
+        """Yield what the details say if another picture is kept; of equal files, the first stands for all."""
+        place_of: dict[str, int] = {}
+        for place, position in enumerate(group.members):
+            place_of.setdefault(self.items[position].content_hash, place)
+        for one, other in compared:
+            for kept, copy in ((one, other), (other, one)):
+                places = [place_of[self.items[position].content_hash] for position in (kept, copy)]
+                if places[0] not in {0, places[1]}:
+                    yield CopyPair(keep=places[0], copy=places[1], relation=_relation_of(self._seen(kept, copy)))
 
-    def _reason(self, keeper: Item, copies: Sequence[Item]) -> Reason:
+    def _reason(self, group: Group) -> Reason:
+        keeper = self.items[group.keeper]
+        position_of = {self.items[copy].path: copy for copy, _ in group.copies}
+        copies = [self.items[copy] for copy, _ in group.copies]
         if self.against:
             return Reason(rule=Rule.AGAINST, keeper=str(keeper.path), runner_up=str(copies[0].path))
-        return self.rules.reason(keeper, copies, origins=self.origins)
+
+        def source(runner_up: Item) -> tuple[str, str]:
+            return words(self._seen(group.keeper, position_of[runner_up.path]), keeper, runner_up)
+
+        return self.rules.reason(keeper, copies, origins=self.origins, source=source)
 
     def _copies(self, keeper: Item, files: FileGroup) -> tuple[Copy, ...]:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
         seen = [self._seen(files.group.keeper, position) for position, _ in files.group.copies]
         kinds = [
-            relation(keeper, copy, distance, self.decoder, otherwise=_OF_VERDICT[comparison.verdict])
+            relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
         first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
@@ -110,22 +119,12 @@ class Describer:
         )
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
-        """Return what the details say of a pair, as seen from the keeper, whichever of the two outranks the other."""
-        if (keeper, copy) in self.comparisons:
-            return self.comparisons[keeper, copy]
-        other_way = self.comparisons.get((copy, keeper))
-        return _turned_around(other_way) if other_way else _NOT_LOOKED_AT
+        return self.seen(keeper, copy) or _NOT_LOOKED_AT
 
 
-def _turned_around(comparison: Comparison) -> Comparison:
-    """Return where the first picture lies in the second, in place of the second in the first."""
-    matrix = np.linalg.inv(np.array(comparison.transform)).tolist() if comparison.transform else []
-    return replace(
-        comparison,
-        differences=comparison.differences_in_second,
-        differences_in_second=comparison.differences,
-        transform=tuple(map(tuple, matrix)),
-    )
+def _relation_of(seen: Comparison) -> Relation:
+    """Return how the second picture relates to the first if that is kept: what shows more is no copy of it."""
+    return Relation.ALTERED if seen.verdict is Verdict.CONFIRMED and would_lose(seen) else _OF_VERDICT[seen.verdict]
 
 
 def _facts(item: Item) -> Facts:

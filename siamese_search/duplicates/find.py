@@ -21,7 +21,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.looking import Look
 from siamese_search.images.files import lies_in
 from siamese_search.images.sandbox import Decoder
-from siamese_search.results import DedupeReport, Item, Skipped, Threshold
+from siamese_search.results import DedupeReport, DetailCheck, Item, Skipped, Threshold
 
 Progress = Callable[[int, int], None]
 _Result = TypeVar("_Result")
@@ -37,6 +37,7 @@ class _Read:
     candidates: Candidates
     items: Mapping[int, Item]
     skipped: Sequence[Skipped]
+    check: DetailCheck | None
 
 
 def find_duplicates(
@@ -84,7 +85,8 @@ def find_duplicates(
             origins=origins,
             against=against is not None,
             decoder=decoder,
-            comparisons=looked.comparisons if looked else {},
+            compared=looked.comparisons if looked else (),
+            seen=looked.between if looked else lambda _keeper, _copy: None,
         )
         tell = _teller(len(groups) + len(bursts), progress)
         described = tuple(map(tell, describer.describe(groups)))
@@ -99,6 +101,7 @@ def find_duplicates(
         coverage=read.candidates.coverage,
         bursts=described_bursts,
         details=looked.counts if looked else None,
+        check=read.check if looked else None,
     )
 
 
@@ -121,7 +124,9 @@ def _read(
     scope = read_scope(gallery, named, against=against)
     candidates = find_candidates(scope, limit.distance, exact=exact, progress=progress)
     items = read_items(scope, _to_rank(scope, candidates), gallery, against=against)
-    return _Read(limit, named, scope, candidates, items, gallery.skipped)
+    own = gallery.calibration
+    check = own.details if own and limit == gallery.reach else None  # of another distance it says nothing
+    return _Read(limit, named, scope, candidates, items, gallery.skipped, check)
 
 
 def _to_rank(scope: Scope, candidates: Candidates) -> list[int]:
@@ -142,9 +147,14 @@ def _arranged(
     scope, items, singles = read.scope, read.items, read.named.singles
     worth = rules.order(origins)
     ranked = sorted(items, key=lambda position: (scope.precedence(position), worth(items[position])))
+    rules_standing = rules.standing(origins)
+
+    def standing(position: int) -> object:
+        return scope.precedence(position), rules_standing(items[position])
+
     exposures = read_exposures(items, origins, count=len(scope.ids))
     pairs, labels = one_exposure_pairs(read.candidates, exposures, scope)
-    looked = look_at(pairs, ranked, items, scope, look) if look else None
+    looked = look_at(pairs, ranked, items, scope, look, standing=standing) if look else None
     if looked:
         gathered, scope = looked.groups, looked.scope
     else:

@@ -71,14 +71,35 @@ class KeeperRules:
         keys = [criterion.key for criterion in self._criteria()]
         return lambda item: tuple(key(item, origins.of(item)) for key in keys)
 
+    def standing(self, origins: Origins) -> Callable[[Item], tuple[_Key, ...]]:
+        """Return the key of the rules that come before the question which picture is the source of the others."""
+        criteria = self._criteria()
+        rules = [criterion.rule for criterion in criteria]
+        keys = [criterion.key for criterion in criteria[: rules.index(Rule.SOURCE)]]
+        return lambda item: tuple(key(item, origins.of(item)) for key in keys)
+
     def rank(self, items: Iterable[Item], *, origins: Origins | None = None) -> list[Item]:
         """Return the pictures, the one most worth keeping first."""
         return sorted(items, key=self.order(origins or Origins()))
 
-    def reason(self, keeper: Item, copies: Iterable[Item], *, origins: Origins | None = None) -> Reason:
-        """Say in what a keeper, ranked above its copies, beats the best of them."""
+    def reason(
+        self,
+        keeper: Item,
+        copies: Iterable[Item],
+        *,
+        origins: Origins | None = None,
+        source: Callable[[Item], tuple[str, str]] | None = None,
+    ) -> Reason:
+        """Say in what a keeper beats the best of its copies.
+
+        Where that one is ranked above it, `source` says why the keeper is the source of the others all the same.
+        """
         origins = origins or Origins()
         runner_up = self.rank(copies, origins=origins)[0]
+        order = self.order(origins)
+        if source and order(runner_up) < order(keeper):
+            one, other = source(runner_up)
+            return Reason(rule=Rule.SOURCE, keeper=one, runner_up=other)
         both = (keeper, origins.of(keeper)), (runner_up, origins.of(runner_up))
         for criterion in self._criteria():
             first, second = (criterion.key(*each) for each in both)
@@ -143,6 +164,8 @@ def _file_time(item: Item) -> int:
 _CRITERIA = {
     criterion.rule: criterion
     for criterion in (
+        # Told of a family by its details, not of a picture alone.
+        _Criterion(Rule.SOURCE, lambda _, __: 0, lambda _, __: ""),
         _Criterion(Rule.CAMERA, lambda _, origin: not origin.is_cameras, lambda _, origin: origin.words),
         _Criterion(
             Rule.COMPANIONS,

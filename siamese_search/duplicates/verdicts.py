@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.candidates import Candidates
-from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, Pair, confirm, with_altered
+from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, confirm, with_altered
 from siamese_search.duplicates.groups import Block, Group, gather_with_equals
 from siamese_search.duplicates.scope import Scope
+from siamese_search.duplicates.source import Pair, Sources
 from siamese_search.gallery.looking import Look
 from siamese_search.results import DetailCounts, Item
 from siamese_search.vectors import distances
@@ -23,35 +24,59 @@ class Looked:
 
     groups: Sequence[Group]
     scope: Scope
+    stands: Mapping[int, int]
     comparisons: Mapping[Pair, Comparison]
     counts: DetailCounts
 
+    def between(self, keeper: int, copy: int) -> Comparison | None:
+        """Return what the details say of two pictures, or of those that stand for them, the keeper's first."""
+        pair = self.stands.get(keeper, keeper), self.stands.get(copy, copy)
+        if found := self.comparisons.get(pair[::-1]):
+            return found.reversed()
+        return self.comparisons.get(pair)
+
 
 def look_at(
-    candidates: Candidates, ranked: Sequence[int], items: Mapping[int, Item], scope: Scope, look: Look
+    candidates: Candidates,
+    ranked: Sequence[int],
+    items: Mapping[int, Item],
+    scope: Scope,
+    look: Look,
+    *,
+    standing: Callable[[int], object],
 ) -> Looked:
     """Compare the candidates, and gather those that are one picture; altered ones come last, in groups of their own.
 
-    What a person called the same counts as that, whatever its details.
+    What a person called the same counts as that, whatever its details. `ranked` holds the positions, the one most worth
+    keeping first; of those of equal `standing` the source goes first, as far as the details tell.
     """
     by_content, split = _by_content(scope, items)
-    always = [pair for pair in scope.same if pair[0] in items and pair[1] in items]
+    equals = _best_first(by_content, ranked)
+    stands = {position: one for one, positions in equals.items() for position in positions}
+    same = {_pair(stands[one], stands[other]) for one, other in scope.same if one in stands and other in stands}
+    always = [(one, other) for one, other in same if one != other]
 
     def compare(pairs: Sequence[Pair]) -> list[Comparison]:
         found = look.compare(pairs)
         return [
-            replace(comparison, verdict=Verdict.CONFIRMED) if (min(pair), max(pair)) in scope.same else comparison
+            replace(comparison, verdict=Verdict.CONFIRMED, only_first=0, only_second=0)
+            if _pair(*pair) in same
+            else comparison
             for pair, comparison in zip(pairs, found, strict=True)
         ]
 
+    one_of_each = [*equals]
+    vectors = _vectors(scope)
     confirmed = confirm(
-        ranked,
+        one_of_each,
         _with_split(candidates, split, across=scope.other is not None),
         compare,
-        distances=_distances(scope),
+        distances=_distances(vectors),
+        sources=Sources(one_of_each, lambda one: standing(equals[one][0]), items, vectors),
         always=always if scope.other is None else (),
         across=scope.other is not None,
     )
+    ranked = [position for one in confirmed.ranked for position in equals[one]]
     groups = gather_with_equals(
         ranked,
         [confirmed.pairs(Verdict.CONFIRMED)],
@@ -60,7 +85,7 @@ def look_at(
         are_copies=scope.other is None,
     )
     groups = with_altered(groups, ranked, confirmed.pairs(Verdict.ALTERED))
-    return Looked(groups, by_content, confirmed.comparisons, _counts(confirmed))
+    return Looked(groups, by_content, stands, confirmed.comparisons, _counts(confirmed))
 
 
 def _by_content(scope: Scope, items: Mapping[int, Item]) -> tuple[Scope, dict[int, list[int]]]:
@@ -76,6 +101,19 @@ def _by_content(scope: Scope, items: Mapping[int, Item]) -> tuple[Scope, dict[in
         if len(first_of_each) > 1:
             split[one] = first_of_each[1:]
     return replace(scope, equals=equals), split
+
+
+def _pair(one: int, other: int) -> Pair:
+    return min(one, other), max(one, other)
+
+
+def _best_first(scope: Scope, ranked: Sequence[int]) -> dict[int, list[int]]:
+    """Return the positions that stand for equal ones, by the best of these, and all of these, the best first."""
+    stands = {position: one for one, others in scope.equals.items() for position in others}
+    equals: dict[int, list[int]] = {}
+    for position in ranked:
+        equals.setdefault(stands.get(position, position), []).append(position)
+    return equals
 
 
 def _with_split(candidates: Candidates, split: Mapping[int, Sequence[int]], *, across: bool) -> Iterator[Block]:
@@ -113,16 +151,25 @@ def _rows_with(block: Block, split: Mapping[int, Sequence[int]]) -> Iterator[tup
     return zip(*(column[chosen].tolist() for column in block), strict=True)
 
 
-def _distances(scope: Scope) -> Callable[[Sequence[Pair]], NDArray[np.float64]]:
-    """Return what gives the distances of pairs; only those of one gallery are asked for."""
+def _vectors(scope: Scope) -> Callable[[Sequence[int]], NDArray[np.float32]]:
+    """Return what gives the embeddings of positions; only those of one gallery are asked for."""
     stands = {position: one for one, others in scope.equals.items() for position in others}
-    vectors = scope.looked_through.vectors
+
+    def vectors(positions: Sequence[int]) -> NDArray[np.float32]:
+        return scope.looked_through.vectors(np.array([stands.get(one, one) for one in positions], np.int64))
+
+    return vectors
+
+
+def _distances(
+    vectors: Callable[[Sequence[int]], NDArray[np.float32]],
+) -> Callable[[Sequence[Pair]], NDArray[np.float64]]:
+    """Return what gives the distances of pairs."""
 
     def between(pairs: Sequence[Pair]) -> NDArray[np.float64]:
         if not pairs:
             return np.empty(0)
-        sides = ([stands.get(pair[side], pair[side]) for pair in pairs] for side in (0, 1))
-        one, other = (vectors(np.array(side, np.int64)) for side in sides)
+        one, other = (vectors([pair[side] for pair in pairs]) for side in (0, 1))
         return distances(one, other)
 
     return between

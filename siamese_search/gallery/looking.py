@@ -8,7 +8,17 @@ from itertools import groupby
 from threading import Lock
 
 from siamese_search.cores import usable_cores
-from siamese_search.details import LONGEST, Comparison, Features, Verdict, compare, features, one_thread
+from siamese_search.details import (
+    FINEST,
+    LONGEST,
+    Comparison,
+    Features,
+    Verdict,
+    compare,
+    features,
+    look_closer,
+    one_thread,
+)
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source, is_file
@@ -71,11 +81,23 @@ class Look:
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                found.append(compare(first.features, second.features))
+                found.append(self._closer(above, below, compare(first.features, second.features)))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
         return found
+
+    def _closer(self, above: int, below: int, found: Comparison) -> Comparison:
+        """Look again, at more pixels, where what a page says may be too small."""
+        if found.verdict is not Verdict.CONFIRMED or not found.drawn:
+            return found
+        try:
+            first, second = (
+                self._decoder.thumbnail(self._pictures[place], longest=FINEST).pixels for place in (above, below)
+            )
+        except ImageError:
+            return Comparison(Verdict.UNCHECKED)
+        return look_closer(first, second, found)
 
     def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""

@@ -8,7 +8,7 @@ from siamese_search.encoder import Encoder
 from siamese_search.encoder.folder import SHIPPED
 from siamese_search.errors import FingerprintError
 from siamese_search.gallery.store import DamagedError, Settings
-from siamese_search.results import Calibration, CalibrationRow, Threshold, ThresholdSource
+from siamese_search.results import Calibration, CalibrationRow, DetailCheck, Threshold, ThresholdSource
 
 DEFAULT_ENCODER = "photo"  # of a new gallery
 _DIMS = range(2, 4097)
@@ -72,7 +72,9 @@ def calibration_in(settings: Settings, location: str) -> Calibration | None:
         return None
     try:
         table = tuple(CalibrationRow(**row) for row in values["table"])
-        return Calibration(**{**values, "threshold": threshold_in(settings, location), "table": table})
+        details = DetailCheck(**values["details"]) if values.get("details") else None
+        limit = threshold_in(settings, location)
+        return Calibration(**{**values, "threshold": limit, "table": table, "details": details})
     except (KeyError, TypeError) as error:
         raise _damaged(location, "an impossible calibration") from error
 

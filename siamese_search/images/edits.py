@@ -24,6 +24,10 @@ class Other(Protocol):
 
 Edit = Callable[[Image.Image, Random, float, Other], Image.Image]
 
+_PART = 8
+_PLACES = 12  # that are tried
+_UNLIKE = 20  # grey levels
+
 WORDS = "when the same photo comes back and smaller again nobody knows why this is so good wait for it".split()
 
 
@@ -53,6 +57,28 @@ def views_of_one(
         edited_view(picture, size=size, strength=strength, rng=rng, other=lambda **_: picture.rotate(180))
         for strength in strengths
     ]
+
+
+def exchanged(picture: Image.Image, rng: Random) -> Image.Image | None:
+    """Return another picture: this one with another part of it where an eighth of its width and height was, compressed.
+
+    None where all of it looks alike. No copy: the two parts differ by `_UNLIKE` grey levels on average.
+    """
+    width, height = picture.width // _PART, picture.height // _PART
+    if not (width and height):
+        return None
+    for _ in range(_PLACES):
+        (x, y), (left, top) = (
+            (rng.randint(0, picture.width - width), rng.randint(0, picture.height - height)) for _ in range(2)
+        )
+        before = picture.crop((x, y, x + width, y + height))
+        part = picture.crop((left, top, left + width, top + height))
+        apart = np.asarray(part.convert("L"), np.int16) - np.asarray(before.convert("L"), np.int16)
+        if np.abs(apart - apart.mean()).mean() >= _UNLIKE:  # a shade alone is light
+            other = picture.copy()
+            other.paste(part, (x, y))
+            return compressed(other, rng, 0.0, lambda **_: picture)
+    return None
 
 
 def cropped(picture: Image.Image, rng: Random, strength: float, size: int) -> Image.Image:

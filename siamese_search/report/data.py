@@ -133,6 +133,7 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
             "found": report.coverage.found,
         },
         "details": None if report.details is None else asdict(report.details),
+        "check": None if report.check is None else asdict(report.check),
         "bursts": [
             {
                 "pictures": [str(path) for path in burst.pictures],

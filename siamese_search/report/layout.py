@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 Places = NDArray[np.int64]
 
-_DIMS = 32  # principal components that are sorted by: what is beyond them is hardly seen
+_DIMS = 64  # principal components that are sorted by: what is beyond them is hardly seen
 _WIDE = 1.4  # columns to rows
-_SHRINK = 0.94  # of the surroundings, each time
-_SWAPS = 6  # rounds between two means
+_SHRINK = 0.98  # of the surroundings, each time
+_SWAPS = 12  # rounds between two means
 _ORDERS = np.array([*permutations(range(4))])  # (24, 4): which picture of four comes to each cell
 _FEWEST_OF_A_KIND = 60
 _MAX_KINDS = 80
@@ -148,9 +148,13 @@ def _k_means(points: Vectors, count: int, rng: np.random.Generator) -> Places:
     """Return for each point which of so many centres it belongs to (Lloyd, 1982)."""
     centres = points[rng.choice(len(points), count, replace=False)]
     for _ in range(_ROUNDS):
-        kind = np.argmin((centres**2).sum(1) / 2 - points @ centres.T, axis=1)
+        kind = _nearest(points, centres)
         sums = np.zeros_like(centres)
         np.add.at(sums, kind, points)
         sizes = np.bincount(kind, minlength=count)
         centres = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1)[:, None], centres).astype(np.float32)
-    return kind
+    return _nearest(points, centres)
+
+
+def _nearest(points: Vectors, centres: Vectors) -> Places:
+    return np.asarray(np.argmin((centres**2).sum(1) / 2 - points @ centres.T, axis=1), np.int64)

@@ -1,4 +1,4 @@
-"""A map of a gallery: one HTML file in which thousands of pictures lie beside those that are like them, to wander in."""
+"""A map of a gallery: one HTML file, in which thousands of pictures lie beside those that are like them."""
 
 import base64
 import io
@@ -90,7 +90,7 @@ def _sheets(cells: Places, items: Sequence[Item], progress: Progress | None) -> 
                 part = cells[top : top + _SIDE, left : left + _SIDE]
                 sheet = Image.new("RGBA", (part.shape[1] * tile, part.shape[0] * tile))
                 places = [(row, column) for row, column in np.ndindex(*part.shape) if part[row, column] >= 0]
-                paths = [items[part[place]].path for place in places]
+                paths = [items[int(part[place])].path for place in places]
                 tiles = pool.map(lambda path: _tile(path, tile, decoder), paths)
                 for (row, column), picture in zip(places, tiles, strict=True):
                     sheet.paste(picture, (column * tile, row * tile))

@@ -8,6 +8,7 @@ from siamese_search.results import (
     Copy,
     Coverage,
     DedupeReport,
+    DetailCheck,
     Hit,
     HitKind,
     QueryResult,
@@ -45,6 +46,7 @@ _REASONS = {
     Rule.NOT_DERIVED: "not derived, next is {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
     Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
+    Rule.SOURCE: "source of the others: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
     Rule.SIZE: "largest file: {0}, next {1}",
@@ -133,7 +135,7 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     )
     if threshold.expected_precision is None:
         return f"{rule}; how often it errs has not been measured."
-    expected = f"{rule}; {_share(threshold.expected_precision)} of what it finds should be true copies"
+    expected = f"{rule}; {share_words(threshold.expected_precision)} of what it finds should be true copies"
     if not found:
         return f"{expected}."
     false = (1 - threshold.expected_precision) * found
@@ -142,7 +144,7 @@ def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     )
 
 
-def _share(share: float) -> str:
+def share_words(share: float) -> str:
     """Say an estimated share in per cent, which is never everything: that would want a proof."""
     return "more than 99.9%" if share > 0.999 else f"{share:.1%}"  # noqa: PLR2004
 
@@ -162,6 +164,23 @@ def details_sentence(report: DedupeReport) -> str:
     if counts.left_out:
         return f"{said}. Not looked at: {counted(counts.left_out, 'pair')} beyond the nearest of each picture."
     return f"{said}."
+
+
+def promise_sentence(check: DetailCheck | None) -> str:
+    """Say what details are worth in a gallery, as far as that was measured; "" where it was not."""
+    if check is None:
+        return ""
+    said = (
+        f"Tried on its own pictures: of {counted(check.edited, 'edited copy', 'edited copies')},"
+        f" {check.confirmed:,} confirmed and {check.altered:,} altered"
+    )
+    if not check.changed:
+        return f"{said}."
+    mistaken = "none" if not check.mistaken else f"{check.mistaken:,}"
+    return (
+        f"{said}; of {check.changed:,} with a part exchanged for another, {mistaken} called a copy"
+        f" (at most {check.mistaken_at_most:.1%} of such, with 95 % confidence)."
+    )
 
 
 def relations_sentence(report: DedupeReport) -> str:

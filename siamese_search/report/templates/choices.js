@@ -15,7 +15,7 @@ class Group {
     const first = new Map();
     members.forEach(({ hash }, place) => first.has(hash) || first.set(hash, place));
     this.like = members.map(({ hash }) => first.get(hash)); // equal files count as one picture
-    this.direct = new Map(pairs.map(([one, other, relation]) => [this.pair(one, other), relation]));
+    this.direct = new Map(pairs.map(([keep, copy, relation]) => [`${this.like[keep]} ${this.like[copy]}`, relation]));
     this.figures = []; // until it is shown with its controls: a page may have thousands of groups
     this.reset();
   }
@@ -33,12 +33,10 @@ class Group {
   relation(place, keep = this.keep) {
     const [a, b] = [this.like[place], this.like[keep]];
     if (a === b) return "identical";
-    const seen = this.direct.get(this.pair(a, b));
-    if (a === 0 || b === 0) return this.members[a || b].relation;
-    if (seen) return seen;
-    if (this.members[a].relation === "same-pixels") return this.members[b].relation;
-    if (this.members[b].relation === "same-pixels") return this.members[a].relation;
-    return null;
+    if (b === 0 || this.members[b].relation === "same-pixels") return this.members[a || b].relation;
+    const from = (copy) => this.direct.get(`${b} ${copy}`); // a crop shows less than what it was cut from
+    if (a === 0) return from(0) ?? this.members[b].relation;
+    return from(a) ?? (this.members[a].relation === "same-pixels" ? from(0) ?? this.members[b].relation : null);
   }
 
   isMarked(place) {

@@ -3,7 +3,7 @@
 const map = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const view = byId("view"), land = byId("land"), chosen = byId("chosen"), plates = byId("plates"), list = byId("list");
-const unit = 48, most = 220, near = 56;
+const unit = 48, most = 220, near = 30;
 const sheets = [...land.querySelectorAll("img")];
 const acrossSheets = Math.ceil(map.columns / map.side);
 let at = { x: 0, y: 0, scale: 1 }, cell = -1, drawn = false;
@@ -101,7 +101,7 @@ function follow(number) {
 }
 
 function goTo(region) {
-  const scale = Math.max(at.scale, Math.min(view.clientWidth, view.clientHeight) / (unit * 1.6 * Math.sqrt(region.count)));
+  const scale = Math.max(at.scale, Math.min(view.clientWidth, view.clientHeight) / (unit * 1.1 * Math.sqrt(region.count)));
   const size = unit * Math.min(scale, 1.6);
   moved(view.clientWidth / 2 - (region.column + 0.5) * size, view.clientHeight / 2 - (region.row + 0.5) * size, size / unit);
   choose(region.cell);

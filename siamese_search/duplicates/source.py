@@ -1,0 +1,146 @@
+"""Which picture of a family is the source of the others, as far as their details tell.
+
+A frame or a collage has more pixels than what it was made of. The source is the one that most of the others agree with,
+that shows what they share in most pixels and with its colours, that shows most of the scene, and no border.
+"""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siamese_search.details import Comparison, Verdict
+from siamese_search.results import Item
+
+Pair = tuple[int, int]
+"""Two positions, the one more worth keeping first."""
+
+_AGREES = {Verdict.CONFIRMED: 2, Verdict.ALTERED: 1}
+_HEADS = 4  # members that are compared with a whole family
+_ABLE = 0.6  # of the agreement that the best has
+_EQUAL = 0.95  # of that: more may be chance
+_SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
+
+
+class Likeness(NamedTuple):
+    """How a picture relates to another one.
+
+    `finer` is how many pixels it has for one of the other's, on what both show. `scene` is the share of the other one's
+    area that it shows more than that, less where negative, and `border` that of plain bars around it.
+    """
+
+    finer: float
+    scene: float
+    border: float
+
+
+def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
+    """Relate a picture, the first of a comparison, to the second."""
+    area = _area(seen)
+    finer = area * picture.width * picture.height / max(1, other.width * other.height) if area else 1.0
+    whole = 1 / area if area else 1.0  # the picture's area as a share of the other's
+    return Likeness(
+        finer,
+        seen.only_first * whole - seen.only_second,
+        max(0.0, 1 - seen.covers - seen.only_first) * whole - max(0.0, 1 - seen.covered - seen.only_second),
+    )
+
+
+def would_lose(seen: Comparison, *, limit: float = 0.05) -> bool:
+    """Tell whether something would be lost with the second of two pictures: a part of the scene, or the colours."""
+    return seen.only_second > limit
+
+
+class Sources:
+    """Chooses the keepers of families; `ranked` holds all positions, the one most worth keeping first.
+
+    `vectors` gives the embeddings `(n, dim)` of some. Only pictures of equal `standing`, the best in the family, may
+    change places: what the rules put first stays first.
+    """
+
+    def __init__(
+        self,
+        ranked: Sequence[int],
+        standing: Callable[[int], object],
+        items: Mapping[int, Item],
+        vectors: Callable[[Sequence[int]], NDArray[np.float32]],
+    ) -> None:
+        self._rank = {position: place for place, position in enumerate(ranked)}
+        self._standing = standing
+        self._items = items
+        self._vectors = vectors
+
+    def are_equal(self, one: int, other: int) -> bool:
+        """Tell whether two pictures may change places."""
+        return self._standing(one) == self._standing(other)
+
+    def heads(self, family: Collection[int]) -> list[int]:
+        """Return the few members worth a comparison with all others: the best by the rules, and those in the middle."""
+        best = min(family, key=self._rank.__getitem__)
+        standing = self._standing(best)
+        able = sorted(position for position in family if position != best and self._standing(position) == standing)
+        if len(able) < _HEADS:
+            return [best, *able]
+        vectors = self._vectors([*sorted(family), *able])
+        off = np.linalg.norm(vectors[len(family) :] - vectors[: len(family)].mean(axis=0), axis=1)
+        return [best, *(able[place] for place in np.argsort(off, kind="stable")[: _HEADS - 1].tolist())]
+
+    def source(
+        self, heads: Sequence[int], family: Collection[int], seen: Callable[[int, int], Comparison | None]
+    ) -> int:
+        """Return the one of `heads` that is finest, shows most of the scene, and that most others agree with."""
+        agreed = {head: _agreement(seen(head, other) for other in family if other != head) for head in heads}
+        centre = min(heads, key=lambda head: (-agreed[head], self._rank[head]))
+        able = [
+            head
+            for head in heads
+            if head == centre or (agreed[head] >= _ABLE * agreed[centre] and _is_confirmed(seen(head, centre)))
+        ]
+
+        def order(head: int) -> tuple[object, ...]:
+            worth = self._worth(head, centre, seen)
+            return *worth, agreed[head] < _EQUAL * agreed[centre], self._rank[head]
+
+        return min(able, key=order)
+
+    def _worth(self, head: int, centre: int, seen: Callable[[int, int], Comparison | None]) -> tuple[int, int, int]:
+        comparison = None if head == centre else seen(head, centre)
+        if comparison is None:
+            return 0, 0, 0
+        found = likeness(comparison, self._items[head], self._items[centre])
+        return -round(math.log2(max(found.finer, 1e-6))), -round(found.scene / _SHARE), round(found.border / _SHARE)
+
+
+def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
+    """Say in what a keeper is the source of another picture, of both; `seen` is a comparison of the first with that."""
+    found = likeness(seen, keeper, other)
+    if abs(math.log2(max(found.finer, 1e-6))) > 1 / 2:
+        return f"{found.finer:.1f} pixels", "1 pixel for the same"
+    if abs(found.scene) > _SHARE / 2:
+        return "more of the scene", "less of it"
+    if abs(found.border) > _SHARE / 2:
+        return "no border", "a border"
+    return "most others are like it", "fewer"
+
+
+def _agreement(comparisons: Iterable[Comparison | None]) -> int:
+    """Return how far pictures agree with one; in a negative or another colour they do so only half."""
+    return sum(
+        _AGREES.get(seen.verdict, 0) - (seen.verdict is Verdict.CONFIRMED and (seen.inverted or seen.recoloured))
+        for seen in comparisons
+        if seen
+    )
+
+
+def _is_confirmed(seen: Comparison | None) -> bool:
+    return seen is not None and seen.verdict is Verdict.CONFIRMED
+
+
+def _area(seen: Comparison) -> float:
+    """Return which share of the first picture's area the second's takes up, 0 where that is not known."""
+    if not seen.transform:
+        return 0.0
+    matrix = np.array(seen.transform)
+    return float(abs(np.linalg.det(matrix[:2, :2] / matrix[2, 2])))
