@@ -127,6 +127,7 @@ def by_method(**handlers: Callable[[Request], Awaitable[Response]]) -> Callable[
     async def handle(request: Request) -> Response:
         return await handlers[request.method.replace("HEAD", "GET")](request)
 
+    handle.__name__ = handlers["GET"].__name__  # by which replies are counted
     return handle
 
 
