@@ -57,9 +57,9 @@ def plain(paths: Paths) -> Work:
     import torch
     from PIL import Image
 
-    from siamese_search.encoder.network import EfficientNetLite0
+    from siamese_search.encoder.network import EfficientNetLite
 
-    network = EfficientNetLite0().eval()  # what its weights are makes no difference to the time
+    network = EfficientNetLite().eval()  # what its weights are makes no difference to the time
 
     def pixels(path: Path) -> np.ndarray:
         with Image.open(path) as image:

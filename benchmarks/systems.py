@@ -146,11 +146,11 @@ def load_imagenet() -> None:
     """Load the network that the photo encoder was trained from."""
     import torch
 
-    from siamese_search.encoder.network import EfficientNetLite0
+    from siamese_search.encoder.network import EfficientNetLite
     from siamese_search.training.imagenet import load_imagenet_weights
 
     torch.set_num_threads(1)
-    network = EfficientNetLite0()
+    network = EfficientNetLite()
     load_imagenet_weights(network)
     loaded["network"] = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -15,7 +15,8 @@ from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.encoder.export import save_encoder
 from siamese_search.encoder.folder import encoder_fingerprint, read_spec, write_spec
 from siamese_search.encoder.network import (
-    EfficientNetLite0,
+    LITE2_STAGES,
+    EfficientNetLite,
     EncoderNetwork,
     GeM,
     NegativeEmbeddingSubtraction,
@@ -49,8 +50,9 @@ def copied(grey_folder: Path, tmp_path: Path) -> Path:
 
 
 def test_imagenet_weights_fit_every_layer() -> None:
-    """The package's weights fill the whole backbone, and it then tells pictures apart."""
-    backbone = EfficientNetLite0()
+    """The packages' weights fill the whole backbone, of the encoder and of its larger teacher."""
+    load_imagenet_weights(EfficientNetLite(LITE2_STAGES), variant=2)
+    backbone = EfficientNetLite()
     before = backbone.state_dict()["blocks.3.1.conv_dw.weight"].clone()
     load_imagenet_weights(backbone)
     assert not torch.equal(before, backbone.state_dict()["blocks.3.1.conv_dw.weight"])
@@ -78,13 +80,16 @@ def test_generalised_mean_runs_from_mean_to_maximum() -> None:
     torch.testing.assert_close(GeM(p=200.0)(x), x.amax((2, 3)), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("spec", [replace(PHOTO, negatives=5), GREY], ids=["photo", "grey"])
+TWO_PARTS = replace(PHOTO, negatives=5, negatives_temperature=0.05, subject=12, subject_weight=0.3)
+
+
+@pytest.mark.parametrize("spec", [replace(PHOTO, negatives=5), TWO_PARTS, GREY], ids=["photo", "two-parts", "grey"])
 def test_graph_and_network_give_the_same_embeddings(spec: EncoderSpec, tmp_path: Path) -> None:
     """ONNX Runtime and torch agree on saved weights, for one picture and for several, and lengths are 1."""
     torch.manual_seed(1)
     untrained = EncoderNetwork(spec)
     if spec.negatives:
-        untrained.subtraction.centres.copy_(torch.randn(spec.negatives, spec.dim) / spec.dim**0.5)
+        untrained.subtraction.centres.copy_(torch.randn(untrained.subtraction.centres.shape) / spec.dim**0.5)
     save_encoder(untrained, spec, tmp_path)
     encoder, network = load_encoder(tmp_path), load_network(tmp_path).eval()
     pixels = np.random.default_rng(0).integers(0, 256, (5, spec.input_size, spec.input_size, spec.channels), np.uint8)
@@ -96,6 +101,23 @@ def test_graph_and_network_give_the_same_embeddings(spec: EncoderSpec, tmp_path:
     np.testing.assert_allclose(encoder.embed_pixels(pixels[2:3]), embedded[2:3], atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     assert encoder.embed_pixels(pixels[:0]).shape == (0, spec.dim)
+
+
+def test_two_parts_share_the_squared_distance_by_weight() -> None:
+    """The squared distance is that of which picture it is and of what it shows, in the shares of `subject_weight`."""
+    torch.manual_seed(2)
+    network = EncoderNetwork(TWO_PARTS).eval()
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        embeddings = network(pixels)
+        copy, subject = network.parts(network.features(pixels))
+    assert subject is not None
+    assert (copy.shape[1], subject.shape[1], embeddings.shape[1]) == (20, 12, 32)
+
+    def squared(parts: torch.Tensor) -> float:
+        return float((parts[0] - parts[1]).square().sum())
+
+    assert squared(embeddings) == pytest.approx(0.7 * squared(copy) + 0.3 * squared(subject), rel=1e-4)
 
 
 def test_torch_answers_as_onnx_does(grey_folder: Path) -> None:
@@ -168,6 +190,9 @@ def test_description_survives_the_file(grey_folder: Path) -> None:
         ({"input_size": "big"}, "input_size is 'big'"),
         ({"channels": 4}, "channels is 4"),
         ({"std": 0}, "std above 0"),
+        ({"subject": 7}, "leaves fewer than 2 of 8"),
+        ({"subject_weight": 1.0}, "subject_weight is 1.0"),
+        ({"negatives_temperature": 0}, "negatives_temperature"),
         ({"name": None}, "must be text"),
         ({"calibration": [{"threshold": 1}]}, "incomplete"),
     ],
@@ -178,6 +203,16 @@ def test_description_is_checked(copied: Path, change: dict[str, object], words: 
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(EncoderError, match=words):
         load_encoder(copied)
+
+
+def test_description_of_the_first_format_is_read(copied: Path) -> None:
+    """A folder that was written when an embedding had one part is used as it is."""
+    path = copied / "encoder.json"
+    added = ("subject", "subject_weight", "negatives_temperature", "alike")
+    values = {key: value for key, value in json.loads(path.read_text()).items() if key not in added}
+    path.write_text(json.dumps({**values, "format": 1}))
+    spec = load_encoder(copied).spec
+    assert (spec.subject, spec.alike, spec.dim) == (0, None, GREY.dim)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "weights.safetensors"])

@@ -16,6 +16,7 @@ from siamese_search.training.losses import (
     batch_contrastive_loss,
     contrastive_loss,
     distances,
+    distillation_loss,
     info_nce_loss,
     koleo_loss,
     safe_root,
@@ -196,6 +197,16 @@ def test_koleo_looks_into_the_bank() -> None:
     assert grown >= alone + (near + math.log(apart)) / 4 - 1e-4
     assert koleo_loss(e, targets, bank=bank, bank_targets=friends).item() < grown
     assert koleo_loss(e, targets, bank=bank[:0], bank_targets=strangers[:, :0]).item() == pytest.approx(alone)
+
+
+def test_distillation_wants_each_picture_and_all_relations_as_taught() -> None:
+    """What is taught costs nothing, its opposite as much as can be of each picture alone, collages a fifth of that."""
+    taught, alone = unit_vectors(6, 4), torch.ones(6, dtype=torch.bool)
+    assert distillation_loss(taught, taught, alone=alone).item() == pytest.approx(0, abs=1e-6)
+    mirrored = -taught
+    assert distillation_loss(mirrored, taught, alone=alone).item() == pytest.approx(2, abs=1e-5)
+    composed = distillation_loss(mirrored, taught, alone=~alone).item()
+    assert composed == pytest.approx(0.4, abs=1e-5)
 
 
 def test_koleo_prefers_spread() -> None:

@@ -25,7 +25,8 @@ from siamese_search.images import edits
 from siamese_search.training.batches import Batches, chosen_classes, epoch_slice
 from siamese_search.training.config import TrainConfig, load_recipe, with_options
 from siamese_search.training.data import load_folder, load_pairs
-from siamese_search.training.finish import finished_spec, with_negatives
+from siamese_search.training.finish import alike_limit, finished_spec, with_negatives
+from siamese_search.training.kept import KeptBatches, keep_views, steady
 from siamese_search.training.loop import embed_part, moved_along, rate_factor, remember, train
 from siamese_search.training.losses import koleo_loss
 from siamese_search.training.pairs import connected_parts
@@ -180,13 +181,61 @@ def test_finished_encoder_subtracts_what_training_pictures_share(pieces: Path, t
     np.testing.assert_allclose(embed_part(again.network, dataset.train, size=config.input_size), plain, atol=1e-2)
 
 
+TWO_PARTS = replace(
+    SMALL, subject=6, subject_weight=0.2, contrastive=0.0, info_nce=0.0, koleo=0.0, bank=0, kept_views=2, steadied=0.3
+)
+
+
+def test_parts_are_fitted_to_kept_views(pieces: Path, tmp_path: Path) -> None:
+    """On kept views the trunk stays as it is, the subject part learns from its teachers, and views are made once."""
+    dataset, config = load_folder(pieces), replace(TWO_PARTS, start="imagenet", steps=30, batch=24, head_rate=3e-3)
+    before = start_run(dataset, config, torch.device("cpu")).network.state_dict()
+    losses: list[float] = []
+    run = train(dataset, config, tmp_path / "run", on_step=lambda _run, loss: losses.append(loss))
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
+    after = run.network.state_dict()
+    changed = {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"subject"}
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("views-*.safetensors")}
+    assert len(made) == 2
+    rounds = keep_views(run.network, dataset, config, tmp_path / "run")
+    assert all(path.stat().st_mtime_ns == when for path, when in made.items())
+    assert rounds[0]["features"].shape == (2, len(dataset.train), run.network.trunk.features)
+    assert KeptBatches(rounds, config)[3].views.shape == (24, run.network.trunk.features)
+
+
+def test_steadied_projection_brings_copies_nearer_than_others(pieces: Path, tmp_path: Path) -> None:
+    """What differs among views of one picture weighs less afterwards, beside what differs among pictures."""
+    dataset, config = load_folder(pieces), replace(TWO_PARTS, start="imagenet")
+    network = start_run(dataset, config, torch.device("cpu")).network
+    rounds = keep_views(network, dataset, config, tmp_path / "run")
+
+    def spread() -> float:
+        with torch.no_grad():
+            light, heavy = (network.parts(views.float())[0] for views in rounds[1]["features"])
+        return float((light - heavy).norm(dim=1).mean() / torch.pdist(light).mean())
+
+    apart = spread()
+    steady(network, rounds, 0.3)
+    assert spread() < apart
+
+
+def test_alike_is_how_near_pictures_of_one_kind_lie() -> None:
+    """Within the limit enough of the nearest are of the kind; one kind alone tells nothing."""
+    turn = np.concatenate([np.linspace(0, 0.3, 6), np.linspace(1.5, 1.8, 6)])
+    embeddings = np.stack([np.cos(turn), np.sin(turn)], axis=1).astype(np.float32)
+    kind = np.repeat([0, 1], 6)
+    assert alike_limit(embeddings, kind) == pytest.approx(0.3, abs=0.01)
+    assert alike_limit(embeddings, np.zeros(12, np.int64)) is None
+
+
 def test_batches_are_a_function_of_seed_and_step(pieces: Path) -> None:
     """Step 3 is the same batch whether the run started at 0 or was continued at 2; another seed gives another."""
     dataset = load_folder(pieces)
     batches = [Batches(dataset, SMALL)[3], Batches(dataset, SMALL, first_step=2)[1]]
-    assert torch.equal(batches[0].pixels, batches[1].pixels)
+    assert torch.equal(batches[0].views, batches[1].views)
     assert torch.equal(batches[0].targets, batches[1].targets)
-    assert not torch.equal(batches[0].pixels, Batches(dataset, replace(SMALL, seed=1))[3].pixels)
+    assert not torch.equal(batches[0].views, Batches(dataset, replace(SMALL, seed=1))[3].views)
 
 
 def test_unlabelled_batch_pairs_each_picture_with_its_own_view(pieces: Path) -> None:

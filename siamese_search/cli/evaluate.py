@@ -49,7 +49,7 @@ def evaluate(
     """Evaluate an encoder on the test part of a data set.
 
     Pairs: accuracy at the threshold, contrastive loss, ROC, over several draws. Retrieval: test pictures search among
-    all others.
+    all others; without labels their edited copies search for them, and they for others of their folder.
     """
     from siamese_search.training.encoder import evaluate_encoder  # noqa: PLC0415
 
@@ -97,6 +97,10 @@ def _sentences(found: "Evaluation") -> list[str]:
         rows += [(f"recall@{k}", f"{share:.5f}") for k, share in searched.recall_at.items()]
         rows.append(("mean average precision", f"{searched.mean_average_precision:.5f}"))
         rows.append(("nearest neighbour", f"{searched.recall_at[1]:.5f} of the queries find their like first"))
+    if found.subjects:
+        searched = found.subjects
+        rows.append(("same folder first", f"{searched.recall_at[1]:.5f} of {searched.queries:,} unedited pictures"))
+        rows.append(("same folder, mAP", f"{searched.mean_average_precision:.5f}"))
     rows.append(("time", f"{found.seconds:.1f} s"))
     width = max(len(name) for name, _ in rows)
     return [f"{name:{width}}  {value}" for name, value in rows]

@@ -1,7 +1,7 @@
 """The Siamese network: one encoder, called twice. Backbone, pooling, projection, unit length.
 
-`EfficientNetLite0` follows Tan & Le, "EfficientNet" (2019), in its Lite variant (no squeeze-and-excitation, ReLU6); its
-layers carry timm's names, so weights are interchangeable with timm's `tf_efficientnet_lite0`.
+`EfficientNetLite` follows Tan & Le, "EfficientNet" (2019), in its Lite variant (no squeeze-and-excitation, ReLU6); its
+layers carry timm's names, so weights are interchangeable with timm's `tf_efficientnet_lite0` and `_lite2`.
 """
 
 from functools import cache
@@ -28,6 +28,17 @@ LITE0_STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+
+LITE2_STAGES = (
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 48),
+    (4, 3, 2, 6, 88),
+    (4, 5, 1, 6, 120),
+    (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)
+Stages = tuple[tuple[int, int, int, int, int], ...]
 
 
 class SameConv2d(nn.Conv2d):
@@ -87,18 +98,22 @@ class InvertedResidual(nn.Module):
         return x + y if self.has_skip else cast("Tensor", y)
 
 
-class EfficientNetLite0(nn.Module):
-    """The convolutional part of EfficientNet-Lite0, with the feature maps of three depths as its output."""
+class EfficientNetLite(nn.Module):
+    """The convolutional part of an EfficientNet-Lite, of Lite0 by default, its feature maps at three depths the output.
 
-    depths = (40, 112, 1280)  # channels at strides 8, 16 and 32
+    Their channels are those of the third and the fifth of `stages`, and 1280.
+    """
 
-    def __init__(self) -> None:
+    depths = (40, 112, 1280)  # of Lite0: channels at strides 8, 16 and 32
+
+    def __init__(self, stages: Stages = LITE0_STAGES) -> None:
         super().__init__()
+        self.stages = stages
         self.conv_stem = SameConv2d(3, 32, 3, 2, bias=False)
         self.bn1 = batch_norm(32)
-        stages: list[nn.Module] = []
+        built: list[nn.Module] = []
         channels = 32
-        for repeats, kernel, stride, expansion, out in LITE0_STAGES:
+        for repeats, kernel, stride, expansion, out in stages:
             blocks: list[nn.Module] = []
             for i in range(repeats):
                 step = stride if i == 0 else 1
@@ -107,13 +122,13 @@ class EfficientNetLite0(nn.Module):
                 else:
                     blocks.append(InvertedResidual(channels, out, kernel, step, expansion))
                 channels = out
-            stages.append(nn.Sequential(*blocks))
-        self.blocks = nn.Sequential(*stages)
-        self.conv_head = nn.Conv2d(320, 1280, 1, bias=False)
+            built.append(nn.Sequential(*blocks))
+        self.blocks = nn.Sequential(*built)
+        self.conv_head = nn.Conv2d(channels, 1280, 1, bias=False)
         self.bn2 = batch_norm(1280)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(n, 3, s, s) -> (n, 40, s/8, s/8), (n, 112, s/16, s/16), (n, 1280, s/32, s/32)."""
+        """(n, 3, s, s) -> for Lite0 (n, 40, s/8, s/8), (n, 112, s/16, s/16), (n, 1280, s/32, s/32)."""
         x = F.relu6(self.bn1(self.conv_stem(x)))
         maps = []
         for number, stage in enumerate(self.blocks):
@@ -146,11 +161,11 @@ def mean_and_deviation(x: Tensor) -> Tensor:
 class PhotoTrunk(nn.Module):
     """EfficientNet-Lite0 pooled at three depths: the last says what is shown, the earlier ones which picture it was."""
 
-    features = 2 * EfficientNetLite0.depths[0] + 2 * EfficientNetLite0.depths[1] + EfficientNetLite0.depths[2]
+    features = 2 * EfficientNetLite.depths[0] + 2 * EfficientNetLite.depths[1] + EfficientNetLite.depths[2]
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = EfficientNetLite0()
+        self.backbone = EfficientNetLite()
         self.pool = GeM()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -234,11 +249,11 @@ class NegativeEmbeddingSubtraction(nn.Module):
     (2021), with the centres of clusters in place of all training pictures, and a softmax in place of the nearest ten.
     """
 
-    temperature = 0.07
     strength = 0.6
 
-    def __init__(self, count: int, dim: int) -> None:
+    def __init__(self, count: int, dim: int, temperature: float = 0.07) -> None:
         super().__init__()
+        self.temperature = temperature
         self.register_buffer("centres", torch.zeros(count, dim))
 
     def forward(self, embeddings: Tensor) -> Tensor:
@@ -248,8 +263,32 @@ class NegativeEmbeddingSubtraction(nn.Module):
         return F.normalize(embeddings - self.strength * nearness @ centres, dim=1)
 
 
+class SubjectHead(nn.Module):
+    """Features to the numbers that tell what a picture shows: a linear layer, and beside it one with a hidden layer.
+
+    Features of different depths differ in scale by orders of magnitude, so they are brought to one scale first.
+    """
+
+    hidden = 256
+
+    def __init__(self, features: int, subject: int) -> None:
+        super().__init__()
+        self.scale = nn.BatchNorm1d(features, affine=False)
+        self.linear = nn.Linear(features, subject)
+        self.bent = nn.Sequential(nn.Linear(features, self.hidden), nn.ReLU(), nn.Linear(self.hidden, subject))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, features) -> (n, subject), of any length."""
+        scaled = self.scale(features)
+        return cast("Tensor", self.linear(scaled) + self.bent(scaled))
+
+
 class EncoderNetwork(nn.Module):
-    """A trainable encoder: picture -> embedding of unit length. The twins of the Siamese network are this, twice."""
+    """A trainable encoder: picture -> embedding of unit length. The twins of the Siamese network are this, twice.
+
+    The embedding joins two parts, each of unit length: which picture it is, and, where `spec.subject` numbers are kept
+    for it, what it shows. See `EncoderSpec`.
+    """
 
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
@@ -257,15 +296,35 @@ class EncoderNetwork(nn.Module):
             raise EncoderError(f"{spec.name}: unknown architecture {spec.architecture!r}; known: {', '.join(TRUNKS)}")
         self.mean, self.std = spec.mean, spec.std
         self.trunk = TRUNKS[spec.architecture]()
-        self.projection = nn.Linear(self.trunk.features, spec.dim)
-        self.subtraction = NegativeEmbeddingSubtraction(spec.negatives, spec.dim) if spec.negatives else nn.Identity()
+        copy = spec.dim - spec.subject
+        self.projection = nn.Linear(self.trunk.features, copy)
+        self.subtraction: nn.Module = nn.Identity()
+        if spec.negatives:
+            self.subtraction = NegativeEmbeddingSubtraction(spec.negatives, copy, spec.negatives_temperature)
+        self.subject = SubjectHead(self.trunk.features, spec.subject) if spec.subject else None
+        self.shares = ((1 - spec.subject_weight) ** 0.5, spec.subject_weight**0.5)  # of the lengths of the parts
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, s, s, c) pixels in [0, 255], any dtype -> (n, dim) of unit length."""
+        return self.joined(*self.parts(self.features(pixels)))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return what both parts are made of: (n, s, s, c) pixels in [0, 255], any dtype -> (n, features)."""
         x = (pixels.permute(0, 3, 1, 2).to(self.projection.weight.dtype) - self.mean) / self.std
         if not torch.compiler.is_exporting():
             x = x.contiguous(memory_format=torch.channels_last)
-        return cast("Tensor", self.subtraction(F.normalize(self.projection(self.trunk(x)), dim=1)))
+        return cast("Tensor", self.trunk(x))
+
+    def parts(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return which pictures they are, and what they show where that is known, each of unit length."""
+        copy = cast("Tensor", self.subtraction(F.normalize(self.projection(features), dim=1)))
+        return copy, None if self.subject is None else F.normalize(self.subject(features), dim=1)
+
+    def joined(self, copy: Tensor, subject: Tensor | None) -> Tensor:
+        """Return the embeddings (n, dim), of unit length, that two parts make."""
+        if subject is None:
+            return copy
+        return torch.cat([self.shares[0] * copy, self.shares[1] * subject], dim=1)
 
 
 def load_network(name_or_folder: str | Path) -> EncoderNetwork:

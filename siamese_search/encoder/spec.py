@@ -6,7 +6,7 @@ from typing import Any
 from siamese_search.errors import EncoderError
 from siamese_search.results import CalibrationRow
 
-FORMAT = 1
+FORMAT = 2  # 1 knew no part that tells what a picture shows; it is read as it is
 _GREATEST = 1e9
 _MAX_DISTANCE = 2.0  # between unit vectors
 _LONGEST = 200
@@ -20,8 +20,14 @@ class EncoderSpec:
     inside the network as `(pixel - mean) / std`, with pixels in [0, 255]. `calibration` lists operating points by
     distance, `threshold` is the one in force. `distinct` holds, as (share, distance), which share of all pairs of
     different pictures lies nearer than a distance: what a gallery's own calibration starts from. `negatives` counts the
-    embeddings that the network subtracts, see `NegativeEmbeddingSubtraction`; 0 when it does not. `alike` is the
-    distance up to which pictures are said to look alike, showing the same kind of thing; None where nobody measured it.
+    embeddings that the network subtracts at `negatives_temperature`, see `NegativeEmbeddingSubtraction`; 0 when it does
+    not. `alike` is the distance up to which pictures are said to look alike, showing the same kind of thing; None where
+    nobody measured it.
+
+    Of the `dim` numbers of an embedding, the last `subject` tell what a picture shows, those before which picture it
+    is; each part is of unit length before they are joined as `[sqrt(1 - w) copy, sqrt(w) subject]`, where w is
+    `subject_weight`: the share of the squared distance that likeness of subject decides. 0 numbers: there is no such
+    part.
     """
 
     name: str
@@ -32,6 +38,9 @@ class EncoderSpec:
     std: float
     dim: int
     negatives: int = 0
+    negatives_temperature: float = 0.07
+    subject: int = 0
+    subject_weight: float = 0.0
     fingerprint: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
     calibration: tuple[CalibrationRow, ...] = ()
@@ -67,13 +76,19 @@ class EncoderSpec:
 
     def check(self, source: str) -> None:
         """Raise `EncoderError` when a value is out of its range, before anything is allocated by it."""
-        whole = {"input_size": (8, 1024), "dim": (2, 4096), "negatives": (0, 4096)}
+        whole = {"input_size": (8, 1024), "dim": (2, 4096), "negatives": (0, 4096), "subject": (0, 4094)}
         for name, (low, high) in whole.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise EncoderError(f"{source}: {name} is {value!r}, expected a whole number in [{low}, {high}]")
         if self.channels not in (1, 3):
             raise EncoderError(f"{source}: channels is {self.channels!r}, expected 1 (grey) or 3 (RGB)")
+        if not (_is_number(self.negatives_temperature) and self.negatives_temperature > 0):
+            raise EncoderError(f"{source}: negatives_temperature must be a number above 0")
+        if self.subject > self.dim - 2:
+            raise EncoderError(f"{source}: subject is {self.subject}, which leaves fewer than 2 of {self.dim} numbers")
+        if not (_is_number(self.subject_weight) and 0 <= self.subject_weight < 1):
+            raise EncoderError(f"{source}: subject_weight is {self.subject_weight!r}, expected a share in [0, 1)")
         if not (_is_number(self.mean) and _is_number(self.std) and self.std > 0):
             raise EncoderError(f"{source}: mean and std must be numbers, std above 0")
         if not all(_is_word(text) for text in (self.name, self.architecture, self.fingerprint)):

@@ -36,7 +36,8 @@ class EncoderIdentity:
         if encoder.fingerprint != self.fingerprint:
             raise FingerprintError(
                 f"{location}: was indexed by encoder {self.name} ({self.fingerprint[:12]}), which is not"
-                f" {encoder.name} ({encoder.fingerprint[:12]}); use another --index for this encoder"
+                f" {encoder.name} ({encoder.fingerprint[:12]}); index the folders again for this encoder, into another"
+                " --index: what is here stays as it is"
             )
 
 

@@ -23,16 +23,18 @@ FIRST_TWIN = (0.1, 0.5)  # shares of the strength of edits: an original, and a c
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`pixels` (n, s, s, c), `targets` (n, n) of labels; where they are known, `identity` (n,) and `others` (n, k).
+    """`views`, `targets` (n, n) of labels; where they are known, `identity` (n,) and `others` (n, k).
 
+    `views` are pixels (n, s, s, c) or, with `are_features`, what a trunk that stays as it is made of them (n, f).
     `others` are the identities that a view also shows, because edits pasted or tiled them with it; -1 where there are
     fewer than k.
     """
 
-    pixels: Tensor
+    views: Tensor
     targets: Tensor
     identity: Tensor | None = None
     others: Tensor | None = None
+    are_features: bool = False
 
 
 class Batches(TorchDataset[Batch]):
@@ -58,11 +60,7 @@ class Batches(TorchDataset[Batch]):
             return Batch(pixels, targets)
         shown = torch.from_numpy(identity)
         others = padded(drawn, self.part.identity)
-        everything = torch.cat([shown[:, None], others], dim=1)
-        targets[common(everything, everything) & (targets != SIMILAR)] = UNKNOWN
-        # A collage is a copy of each picture in it, as a view that shows nothing else can teach.
-        copies = common(padded(tiles, self.part.identity), shown[:, None]) & (others < 0).all(dim=1)
-        targets[copies | copies.T] = SIMILAR
+        relate_composed(targets, shown, others, padded(tiles, self.part.identity))
         return Batch(pixels, targets, shown, others)
 
     def choose(self, step: int) -> tuple[NDArray[np.int64], Tensor, NDArray[np.int64] | None]:
@@ -128,6 +126,18 @@ class Batches(TorchDataset[Batch]):
             tiles.append([])
             views.append(edited_view(pictures.picture(i), size=size, rng=rng, strength=strength * share, other=other))
         return torch.from_numpy(np.stack(views)), drawn, tiles
+
+
+def relate_composed(targets: Tensor, shown: Tensor, others: Tensor, tiles: Tensor) -> None:
+    """Correct the labels (n, n) of views that show more than one picture, in place.
+
+    `shown` (n,), the `others` that a view also shows and, among these, the `tiles` of a collage (n, k), -1 for none.
+    """
+    everything = torch.cat([shown[:, None], others], dim=1)
+    targets[common(everything, everything) & (targets != SIMILAR)] = UNKNOWN
+    # A collage is a copy of each picture in it, as a view that shows nothing else can teach.
+    copies = common(tiles, shown[:, None]) & (others < 0).all(dim=1)
+    targets[copies | copies.T] = SIMILAR
 
 
 def common(first: Tensor, second: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ class TrainConfig:
     start: str = "imagenet"  # "imagenet", "scratch", "photo" or an encoder folder
     dim: int = 256
     input_size: int = 160  # pixels, of validation and of the finished encoder
+    subject: int = 0  # of the `dim` numbers, how many tell what a picture shows; 0 = all tell which picture it is
+    subject_weight: float = 0.0  # share of the squared distance that the subject decides
 
     # objective: the three losses of losses.py, weighted by `contrastive`, `info_nce` and `koleo`
     contrastive: float = 1.0
@@ -29,9 +31,12 @@ class TrainConfig:
     info_nce: float = 0.0
     temperature: float = 0.05
     koleo: float = 0.0
+    subject_loss: float = 2.0  # weight of learning what a picture shows
     bank: int = 0  # embeddings of earlier batches that InfoNCE and KoLeo also compare with
 
     # after the last step
+    steadied: float = 0.0  # power of their spread by which numbers that differ among kept views of one picture shrink
+    negatives_temperature: float = 0.07  # the lower, the fewer centres an embedding is near
     negatives: int = 0  # centres of the training pictures' embeddings that the finished encoder subtracts; 0 = none
 
     # batches
@@ -51,6 +56,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     average: float = 0.998  # decay of the weight average that is validated and kept
     frozen_stages: int = 0  # of the backbone, from its input on
+    kept_views: int = 0  # of each picture, whose features are kept: then the whole trunk stays as it is; 0 = none
     seed: int = 0
 
     # bookkeeping
@@ -73,15 +79,28 @@ class TrainConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value above 0")
-        for name in ("strength", "violating_share", "calm_end"):
+        for name in ("strength", "violating_share", "calm_end", "subject_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise OptionError(f"{name} is {getattr(self, name)}, expected a value in [0, 1]")
         if self.edits not in ("photo", "grey", "none"):
             raise OptionError(f"edits is {self.edits!r}, expected photo, grey or none")
         if self.pairing not in ("all", "random"):
             raise OptionError(f"pairing is {self.pairing!r}, expected all or random")
-        if not self.contrastive and not self.info_nce:
+        if not (self.contrastive or self.info_nce or (self.subject and self.kept_views)):
             raise OptionError("contrastive and info_nce are both 0: nothing would pull similar pictures together")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        if self.subject_weight == 1:
+            raise OptionError("subject_weight is 1: nothing would tell which picture it is")
+        if not 0 <= self.subject <= self.dim - 2:
+            raise OptionError(
+                f"subject is {self.subject} of {self.dim} numbers: at least 2 must tell which picture it is"
+            )
+        if self.steadied and not self.kept_views:
+            raise OptionError("steadied tells from kept views how copies differ: give kept_views")
+        if self.kept_views and self.edits != "photo":
+            raise OptionError("kept_views are edited as photos are: give edits=photo")
 
     def strength_at(self, step: int) -> float:
         """Return the strength of the edits at a step: constant, then falling in a line to a third of it."""
@@ -144,7 +163,10 @@ def choose_config(recipe: str, given: Mapping[str, Any], settings: Sequence[str]
     if config.start in ("imagenet", "scratch"):
         return config
     spec = read_spec(encoder_folder(config.start))
-    shape = {"architecture": spec.architecture, "dim": spec.dim, "input_size": spec.input_size}
+    shape: dict[str, Any] = {"architecture": spec.architecture, "input_size": spec.input_size}
+    if not config.subject:
+        # Without a word about the subject, what the encoder knows of it is kept.
+        shape |= {"dim": spec.dim, "subject": spec.subject, "subject_weight": spec.subject_weight}
     return with_options(config, shape, source=config.start)
 
 

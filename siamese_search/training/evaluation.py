@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """An encoder on the test part of a data set. `retrieval` is None where only pairs are known."""
+    """An encoder on the test part of a data set. `retrieval` is None where only pairs are known.
+
+    Where copies are asked for and the pictures lie in several folders, `subjects` tells how well test pictures find
+    others of their folder among the training and validation pictures.
+    """
 
     encoder: str
     data: str
@@ -62,6 +67,7 @@ class Evaluation:
     roc_auc: Spread
     equal_error_rate: Spread
     retrieval: Retrieval | None
+    subjects: Retrieval | None
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +117,7 @@ def evaluate(
         roc_auc=Spread.of([roc_auc(c) for c in curves]),
         equal_error_rate=Spread.of([equal_error_rate(c) for c in curves]),
         retrieval=retrieval(*asked_and_searched(dataset, embedded[2], validation, test)) if retrieves else None,
+        subjects=of_one_folder(dataset, embedded[2], validation, test) if retrieves else None,
         seconds=round(time.monotonic() - started, 2),
     )
     return evaluation, results
@@ -136,6 +143,23 @@ def asked_and_searched(
         embeddings=np.concatenate(originals), identity=np.concatenate([np.arange(n), n + np.arange(others)])
     )
     return Embedded(embeddings=test.embeddings[n:], identity=np.arange(n)), gallery
+
+
+def of_one_folder(
+    dataset: Dataset, train: NDArray[np.float32], validation: PartResult, test: PartResult
+) -> Retrieval | None:
+    """Let unedited test pictures search for others of their folder; None where that asks nothing of its own."""
+    parts = (dataset.test, dataset.validation, dataset.train)
+    folders = [[str(Path(part.pictures.name(i)).parent) for i in range(len(part))] for part in parts]
+    if dataset.labels != "none" or len({folder for of_part in folders for folder in of_part}) == 1:
+        return None
+    number = {folder: i for i, folder in enumerate(sorted({folder for of_part in folders for folder in of_part}))}
+    asking, *others = (np.array([number[folder] for folder in of_part]) for of_part in folders)
+    searched = np.concatenate([validation.embeddings[: len(dataset.validation)], train])
+    return retrieval(
+        Embedded(embeddings=test.embeddings[: len(asking)], identity=asking),
+        Embedded(embeddings=searched, identity=np.concatenate(others)),
+    )
 
 
 def identities(part: Part) -> NDArray[np.int64]:

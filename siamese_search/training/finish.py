@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from siamese_search.calibration.metrics import accuracy_at, best_threshold, contrastive_cost, curve
+from siamese_search.calibration.metrics import (
+    accuracy_at,
+    best_threshold,
+    contrastive_cost,
+    curve,
+    recall_at_precision,
+)
+from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 from siamese_search.calibration.table import (
     all_pairs_curve,
     calibration_table,
@@ -21,6 +29,7 @@ from siamese_search.encoder.network import EncoderNetwork
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
+from siamese_search.training.kept import keep_views, steady
 from siamese_search.training.loop import embed_part
 from siamese_search.training.run import Run, spec_of
 from siamese_search.training.scores import PartResult, pair_distances, pairs_of, scored_part
@@ -29,6 +38,7 @@ from siamese_search.version import __version__
 
 MAX_CLUSTERED = 20_000  # training pictures whose embeddings are clustered
 MIN_IN_CLUSTER = 16  # of them for each centre, on average
+ALIKE_PRECISION = 0.6  # folders are narrower than likeness: a sunset among coasts counts as wrong
 MAX_SHOWN = 4000  # training pictures that the final report looks at
 
 
@@ -38,6 +48,9 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, on_stage: Cal
     The pair threshold is the one of highest accuracy on the validation pairs; the test part is looked at here only.
     """
     spec = finished_spec(dataset, run.config)
+    if run.config.steadied:
+        on_stage("steadying what differs among copies")
+        steady(run.average, keep_views(run.average, dataset, run.config, folder / "run"), run.config.steadied)
     network = with_negatives(run, spec, dataset, on_stage)
     results = []
     for part in (dataset.train, dataset.validation, dataset.test):
@@ -59,6 +72,8 @@ def finish(run: Run, dataset: Dataset, folder: Path, *, name: str, on_stage: Cal
     on_stage("calibrating")
     spec = replace(spec, name=name, provenance=provenance(run, dataset))
     spec = calibrated(spec, validation, test, dataset.labels)
+    if spec.subject:
+        spec = replace(spec, alike=measured_alike(dataset, validation, test))
     on_stage("writing the encoder")
     save_encoder(network, spec, folder)
     if dataset.labels == "folders":
@@ -77,7 +92,8 @@ def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, on_stage: Call
 
     on_stage("finding the negatives to subtract")
     part = sample(dataset.train, MAX_CLUSTERED)
-    embeddings = embed_part(run.average, part, size=run.config.input_size)
+    embeddings = embed_part(run.average, part, size=run.config.input_size)[:, : spec.dim - spec.subject]
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     clusters = KMeans(spec.negatives, n_init=1, random_state=run.config.seed).fit(embeddings)
     network = EncoderNetwork(spec).to(next(run.average.parameters()).device)
     centres = torch.from_numpy(clusters.cluster_centers_.astype(np.float32))
@@ -88,7 +104,8 @@ def with_negatives(run: Run, spec: EncoderSpec, dataset: Dataset, on_stage: Call
 def finished_spec(dataset: Dataset, config: TrainConfig) -> EncoderSpec:
     """Return the description of the trained encoder, with as many negatives as stand for enough pictures each."""
     limit = min(len(dataset.train), MAX_CLUSTERED) // MIN_IN_CLUSTER
-    return replace(spec_of(dataset, config), negatives=min(config.negatives, limit))
+    negatives = min(config.negatives, limit)
+    return replace(spec_of(dataset, config), negatives=negatives, negatives_temperature=config.negatives_temperature)
 
 
 def write_report(results: list[PartResult], metrics: dict[str, Any], spec: EncoderSpec, folder: Path) -> None:
@@ -137,6 +154,34 @@ def calibrated(spec: EncoderSpec, validation: PartResult, test: PartResult, labe
     first = np.unique(identity, return_index=True)[1] if labels == "none" else np.arange(min(len(identity), MAX_SHOWN))
     distinct = distinct_quantiles(embeddings[first], identity[first])
     return replace(spec, calibration=table, threshold=promised_row(table), distinct=distinct)
+
+
+def measured_alike(dataset: Dataset, validation: PartResult, test: PartResult) -> float | None:
+    """Return within which distance unedited pictures that were not trained on are of one folder, or None."""
+    if dataset.labels != "none":
+        return None
+    parts = ((dataset.validation, validation), (dataset.test, test))
+    folders = [str(Path(part.pictures.name(i)).parent) for part, _ in parts for i in range(len(part))]
+    embeddings = np.concatenate([result.embeddings[: len(part)] for part, result in parts])
+    return alike_limit(embeddings, np.unique(folders, return_inverse=True)[1])
+
+
+def alike_limit(
+    embeddings: NDArray[np.float32], kind: NDArray[np.int64], *, precision: float = ALIKE_PRECISION, nearest: int = 5
+) -> float | None:
+    """Return the largest distance within which enough of each picture's `nearest` others are of its kind.
+
+    `embeddings` (n, dim), `kind` (n,). None where there is but one kind, or never so many.
+    """
+    if len(np.unique(kind)) < 2 or len(kind) <= nearest:  # noqa: PLR2004
+        return None
+    nearness = embeddings @ embeddings.T
+    np.fill_diagonal(nearness, -np.inf)
+    hits = np.argsort(-nearness, axis=1)[:, :nearest]
+    squared = np.clip(2 - 2 * np.take_along_axis(nearness, hits, axis=1), 0, None).ravel()
+    found = curve(np.sqrt(squared), np.where(kind[hits] == kind[:, None], SIMILAR, DISSIMILAR).ravel().astype(np.int8))
+    recall, distance = recall_at_precision(found, precision)
+    return float(distance) if recall else None
 
 
 def provenance(run: Run, dataset: Dataset) -> dict[str, Any]:

@@ -23,10 +23,18 @@ from siamese_search.encoder.runtime import device_for
 from siamese_search.training.batches import Batch, Batches, common
 from siamese_search.training.config import TrainConfig
 from siamese_search.training.data import Dataset, Part
-from siamese_search.training.losses import batch_contrastive_loss, info_nce_loss, koleo_loss, targets_of
+from siamese_search.training.kept import KeptBatches, keep_views
+from siamese_search.training.losses import (
+    batch_contrastive_loss,
+    distillation_loss,
+    info_nce_loss,
+    koleo_loss,
+    targets_of,
+)
 from siamese_search.training.run import Run, frozen_modules, resume, save, start_run
 from siamese_search.training.scores import score, scored_part
 from siamese_search.training.selection import sample
+from siamese_search.training.teachers import taught_subjects
 
 EMBEDDED_AT_ONCE = 64
 MAX_SEEN = 2000  # training pictures that a validation also looks at
@@ -56,13 +64,16 @@ def train(
     seen = sample(dataset.train, MAX_SEEN) if dataset.labels == "folders" else None
     if run.step == 0:
         validate(run, validated, seen, 0.0, on_validation)
-    batches = loader(Batches(dataset, config, first_step=run.step), config.workers)
+    taught = None
+    if config.subject and dataset.labels == "none" and run.step < config.steps:
+        taught = taught_subjects(dataset.train, config.subject, folder, where=where)
+    batches = batches_of(run, dataset, folder)
     recent: list[float] = []
     started = time.monotonic()
     for batch in batches:
         for group in run.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * rate_factor(run.step, config)
-        loss = training_step(run, batch, where)
+        loss = training_step(run, batch, where, taught)
         recent.append(loss)
         run.step += 1
         now = time.monotonic()
@@ -78,11 +89,31 @@ def train(
     return run
 
 
-def training_step(run: Run, batch: Batch, where: torch.device) -> float:
-    """Take one step down the objective; return its value before the step."""
-    set_training(run.network, run.config.frozen_stages)
-    embeddings = run.network(batch.pixels.to(where, non_blocking=True))  # (n, dim)
+def batches_of(run: Run, dataset: Dataset, folder: Path) -> Iterator[Batch]:
+    """Yield the batches that are left of a run, made ahead of time, or of views that are kept in `folder`."""
+    if not run.config.kept_views:
+        return loader(Batches(dataset, run.config, first_step=run.step), run.config.workers)
+    rounds = keep_views(run.network, dataset, run.config, folder)
+    kept = KeptBatches(rounds, run.config, first_step=run.step)
+    return iter(kept[i] for i in range(len(kept)))
+
+
+def training_step(run: Run, batch: Batch, where: torch.device, taught: Tensor | None = None) -> float:
+    """Take one step down the objective; return its value before the step.
+
+    `taught` (pictures, k) is what training pictures show, by their identity.
+    """
+    set_training(run.network, run.config)
+    views = batch.views.to(where, non_blocking=True)
+    copy, subject = run.network.parts(views if batch.are_features else run.network.features(views))
+    # What a teacher teaches of the subject, copies do not unteach: they make the best of what it leaves open.
+    embeddings = run.network.joined(copy, subject.detach() if taught is not None and subject is not None else subject)
     loss = objective(embeddings, batch, run)
+    if taught is not None and subject is not None and batch.identity is not None and batch.others is not None:
+        alone = (batch.others < 0).all(dim=1).to(where)
+        loss = loss + run.config.subject_loss * distillation_loss(
+            subject, taught[batch.identity.to(where)], alone=alone
+        )
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(run.network.parameters(), 5.0)
@@ -106,9 +137,11 @@ def remember(run: Run, embeddings: Tensor, batch: Batch) -> None:
 def objective(embeddings: Tensor, batch: Batch, run: Run) -> Tensor:
     """Return the weighted sum of the losses that the options ask for."""
     config, targets = run.config, batch.targets.to(embeddings.device)
-    loss = config.contrastive * batch_contrastive_loss(
-        embeddings, targets, margin=config.margin, violating_share=config.violating_share
-    )
+    loss = embeddings.new_zeros(())
+    if config.contrastive:
+        loss = config.contrastive * batch_contrastive_loss(
+            embeddings, targets, margin=config.margin, violating_share=config.violating_share
+        )
     remembered: dict[str, Tensor] = {}
     if batch.identity is not None and batch.others is not None and len(run.bank):
         identity = batch.identity.to(embeddings.device)
@@ -139,10 +172,10 @@ def rate_factor(step: int, config: TrainConfig) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
 
 
-def set_training(network: EncoderNetwork, frozen_stages: int) -> None:
+def set_training(network: EncoderNetwork, config: TrainConfig) -> None:
     """Switch to training, the frozen stages with their batch statistics as they are."""
     network.train()
-    for module in frozen_modules(network, frozen_stages):
+    for module in frozen_modules(network, config):
         module.eval()
 
 

@@ -10,6 +10,9 @@ from torch.nn import functional as F  # noqa: N812  (torch's own convention)
 
 from siamese_search.calibration.pairs import DISSIMILAR, SIMILAR
 
+_COMPOSED = 0.2  # weight of a view that shows several pictures
+_RELATIONS = 5.0
+
 
 def distances(first: Tensor, second: Tensor) -> Tensor:
     """Return the row-by-row Euclidean distance: two (n, dim) -> (n,).
@@ -108,6 +111,18 @@ def koleo_loss(
     if not len(nearest):
         return embeddings.sum() * 0
     return -(nearest + 1e-6).log().mean()
+
+
+def distillation_loss(subject: Tensor, taught: Tensor, *, alone: Tensor) -> Tensor:
+    """Return how far what pictures show is from what teachers say: each by itself, and in relation to one another.
+
+    `subject` and `taught` (n, k) of unit length; `alone` (n,) tells which views show one picture, since others may be
+    neither like their teacher's nor in relation to it (Park et al., "Relational knowledge distillation", 2019).
+    """
+    weight = torch.where(alone, 1.0, _COMPOSED)
+    apart = ((1 - (subject * taught).sum(dim=1)) * weight).mean()
+    relations = (subject @ subject.T - taught @ taught.T).square() * (alone[:, None] & alone[None, :])
+    return apart + _RELATIONS * relations.mean()
 
 
 def targets_of(identity: Tensor, others: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ class Run:
 def start_run(dataset: Dataset, config: TrainConfig, where: torch.device) -> Run:
     """Build the network, its average and the optimiser, from the weights that the options name."""
     network = start_network(dataset, config).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for module in frozen_modules(network, config.frozen_stages):
+    for module in frozen_modules(network, config):
         module.requires_grad_(False)
     average = EncoderNetwork(spec_of(dataset, config)).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.load_state_dict(network.state_dict())
@@ -61,9 +61,15 @@ def start_run(dataset: Dataset, config: TrainConfig, where: torch.device) -> Run
     )
 
 
-def frozen_modules(network: EncoderNetwork, stages: int) -> Iterator[torch.nn.Module]:
-    """Yield the first `stages` stages of the photo backbone, and the stem before them; nothing for other backbones."""
-    if stages and isinstance(network.trunk, PhotoTrunk):
+def frozen_modules(network: EncoderNetwork, config: TrainConfig) -> Iterator[torch.nn.Module]:
+    """Yield what is not trained: the whole trunk where features are kept, or the first stages of the photo backbone.
+
+    The stem before these is one with them. Nothing of other backbones is frozen.
+    """
+    stages = config.frozen_stages
+    if config.kept_views:
+        yield network.trunk
+    elif stages and isinstance(network.trunk, PhotoTrunk):
         backbone = network.trunk.backbone
         yield from (backbone.conv_stem, backbone.bn1, *list(backbone.blocks)[:stages])
 
@@ -82,6 +88,8 @@ def start_network(dataset: Dataset, config: TrainConfig) -> EncoderNetwork:
         try:
             # What was subtracted from the embeddings belongs to the encoder that was; `finish` finds it anew.
             learnt = {k: v for k, v in known.state_dict().items() if not k.startswith("subtraction.")}
+            if known.subject is None:  # a part that it did not have is learnt from the start
+                learnt |= {k: v for k, v in network.state_dict().items() if k.startswith("subject.")}
             network.load_state_dict(learnt)
         except RuntimeError as error:
             raise EncoderError(
@@ -106,7 +114,7 @@ def whiten_projection(network: EncoderNetwork, part: Part, config: TrainConfig) 
     features = torch.cat(blocks).double()
     mean, scale = features.mean(0), features.std(0) + 1e-3
     _, singular, axes = torch.linalg.svd((features - mean) / scale, full_matrices=False)
-    kept = min(config.dim, len(singular) - 1)
+    kept = min(config.dim - config.subject, len(singular) - 1)
     weight = axes[:kept] / (singular[:kept, None] / math.sqrt(len(features))).sqrt() / scale
     network.projection.weight.normal_(0, 1e-3)
     network.projection.bias.zero_()
@@ -124,6 +132,7 @@ def spec_of(dataset: Dataset, config: TrainConfig) -> EncoderSpec:
     return EncoderSpec(
         name=dataset.name, architecture=config.architecture, input_size=config.input_size, channels=wanted,
         mean=127.0 if wanted == 3 else 33.3, std=128.0 if wanted == 3 else 78.6, dim=config.dim,  # noqa: PLR2004
+        subject=config.subject, subject_weight=config.subject_weight if config.subject else 0.0,
     )  # fmt: skip
 
 
@@ -134,7 +143,7 @@ def parameter_groups(network: EncoderNetwork, config: TrainConfig) -> list[dict[
         for decayed in (False, True):
             members = [
                 p for name, p in network.named_parameters()
-                if p.requires_grad and name.startswith("projection") == head and (p.ndim > 1) == decayed
+                if p.requires_grad and name.startswith(("projection", "subject")) == head and (p.ndim > 1) == decayed
             ]  # fmt: skip
             rate = config.head_rate if head else config.rate
             decay = config.weight_decay if decayed else 0.0
