@@ -617,6 +617,20 @@ def test_the_command_serves_until_it_is_ended(gallery: Gallery, end: signal.Sign
         assert process.stderr.read() == ""
 
 
+def test_the_end_comes_also_to_those_who_watch(gallery: Gallery) -> None:
+    """A job that is watched when the server is ended stops, what is told of it ends, and nobody complains."""
+    with run_serve("--index", gallery.location, "--no-token") as process:
+        assert process.stderr
+        client = Client(process.stderr.readline().split()[2])
+        job = client.json("api/jobs", {"kind": "dedupe"}, status=202)
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(client.get, f"api/jobs/{job['id']}/events")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            assert told.exception() or told.result()[0] == 200
+        assert process.stderr.read() == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
