@@ -186,7 +186,7 @@ def test_query_prints_plain_lines_when_piped(run: Run, indexed: Path) -> None:
     arguments = ("query", indexed / "rocket.png", "-k", "3", "--include-self")
     rows = [line.split("\t") for line in run(*arguments).stdout.splitlines()]
     assert [len(row) for row in rows] == [4, 4, 4]
-    assert rows[0] == ["1", "0.0000", "the same, identical file", str(indexed / "rocket.png")]
+    assert rows[0] == ["1", "0.0000", "the same, identical", str(indexed / "rocket.png")]
     table = list(csv.DictReader(io.StringIO(run(*arguments, "--csv").stdout)))
     assert [row["path"] for row in table] == [row[3] for row in rows]
 
