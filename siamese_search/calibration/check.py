@@ -24,7 +24,9 @@ from siamese_search.images.edits import edited_view, exchanged
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import DetailCheck, Item
 
-PICTURES = 20
+PICTURES = 20  # at most, and
+_ONE_OF = 50  # so that it costs a fraction of the first index, but
+_AT_LEAST = 5
 CHANGES = 2  # of each
 TRIED = 5  # times as many are tried, when some cannot be read
 STRENGTHS = (0.0, 0.3, 0.6)  # of everyday edits
@@ -32,12 +34,14 @@ CONFIDENCE = 0.95
 
 
 def check_details(
-    encoder: Encoder, items: Sequence[Item], reach: float, *, seed: int = 0, wanted: int = PICTURES
+    encoder: Encoder, items: Sequence[Item], reach: float, *, seed: int = 0, wanted: int | None = None
 ) -> DetailCheck | None:
     """Try the details on edited and on changed copies of some pictures; None where none can be read.
 
-    A copy is found when it lies within `reach` of its original and the details say so.
+    A copy is found when it lies within `reach` of its original and the details say so. How many are `wanted` goes by how
+    many there are, unless it is said.
     """
+    wanted = wanted or min(PICTURES, max(_AT_LEAST, len(items) // _ONE_OF))
     rng = Random(seed)  # noqa: S311  (edits, not secrets)
     tried = iter([(item, rng.randrange(2**32)) for item in rng.sample(items, min(len(items), TRIED * wanted))])
     known: list[_Known] = []
