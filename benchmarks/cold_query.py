@@ -3,8 +3,9 @@
     python benchmarks/cold_query.py [--sizes 1000 10000 100000] [--rounds 7] [--folder DIR]
 
 Galleries of each size are filled with clustered embeddings (`filled.py`). Then these run in turn, each a fresh process:
-`python -c "import torch"`, `simsearch --help`, and for each gallery `simsearch query` of one picture, drawn here. Files
-are in the page cache, as after the first query of a day. With `--folder` the galleries are kept, and used again.
+`python -c "import torch"`, `simsearch --help`, and for each gallery `simsearch query` of one picture, drawn here. What
+details cost is seen in a small gallery of drawn pictures, of one of which an edited copy is asked for. Files are in the
+page cache, as after the first query of a day. With `--folder` the galleries are kept, and used again.
 """
 
 import argparse
@@ -45,6 +46,10 @@ def main() -> None:
             first = cost_of(command)
             tell(f"the first query among {size:,} builds what is missing: {first.cpu:.1f} s of CPU")
             commands[f"query among {size:,}"] = command
+        edited, drawn = drawn_gallery(Path(temporary))
+        of_a_copy = (*SIMSEARCH, "query", edited, "--index", drawn, "--quiet")
+        commands["query of an edited copy"] = of_a_copy
+        commands["the same, --no-details"] = (*of_a_copy, "--no-details")
         costs = in_turn(commands, given.rounds)
     torch = costs[TORCH]
     rows = [
@@ -81,6 +86,19 @@ def gallery_of(size: int, folder: Path) -> Path:
         shutil.rmtree(gallery, ignore_errors=True)
         filled_gallery(gallery, size)
     return gallery
+
+
+def drawn_gallery(folder: Path) -> tuple[Path, Path]:
+    """Index forty pictures of coloured squares; return an edited copy of one, and the gallery."""
+    rng = np.random.default_rng(1)
+    (folder / "drawn").mkdir()
+    for number in range(40):
+        squares = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        Image.fromarray(squares).resize((640, 480), Image.Resampling.NEAREST).save(folder / "drawn" / f"{number}.png")
+    with Image.open(folder / "drawn" / "7.png") as picture:
+        picture.crop((30, 20, 640, 480)).resize((500, 380)).save(folder / "edited.jpg", quality=70)
+    cost_of((*SIMSEARCH, "index", folder / "drawn", "--index", folder / "gallery", "--quiet"))
+    return folder / "edited.jpg", folder / "gallery"
 
 
 def draw(path: Path) -> None:

@@ -2,7 +2,7 @@
 
     household.py make OUT PHOTOS --pdf FILE ... [--screens DIR] [--icons DIR] [--seed 1]
     household.py run OUT
-    household.py hashes OUT                 (in a Python with pdqhash and imagehash)
+    household.py hashes OUT [--without icon]        (in a Python with pdqhash and imagehash)
 
 Pages are those of PDF files (`pdftoppm`), screens any pictures taken of one browser, icons SVG or PNG files with
 transparency; plots, memes and bursts are drawn. Of a fifth of all, a copy is planted
@@ -240,7 +240,7 @@ def hashes(options: argparse.Namespace) -> None:
     import imagehash  # noqa: PLC0415
     import pdqhash  # noqa: PLC0415
 
-    rows = read(options.out)
+    rows = [row for row in read(options.out) if row["family"] not in options.without]
     bits: dict[str, list[np.ndarray]] = {"PDQ": [], "pHash": []}
     for row in rows:
         picture = Image.open(options.out / "images" / row["file"])
@@ -285,6 +285,7 @@ def main() -> None:
     for name, work in (("run", run), ("hashes", hashes)):
         command = commands.add_parser(name)
         command.add_argument("out", type=Path)
+        command.add_argument("--without", nargs="*", default=[], help="families that hashes leave out")
         command.set_defaults(work_on=work)
     options = parser.parse_args()
     options.work_on(options)

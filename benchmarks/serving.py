@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from measures import HERE, RESULTS, SIMSEARCH, about, keep, table
 from runs import memory_of
@@ -33,13 +34,17 @@ _SAMPLE = 400  # photos that are searched with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """So many clients for so many seconds: what each answer took, in seconds, and how many came by their status."""
+    """So many clients for so many seconds: what each answer took, in seconds, how many came by their status.
+
+    `cpu` is what the server used meanwhile, in seconds of one core: on a busy machine that hardly moves.
+    """
 
     clients: int
     seconds: float
     latencies: list[float]
     statuses: dict[int, int]
     memory: int
+    cpu: float
 
     @property
     def rate(self) -> float:
@@ -67,7 +72,8 @@ def main() -> None:
     address = f"/api/search?k=10&details={'true' if given.details else 'false'}"
     loads = _served(index, address, pictures, given.clients, given.seconds)
     print(about("onnxruntime", "starlette", "uvicorn"))
-    print(f"{images:,} pictures; alone: {1e3 * alone[0]:.1f} ms for one picture, {alone[1]:.0f} pictures/s in all")
+    print(f"{images:,} pictures; alone: {1e3 * alone[0]:.1f} ms for one picture, {alone[1]:.0f} pictures/s in all,")
+    print(f"{1e3 * alone[2]:.1f} ms of one core for each")
     rows = [
         [
             str(load.clients),
@@ -75,12 +81,13 @@ def main() -> None:
             *(f"{1e3 * np.percentile(load.latencies, share):.1f}" for share in (50, 95, 99)),
             f"{np.median(load.latencies) / alone[0]:.2f}",
             f"{load.rate / alone[1]:.2f}",
+            f"{1e3 * load.cpu / max(1, len(load.latencies)):.1f}",
             json.dumps({str(status): count for status, count in load.statuses.items() if status != 200}),
             f"{load.memory / 1e6:.0f}",
         ]
         for load in loads
     ]
-    columns = ["clients", "answers/s", "p50 ms", "p95", "p99", "p50 / alone", "rate / alone", "others", "MB"]
+    columns = ["clients", "answers/s", "p50 ms", "p95", "p99", "p50 / alone", "rate / alone", "CPU ms", "others", "MB"]
     print(table(columns, rows))
     keep("serving", {"images": images, "alone": alone, "loads": loads}, given.out)
 
@@ -90,16 +97,17 @@ def _sampled(photos: Path) -> Sequence[Path]:
     return random.Random(0).sample(found, min(_SAMPLE, len(found)))
 
 
-def _alone(gallery: Gallery, pictures: Sequence[bytes]) -> tuple[float, float]:
-    """Return the median seconds for one picture by itself, and how many pictures a second all cores manage."""
+def _alone(gallery: Gallery, pictures: Sequence[bytes]) -> tuple[float, float, float]:
+    """Return the median seconds for one picture, how many a second all cores manage, and the CPU seconds of each."""
     seconds = []
     for picture in pictures[:200]:
         start = time.perf_counter()
         gallery.encoder.embed(picture)
         seconds.append(time.perf_counter() - start)
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     count = sum(1 for _ in embed_pictures([*pictures, *pictures], gallery.encoder))
-    return float(np.median(seconds)), count / (time.perf_counter() - start)
+    elapsed, used = time.perf_counter() - start, time.process_time() - cpu
+    return float(np.median(seconds)), count / elapsed, used / count
 
 
 def _served(index: Path, address: str, pictures: Sequence[bytes], clients: Sequence[int], seconds: float) -> list[Load]:
@@ -129,6 +137,7 @@ async def _load(
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
     end = time.perf_counter() + seconds
+    before = sum(psutil.Process(pid).cpu_times()[:2])
 
     async def visit(number: int) -> None:
         reader, writer = await asyncio.open_connection(host, port)
@@ -144,7 +153,14 @@ async def _load(
         writer.close()
 
     await asyncio.gather(*map(visit, range(clients)))
-    return Load(clients=clients, seconds=seconds, latencies=latencies, statuses=dict(statuses), memory=memory_of(pid))
+    return Load(
+        clients=clients,
+        seconds=seconds,
+        latencies=latencies,
+        statuses=dict(statuses),
+        memory=memory_of(pid),
+        cpu=sum(psutil.Process(pid).cpu_times()[:2]) - before,
+    )
 
 
 async def _search(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: str, picture: bytes) -> int:

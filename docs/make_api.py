@@ -67,7 +67,10 @@ def _section(value: Any) -> str:
     elif not issubclass(value, Exception):
         lines.append(_code(value, value.__name__))
     if not (issubclass(value, Exception | Enum)):
-        lines += [_method(value, name) for name in vars(value) if not name.startswith("_")]
+        # Of a house class that it extends too: people call the methods of both.
+        owners = [owner for owner in value.__mro__[::-1] if owner.__module__.startswith("siamese_search.gallery")]
+        names = dict.fromkeys(name for owner in owners or [value] for name in vars(owner) if not name.startswith("_"))
+        lines += [_method(value, name) for name in names]
     return "\n".join(filter(None, lines))
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from siamese_search.gallery.join import Embeddings
     from siamese_search.gallery.locations import gallery_location
     from siamese_search.report.html import write_page
+    from siamese_search.report.map import write_map_html
     from siamese_search.report.sheet import write_group_sheet, write_query_sheet
     from siamese_search.results import (
         Action,
@@ -164,6 +165,7 @@ __all__ = [
     "train_encoder",
     "undo_journal",
     "write_group_sheet",
+    "write_map_html",
     "write_page",
     "write_plan",
     "write_query_sheet",
@@ -194,6 +196,7 @@ _HOMES = {
     "encoder_for": "gallery.encoders",
     "Embeddings": "gallery.join",
     "gallery_location": "gallery.locations",
+    "write_map_html": "report.map",
     "write_page": "report.html",
     "write_group_sheet": "report.sheet",
     "write_query_sheet": "report.sheet",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from siamese_search.calibration.table import distinct_quantiles
 from siamese_search.calibration.threshold import (
@@ -18,6 +19,7 @@ from siamese_search.calibration.threshold import (
     pairs_within,
     rows,
 )
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery import Gallery
@@ -228,3 +230,33 @@ def test_labelled_pairs_move_the_threshold(photos: Path, tmp_path: Path, run: Ru
     assert failed.returncode == 1
     assert "none.png is not in the gallery" in failed.stderr
     assert failed.stderr.count("\n") == 1
+
+
+def test_acting_and_undoing_change_no_threshold(photos: Path, run: Run) -> None:
+    """With the copies gone and back again, calibrating finds what it found before."""
+    assert run("index", photos).returncode == 0
+    before = json.loads(run("calibrate", "--json").stdout)
+    assert run("dedupe", "--plan", "plan.json").returncode == 0
+    applied = run("apply", "plan.json", "--to", "trash", "--json")
+    assert applied.returncode == 0, applied.stderr
+    assert run("undo", json.loads(applied.stdout)["journal"]).returncode == 0
+    assert run("index").returncode == 0
+    after = json.loads(run("calibrate", "--json").stdout)
+    assert after == before | {"before": before["threshold"]}
+
+
+def test_a_small_gallery_of_copies_finds_them(
+    sample: Callable[[str], Image.Image], tmp_path: Path, encoder: Encoder
+) -> None:
+    """One photo and ten copies of it are one group."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    picture = sample("astronaut.png")
+    picture.save(folder / "photo.png")
+    for number in range(10):
+        size = (picture.width - 6 * number, picture.height - 6 * number)
+        picture.resize(size).save(folder / f"{number}.jpg", quality=90 - 5 * number)
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([folder])
+        (group,) = find_duplicates(gallery)
+        assert len(group) == 10

@@ -345,6 +345,18 @@ def test_differences_lie_in_both_pictures(sample: Sample) -> None:
     assert second_left < 0.15
 
 
+def test_a_spot_as_bright_as_its_surroundings_is_seen(sample: Sample) -> None:
+    """A red disc in a blue sky that a grey picture would not show, in a copy that is turned and cut."""
+    picture = sample("rocket.jpg").resize((640, 427))
+    other = picture.rotate(8, Image.Resampling.BICUBIC).crop((70, 53, 570, 373))
+    assert compared(picture, other).verdict is Verdict.CONFIRMED
+    ImageDraw.Draw(other).ellipse((60, 60, 130, 130), fill="red")
+    found = compared(picture, other)
+    assert found.verdict is Verdict.ALTERED
+    (left, top, right, bottom) = found.differences_in_second[0]
+    assert (left, top, right, bottom) == pytest.approx((0.12, 0.19, 0.26, 0.41), abs=0.03)
+
+
 def test_which_is_first_does_not_matter(sample: Sample) -> None:
     """The verdicts are the same the other way round."""
     photo = sample("coffee.png")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.duplicates.keeper import KeeperRules
@@ -160,6 +160,50 @@ def test_a_person_may_call_two_exposures_the_same(
     assert find_duplicates(gallery, threshold=NEAR).groups == ()
     gallery.answers.set(*(item.id for item in gallery.items()), "same")
     assert names(find_duplicates(gallery, threshold=NEAR)) == {"a.jpg": {"b.jpg"}}
+
+
+def relations(report: DedupeReport) -> dict[str, str]:
+    """Return how each copy relates to its keeper, by its file name."""
+    return {copy.path.name: copy.relation.value for group in report.groups for copy in group}
+
+
+def test_a_frame_never_beats_the_photo_in_it(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Without a word about where they come from, and whatever their size: bars, and a photo on a plain screen."""
+    photo = sample("coffee.png")
+    photo.save(folder / "z.jpg", quality=90)
+    ImageOps.expand(photo, 30, "black").save(folder / "a.png")
+    screen = Image.new("RGB", (photo.width + 60, photo.height * 2), "white")
+    screen.paste(photo, (30, photo.height // 2))
+    screen.save(folder / "b.png")
+    report = found(folder)
+    assert names(report) == {"z.jpg": {"a.png", "b.png"}}
+    assert set(relations(report).values()) == {"confirmed"}
+    assert report.groups[0].reason
+    assert (report.groups[0].reason.rule, report.groups[0].reason.keeper) == (Rule.SOURCE, "no border")
+
+
+def test_what_shows_more_never_goes_for_a_part_of_it(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """A whole and its crop, a photo in a collage, colours and greys: whichever is kept, the other stays."""
+    photo = sample("chelsea.png")
+    crop = photo.crop((40, 20, 240, 160))
+    crop.save(folder / "crop.png")
+    photo.save(folder / "whole.jpg", quality=90)
+    coffee = sample("coffee.png")
+    collage = Image.new("RGB", (coffee.width, coffee.height * 2))
+    collage.paste(coffee, (0, 0))
+    collage.paste(sample("astronaut.png").resize(coffee.size), (0, coffee.height))
+    collage.save(folder / "collage.jpg", quality=95)
+    coffee.save(folder / "part.jpg", quality=90)
+    rocket = sample("rocket.jpg")
+    rocket.save(folder / "colours.jpg", quality=90)
+    rocket.convert("L").save(folder / "grey.png")
+    by_default = found(folder)
+    assert relations(by_default)["crop.png"] == relations(by_default)["grey.png"] == "confirmed"
+    assert "confirmed" not in {relations(by_default).get(name) for name in ("collage.jpg", "part.jpg")}
+    lossless = relations(found(folder, rules=KeeperRules(rules=(Rule.LOSSLESS,))))
+    assert lossless["whole.jpg"] == lossless["colours.jpg"] == "altered"
 
 
 def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 import siamese_search
 from siamese_search.encoder import Encoder
@@ -27,13 +30,14 @@ from siamese_search.encoder.shared import SharedBackend
 from siamese_search.errors import OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.results import Item
-from siamese_search.web.app import Access
+from siamese_search.web.app import Access, make_app
 from siamese_search.web.openapi import description
 from siamese_search.web.service import Service
 from siamese_search.web.turns import Turns
 from visiting import Visitor, served
 
 KEY = "a key of sixteen letters"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -388,6 +392,19 @@ def test_errors_do_not_tell_where_the_gallery_lies(client: Client, service: Serv
     assert "gallery/gallery.db" in told
 
 
+def test_what_should_never_happen_is_answered() -> None:
+    """An error of ours is a 500 in a line, with the headers of every reply, and tells nothing of what went wrong."""
+
+    def fail(request: Request) -> Response:
+        raise KeyError(f"secret {request.url}")
+
+    with served(make_app([Route("/api/fail", fail)], Access(open_to_all=True))) as address:
+        status, content, headers = Client(address).get("api/fail")
+    assert (status, b"secret" in content) == (500, False)
+    assert json.loads(content)["error"].startswith("something went wrong")
+    assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
 # -- many at once
 
 
@@ -554,6 +571,28 @@ def test_an_empty_house_says_so(tmp_path: Path, photos: Path) -> None:
 # -- the command
 
 
+def test_what_is_deployed_is_what_there_is() -> None:
+    """The options in the container file, the systemd unit and their page are those of the command."""
+    helped = subprocess.run(
+        [sys.executable, "-m", "siamese_search", "serve", "--help"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        text=True,
+    ).stdout
+    unit, image, page = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("deploy/simsearch.service", "deploy/Containerfile", "docs/deploy.md")
+    )
+    lines = [line for line in (unit + page).splitlines() if re.search(r"simsearch serve .*--", line)]
+    (entry,) = re.findall(r"^ENTRYPOINT .*$", image, flags=re.MULTILINE)
+    options = set(re.findall(r"(?<=[ \"`])--[a-z-]+", "\n".join([*lines, entry])))
+    assert len(options) > 4
+    assert {option for option in options if option not in helped} == set()
+    for name in re.findall(r"^COPY (?!--)(.*) \S+$", image, flags=re.MULTILINE):
+        assert all((ROOT / part).exists() for part in name.split()), name
+
+
 def run_serve(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start the command."""
     return subprocess.Popen(
@@ -575,6 +614,20 @@ def test_the_command_serves_until_it_is_ended(gallery: Gallery, end: signal.Sign
         assert (visitor.entered, visitor.ask("api/items")[0]) == (200, 200)
         process.send_signal(end)
         assert process.wait(30) == 0
+        assert process.stderr.read() == ""
+
+
+def test_the_end_comes_also_to_those_who_watch(gallery: Gallery) -> None:
+    """A job that is watched when the server is ended stops, what is told of it ends, and nobody complains."""
+    with run_serve("--index", gallery.location, "--no-token") as process:
+        assert process.stderr
+        client = Client(process.stderr.readline().split()[2])
+        job = client.json("api/jobs", {"kind": "dedupe"}, status=202)
+        with ThreadPoolExecutor(1) as pool:
+            told = pool.submit(client.get, f"api/jobs/{job['id']}/events")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            assert told.exception() or told.result()[0] == 200
         assert process.stderr.read() == ""
 
 

@@ -77,7 +77,7 @@ def index(
     from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
     from siamese_search.images.decode import MAX_PIXELS  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
-    from siamese_search.report.words import threshold_sentence  # noqa: PLC0415
+    from siamese_search.report.words import promise_sentence, threshold_sentence  # noqa: PLC0415
 
     if not (folders or (gallery := open_gallery(index)).exists()):
         raise typer.BadParameter(f"there is no gallery in {gallery.location} yet; name the FOLDER to index")
@@ -106,7 +106,8 @@ def index(
     elif not quiet:
         _print_sync(report)
         if report.calibrated:
-            print_text(f"calibrated: {threshold_sentence(report.calibrated.threshold, found=0)}")
+            said = threshold_sentence(report.calibrated.threshold, found=0)
+            print_text(f"calibrated: {promise_sentence(report.calibrated.details) or said}")
     if report.stopped:
         raise typer.Exit(INTERRUPTED)
 

@@ -82,4 +82,11 @@ def serve(
     ):
         if folders:
             service.jobs.start({"kind": "sync"})
-        serve(service.app(access, names=name or ()), address=address, port=port, ready=ready, grace=5)
+        serve(
+            service.app(access, names=name or ()),
+            address=address,
+            port=port,
+            ready=ready,
+            grace=5,
+            stopping=service.jobs.stop,
+        )

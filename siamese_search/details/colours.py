@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.overlap import Overlap
+from siamese_search.results import Box
 
 _REDUCED = 4  # colours are compared at a quarter of the size
 _MIN_PIXELS = 30
 _BANDS = 16  # of lightness
 _TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by, to be one tint
 _UNLIKE = 16  # units of a* and b*
+_STRANGE = 32
 _ROUNDS = 3
 
 Colour = NDArray[np.complex64]
@@ -23,15 +25,18 @@ class Colours:
     """How the colours of an overlap relate.
 
     `turned` is the change of all hues in degrees, in [0, 180]; `unexplained` the largest region, as a share of the
-    overlap, whose colours the common change does not explain; `repainted` by how many levels of red, green or blue the
-    neighbourhood of edges differs, exposure matched, at the 90th percentile; `toned` whether one has a single tint for
-    each lightness: it is grey, or sepia.
+    overlap, whose colours the common change does not explain, and `strange` the same of colours far from it: a red spot
+    in a blue sky, as bright as that. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how
+    many levels of red, green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned`
+    whether one has a single tint for each lightness: it is grey, or sepia.
     """
 
     turned: float
     unexplained: float
+    strange: float
     repainted: float
     toned: bool
+    boxes: tuple[Box, ...] = ()
 
 
 def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colours:
@@ -40,7 +45,7 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     whole = cv2.resize(both.mask, size, interpolation=cv2.INTER_AREA) == 255  # noqa: PLR2004
     inside = cv2.erode(whole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     if inside.sum() < _MIN_PIXELS:
-        return Colours(0.0, 0.0, 0.0, toned=True)
+        return Colours(0.0, 0.0, 0.0, 0.0, toned=True)
     base, other = (
         cv2.blur(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), (3, 3)) for pixels in (both.base, both.other)
     )
@@ -58,7 +63,24 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
         _, _, stats, _ = cv2.connectedComponentsWithStats(far)
         unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
-    return Colours(turned, unexplained, repainted, toned=bool(toned))
+    strange, boxes = _strange(a, b, inside)
+    return Colours(turned, unexplained, strange, repainted, toned=bool(toned), boxes=boxes)
+
+
+def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
+    """Return the largest region, as a share, that is strange whichever of two pictures is explained by the other."""
+    strange = np.zeros(inside.shape, np.uint8)
+    off = np.minimum(_common_change(a[inside], b[inside])[1], _common_change(b[inside], a[inside])[1])
+    strange[inside] = off > _STRANGE
+    strange = np.asarray(cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    if not strange.any():
+        return 0.0, ()
+    _, _, stats, _ = cv2.connectedComponentsWithStats(strange)
+    boxes = tuple(
+        (float(x), float(y), float(x + width), float(y + height))
+        for x, y, width, height, _ in (_REDUCED * stats[1:]).tolist()
+    )
+    return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum()), boxes
 
 
 def _repainted(

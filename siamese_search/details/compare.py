@@ -52,6 +52,7 @@ _DRAWN = (Limits(roughness=0.15, agreement=0.9, differing=0.0005, strokes=3, cro
 _MAX_HUE = 25.0
 _RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
+_MAX_STRANGE = 0.002
 _MAX_REPAINTED = 18.0
 _PAPER = 0.3  # of one tone, or
 _FLAT = 0.9  # without edges, or
@@ -118,7 +119,8 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
     is_altered = seen.verdict is Verdict.ALTERED
-    in_first, in_second = differences(first, second, seen.both, evidence) if is_altered else ((), ())
+    boxes = evidence.boxes or colours.boxes
+    in_first, in_second = differences(first, second, seen.both, boxes) if is_altered else ((), ())
     only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
     return replace(
         found,
@@ -179,7 +181,10 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
     if drawn and evidence.tones < _RICH:
         coloured = colours.repainted > _MAX_REPAINTED
     else:
-        coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
+        strange = colours.strange > _MAX_STRANGE and not evidence.negative  # what a negative clips is strange to it
+        coloured = not colours.toned and (
+            colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED or strange
+        )
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
     # Of a small drawing that was enlarged, a pixel is no difference yet.

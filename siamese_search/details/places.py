@@ -1,19 +1,20 @@
 """Where two pictures that are one differ, as shares of their widths and heights."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from siamese_search.details.alignment import project
-from siamese_search.details.differences import Evidence
 from siamese_search.details.overlap import Framed, Overlap
 from siamese_search.results import Box
 
 
 def differences(
-    first: Framed, second: Framed, both: Overlap, evidence: Evidence
+    first: Framed, second: Framed, both: Overlap, boxes: Sequence[Box]
 ) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """Return where the pictures differ, in the first and in the second; a turned place's box holds more than it."""
+    """Return boxes of the base's frame in both pictures; a turned place's box holds more than it."""
     base, other = [], []
-    for left, top, right, bottom in evidence.boxes:
+    for left, top, right, bottom in boxes:
         corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
         there = project(both.to_other, corners)
         base.append((left, top, right, bottom))

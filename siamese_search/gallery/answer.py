@@ -44,8 +44,9 @@ class Answer:
     """What is known of the pictures near one query; without `details` distance alone decides.
 
     Copies of one picture are: hits of equal content or equal embeddings; all that are the same as the query; and of the
-    rest those within the threshold of the first of them. But where both lie within reach of the query, and were
-    therefore looked at, their details have to agree.
+    rest those within the threshold of the first of them. But where both were looked at, for they lie near the query,
+    their details have to agree; and where all that were looked at are the query's picture, so is the rest that lies as
+    near to the first of them.
     """
 
     def __init__(self, limits: Limits, *, details: bool) -> None:
@@ -76,7 +77,7 @@ class Answer:
         Copies come in families, and lie nearer than what is no copy: where one is none, nor are those behind it, and
         beyond the threshold only those are looked at that stand out.
         """
-        if not self._details or any(kind is HitKind.NEAREST for kind, _ in self._told.values()):
+        if not self._details or not self._only_its_own():
             return []
         limits = self._limits
         far = min(limits.reach, max(limits.copies, _STANDS_OUT * max(self._distances, default=0.0)))
@@ -166,15 +167,28 @@ class Answer:
         if self._items[first].content_hash == self._items[row].content_hash:
             return True
         if self._is_same(first) or self._is_same(row):
-            return self._is_same(first) and self._is_same(row)
+            both = self._is_same(first) and self._is_same(row)
+            more = self._details and not self._was_looked_at(row) and self._only_its_own()
+            return both or (more and self._gaps[first][row] <= self._limits.copies)
         if self._gaps[first][row] <= _SAME_EMBEDDING:
             return True
-        if self._details and max(self._distances[first], self._distances[row]) <= self._limits.reach:
+        if self._were_looked_at(first, row):
             return any(self._one_picture.get(self._contents(member, row), False) for member in group)
         return self._gaps[first][row] <= self._limits.copies
 
+    def _only_its_own(self) -> bool:
+        """Tell whether all that was looked at is the query's own picture."""
+        return all(kind is not HitKind.NEAREST for kind, _ in self._told.values())
+
     def _is_same(self, row: int) -> bool:
         return self._kind(row)[0] is HitKind.SAME
+
+    def _were_looked_at(self, first: int, row: int) -> bool:
+        """Tell whether details say what two hits are of each other; of what is so near to the query, they have to."""
+        if not self._details:
+            return False
+        both_near = max(self._distances[first], self._distances[row]) <= self._limits.copies
+        return both_near or (self._was_looked_at(first) and self._was_looked_at(row))
 
     def _was_looked_at(self, row: int) -> bool:
         return self._items[row].content_hash in self._told

@@ -24,8 +24,8 @@ from siamese_search.results import Hit, Item
 if TYPE_CHECKING:
     from siamese_search.gallery.looking import Look
 
-_COMPARED = 4  # hits of a query, the nearest within reach, that are looked at together
-_ROUNDS = 5  # of that, at the most
+_COMPARED = 2  # hits of a query, the nearest within reach, that are looked at together
+_ROUNDS = 3  # of that, at the most
 _SPARE = 8  # hits to look through beyond what is wanted: copies, and the query itself
 _MAX_WIDTH = 1024  # hits that are looked through for the last of the copies
 _BLOCK = 256  # queries answered together, so that their details stay in memory

@@ -18,6 +18,7 @@ _DIMS = 64  # principal components that are sorted by: what is beyond them is ha
 _WIDE = 1.4  # columns to rows
 _SHRINK = 0.98  # of the surroundings, each time
 _SWAPS = 12  # rounds between two means
+_STAYS = np.float32(1e6)
 _ORDERS = np.array([*permutations(range(4))])  # (24, 4): which picture of four comes to each cell
 _FEWEST_OF_A_KIND = 60
 _MAX_KINDS = 80
@@ -115,11 +116,11 @@ def _swapped(
     four = np.stack([y * columns + x, y * columns + beyond_x, beyond_y * columns + x, beyond_y * columns + beyond_x], 1)
     flat = cells.reshape(-1).copy()
     pictures = flat[four]
-    # |a - b|^2 without what no order changes: an empty cell fits anywhere.
     there = features[pictures] * (pictures >= 0)[..., None]
-    fit = np.einsum("gid,gpd->gip", there, means.reshape(-1, means.shape[2])[four])
-    mean_squares = np.einsum("gpd,gpd->gp", *(means.reshape(-1, means.shape[2])[four],) * 2) / 2
-    fit -= mean_squares[:, None, :] * (pictures >= 0)[..., None]
+    here = means.reshape(-1, means.shape[2])[four]
+    # |a - b|^2 without what no order changes; empty cells stay where they are, at the end.
+    fit = np.einsum("gid,gpd->gip", there, here) - np.einsum("gpd,gpd->gp", here, here)[:, None, :] / 2
+    fit = np.where((pictures >= 0)[..., None], fit, np.eye(4, dtype=np.float32) * _STAYS)
     sums = sum(fit[:, _ORDERS[:, place], place] for place in range(4))
     best = _ORDERS[np.argmax(sums, axis=1)]
     flat[four] = np.take_along_axis(pictures, best, axis=1)

@@ -171,14 +171,14 @@ def promise_sentence(check: DetailCheck | None) -> str:
     if check is None:
         return ""
     said = (
-        f"Tried on its own pictures: of {counted(check.edited, 'edited copy', 'edited copies')},"
-        f" {check.confirmed:,} confirmed and {check.altered:,} altered"
+        f"Of {counted(check.edited, 'edited copy', 'edited copies')} of its own pictures, details confirm"
+        f" {check.confirmed:,} and call {check.altered:,} altered"
     )
     if not check.changed:
         return f"{said}."
-    mistaken = "none" if not check.mistaken else f"{check.mistaken:,}"
+    mistaken = f"{check.mistaken:,}" if check.mistaken else "none"
     return (
-        f"{said}; of {check.changed:,} with a part exchanged for another, {mistaken} called a copy"
+        f"{said}; of {check.changed:,} with a part exchanged for another, {mistaken} is called a copy"
         f" (at most {check.mistaken_at_most:.1%} of such, with 95 % confidence)."
     )
 

@@ -1,1 +1,1 @@
-"""Pages served on this machine alone."""
+"""Pages in the browser and an API over HTTP: search, duplicates, review, jobs, around one gallery."""

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from siamese_search.errors import BusyError, DataError, ImageError, OptionError, PlanError, SimsearchError
 from siamese_search.escapes import printable
 from siamese_search.version import __version__
-from siamese_search.web.guard import MAX_JSON, Guard
+from siamese_search.web.guard import HEADERS, MAX_JSON, Guard
 
 MIN_KEY = 16  # characters of a key that a person chose
 _BODY_SECONDS = 30.0  # in which a body has to be here
@@ -117,7 +117,7 @@ def make_app(
             *routes,
         ],
         middleware=[*middleware, Middleware(Guard, access=access, names=names, max_bodies=max_bodies)],
-        exception_handlers={SimsearchError: say, HTTPException: say},
+        exception_handlers={SimsearchError: say, HTTPException: say, Exception: _failed},
     )
 
 
@@ -127,6 +127,7 @@ def by_method(**handlers: Callable[[Request], Awaitable[Response]]) -> Callable[
     async def handle(request: Request) -> Response:
         return await handlers[request.method.replace("HEAD", "GET")](request)
 
+    handle.__name__ = handlers["GET"].__name__  # by which replies are counted
     return handle
 
 
@@ -188,6 +189,14 @@ def _templates() -> Environment:
     return Environment(
         loader=PackageLoader("siamese_search", "web/templates"), autoescape=True, undefined=StrictUndefined
     )
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    """Answer what should never happen; the server's log has the traceback."""
+    words = "something went wrong in the server; what it prints says more"
+    if request.url.path.startswith("/api/"):
+        return json_reply({"error": words}, status=500, headers=HEADERS)
+    return PlainTextResponse(words, status_code=500, headers=HEADERS)
 
 
 def _told(request: Request, error: Exception, hidden: Collection[Path]) -> Response:

@@ -69,6 +69,7 @@ class Jobs:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._watchers = 0
+        self._stopping = False
 
     def routes(self) -> list[BaseRoute]:
         """Return where it is found."""
@@ -97,10 +98,15 @@ class Jobs:
         self._thread.start()
         return job
 
-    def close(self) -> None:
-        """Ask what is at work to end, and wait until it has."""
+    def stop(self) -> None:
+        """Ask what is at work to end, and tell those who watch no more."""
+        self._stopping = True
         for job in list(self._jobs.values()):
             job.stop.set()
+
+    def close(self) -> None:
+        """Stop, and wait until what is at work has ended."""
+        self.stop()
         if self._thread:
             self._thread.join()
 
@@ -153,7 +159,7 @@ class Jobs:
                 elif time.monotonic() - said_at > _BEAT_SECONDS:
                     yield ": still at work\n\n"
                     said_at = time.monotonic()
-                if ended:
+                if ended or self._stopping:
                     return
                 await asyncio.sleep(_LOOK_SECONDS)
         finally:

@@ -3,156 +3,10 @@
 from functools import cache
 from typing import Any
 
-from siamese_search.results import HitKind, Relation
 from siamese_search.version import __version__
-from siamese_search.web.asked import MAX_K, MAX_PICTURES
+from siamese_search.web.asked import MAX_K
+from siamese_search.web.schemas import DISTANCE, NUMBER, SCHEMAS, TEXT, list_of, object_of, ref
 from siamese_search.web.thumbnails import SIZES
-
-_NUMBER = {"type": "integer", "minimum": 0}
-_TEXT = {"type": "string"}
-_DISTANCE = {"type": "number", "minimum": 0, "maximum": 2}
-
-
-def _object(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
-    }
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _list(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": schema}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _order(kind: str, *required: str, **options: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"kind": {"const": kind}, **options},
-        "required": ["kind", *required],
-        "additionalProperties": False,
-    }
-
-
-def _named(**counts: int) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {"items": _NUMBER, "uploads": _TEXT}
-    lists = {name: {**_list(kinds[name]), "minItems": count, "maxItems": count} for name, count in counts.items()}
-    return {**_object(lists), "additionalProperties": False}
-
-
-_SCHEMAS = {
-    "Error": _object({"error": _TEXT}),
-    "Item": _object(
-        {
-            "id": _NUMBER,
-            "path": _TEXT,
-            "name": _TEXT,
-            "folder": _TEXT,
-            "size": _NUMBER,
-            "width": _NUMBER,
-            "height": _NUMBER,
-            "format": _TEXT,
-            "modified": _or_null({"type": "integer"}),
-        }
-    ),
-    "Hit": _object(
-        {
-            "rank": _NUMBER,
-            "path": _TEXT,
-            "distance": _DISTANCE,
-            "duplicate": {"type": "boolean"},
-            "kind": {"enum": [kind.value for kind in HitKind]},
-            "relation": _or_null({"enum": [relation.value for relation in Relation]}),
-            "group": _NUMBER,
-            "copies": _NUMBER,
-            "item": _or_null(_ref("Item")),
-        }
-    ),
-    "Found": _object(
-        {
-            "threshold": _DISTANCE,
-            "queries": _list(
-                _object(
-                    {
-                        "query": _TEXT,
-                        "hits": _list(_ref("Hit")),
-                        "alike": _or_null(_DISTANCE),
-                        "nothing_alike": {"type": "boolean"},
-                    }
-                )
-            ),
-            "upload": _TEXT,
-        },
-        "upload",
-    ),
-    "Items": _object({"items": _list(_ref("Item")), "total": _NUMBER, "next": _or_null(_NUMBER)}),
-    "Comparison": _object(
-        {
-            "verdict": {"enum": ["confirmed", "altered", "alike", "unchecked"]},
-            "agreement": {"type": "number"},
-            "covers": {"type": "number"},
-            "covered": {"type": "number"},
-            "matches": _NUMBER,
-            "mirrored": {"type": "boolean"},
-            "inverted": {"type": "boolean"},
-            "recoloured": {"type": "boolean"},
-            "turned": {"type": "number"},
-            "transform": _list(_list({"type": "number"})),
-            "differences": _list(_list({"type": "number"})),
-            "differences_in_second": _list(_list({"type": "number"})),
-            "largest": {"type": "number"},
-        }
-    ),
-    "Pair": {"oneOf": [_named(items=2), _named(items=1, uploads=1), _named(uploads=2)]},
-    "Job": _object(
-        {
-            "id": _NUMBER,
-            "kind": _TEXT,
-            "state": {"enum": ["running", "done", "stopped", "failed"]},
-            "done": _NUMBER,
-            "total": _NUMBER,
-            "error": _or_null(_TEXT),
-            "result": _or_null({"type": "object"}),
-        }
-    ),
-    "Plan": _object({"plan": _NUMBER, "steps": _NUMBER, "applied": _NUMBER}),
-    "Order": {
-        "oneOf": [_order(kind) for kind in ("sync", "calibrate", "questions", "map")]
-        + [
-            _order("dedupe", threshold=_or_null(_DISTANCE), details={"type": "boolean"}, exact={"type": "boolean"}),
-            _order(
-                "apply", "plan", "to", plan=_NUMBER, to={"enum": ["trash", "hardlink"]}, dry_run={"type": "boolean"}
-            ),
-            _order("undo", "plan", plan=_NUMBER),
-        ]
-    },
-    "Question": {
-        **_object(
-            {
-                "items": {**_list(_NUMBER), "maxItems": MAX_PICTURES},
-                "uploads": {**_list(_TEXT), "maxItems": MAX_PICTURES},
-                "k": {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 20},
-                "threshold": _or_null(_DISTANCE),
-                "details": {"type": "boolean", "default": True},
-            },
-            "items",
-            "uploads",
-            "k",
-            "threshold",
-            "details",
-        ),
-        "additionalProperties": False,
-        "anyOf": [{"required": [name], "properties": {name: {"minItems": 1}}} for name in ("items", "uploads")],
-    },
-}
 
 _ERRORS = {
     400: "Not what it says it is",
@@ -182,7 +36,7 @@ def _operation(summary: str, answer: dict[str, Any], *errors: int, status: int =
             **{
                 str(error): {
                     "description": _ERRORS[error],
-                    "content": {"application/json": {"schema": _ref("Error")}, "text/plain": {"schema": _TEXT}},
+                    "content": {"application/json": {"schema": ref("Error")}, "text/plain": {"schema": TEXT}},
                 }
                 for error in sorted({*_ALWAYS, *errors})
             },
@@ -192,36 +46,15 @@ def _operation(summary: str, answer: dict[str, Any], *errors: int, status: int =
 
 
 def _json(name: str) -> dict[str, Any]:
-    return {"application/json": {"schema": _ref(name)}}
+    return {"application/json": {"schema": ref(name)}}
 
 
 def _option(name: str, schema: dict[str, Any], words: str, *, place: str = "query") -> dict[str, Any]:
     return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": words}
 
 
-_ID = _option("id", _NUMBER, "The number of a picture or job.", place="path")
+_ID = _option("id", NUMBER, "The number of a picture or job.", place="path")
 _K = _option("k", {"type": "integer", "minimum": 1, "maximum": MAX_K, "default": 20}, "How many to find.")
-
-
-def kind_words(schema: dict[str, Any]) -> str:  # noqa: PLR0911  a table of cases
-    """Say what kind of value a schema describes."""
-    match schema:
-        case {"$ref": reference}:
-            return str(reference).rsplit("/", 1)[1]
-        case {"anyOf": [kind, {"type": "null"}]}:
-            return f"{kind_words(kind)} or null"
-        case {"const": value}:
-            return str(value)
-        case {"enum": values}:
-            return ", ".join(map(str, values))
-        case {"type": "array", "items": kind}:
-            return f"list of {kind_words(kind)}"
-        case {"format": "binary"}:
-            return "the file"
-        case {"properties": properties}:
-            return f"object of {', '.join(properties)}"
-        case _:
-            return str(schema["type"])
 
 
 @cache
@@ -236,7 +69,7 @@ def description() -> dict[str, Any]:
             "description": "Finds the same and the similar picture. Bring the token as `Authorization: Bearer TOKEN`.",
         },
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": SCHEMAS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
@@ -253,7 +86,7 @@ def description() -> dict[str, Any]:
                     operationId="search",
                     parameters=[
                         _K,
-                        _option("threshold", _DISTANCE, "Up to which distance hits are duplicates."),
+                        _option("threshold", DISTANCE, "Up to which distance hits are duplicates."),
                         _option("details", {"type": "boolean"}, "Look at what is near in detail."),
                     ],
                     requestBody={
@@ -286,9 +119,9 @@ def description() -> dict[str, Any]:
                     422,
                     operationId="items",
                     parameters=[
-                        _option("after", _NUMBER, "The `next` of the page before."),
+                        _option("after", NUMBER, "The `next` of the page before."),
                         _option("limit", {"type": "integer", "minimum": 1, "maximum": 500}, "How many at most."),
-                        _option("q", _TEXT, "Words that are all in the path."),
+                        _option("q", TEXT, "Words that are all in the path."),
                     ],
                 )
             },
@@ -320,7 +153,7 @@ def description() -> dict[str, Any]:
             "/api/jobs": {
                 "get": _operation(
                     "List the last jobs.",
-                    {"application/json": {"schema": _object({"jobs": _list(_ref("Job"))})}},
+                    {"application/json": {"schema": object_of({"jobs": list_of(ref("Job"))})}},
                     operationId="jobs",
                 ),
                 "post": _operation(
@@ -335,7 +168,7 @@ def description() -> dict[str, Any]:
                     operationId="start",
                     requestBody={
                         "required": True,
-                        "content": {"application/json": {"schema": _ref("Order")}},
+                        "content": {"application/json": {"schema": ref("Order")}},
                     },
                 ),
             },
@@ -345,7 +178,7 @@ def description() -> dict[str, Any]:
             "/api/jobs/{id}/events": {
                 "get": _operation(
                     "Tell about a job whenever something changes, as server-sent events.",
-                    {"text/event-stream": {"schema": _TEXT}},
+                    {"text/event-stream": {"schema": TEXT}},
                     404,
                     operationId="events",
                     parameters=[_ID],
@@ -370,7 +203,7 @@ def description() -> dict[str, Any]:
             "/api/plans": {
                 "get": _operation(
                     "List the plans, the latest first.",
-                    {"application/json": {"schema": _object({"plans": _list(_ref("Plan"))})}},
+                    {"application/json": {"schema": object_of({"plans": list_of(ref("Plan"))})}},
                     operationId="plans",
                 ),
                 "post": _operation(
@@ -387,12 +220,12 @@ def description() -> dict[str, Any]:
             "/api/answers": {
                 "post": _operation(
                     "Take what a person said about pairs, as CSV with the columns first, second, label.",
-                    {"application/json": {"schema": _object({"answers": _NUMBER})}},
+                    {"application/json": {"schema": object_of({"answers": NUMBER})}},
                     408,
                     415,
                     422,
                     operationId="answers",
-                    requestBody={"required": True, "content": {"text/csv": {"schema": _TEXT}}},
+                    requestBody={"required": True, "content": {"text/csv": {"schema": TEXT}}},
                 )
             },
             "/api/info": {"get": _operation("Describe the gallery.", anything, 409, operationId="info")},
@@ -402,7 +235,7 @@ def description() -> dict[str, Any]:
             "/metrics": {
                 "get": _operation(
                     "Tell what was done so far, for Prometheus.",
-                    {"text/plain": {"schema": _TEXT}},
+                    {"text/plain": {"schema": TEXT}},
                     operationId="metrics",
                 )
             },

@@ -15,24 +15,39 @@ HEAD_SECONDS = 20.0  # in which a request has to have begun and its head to be h
 _MAX_CONNECTIONS = 1000
 
 
-def serve(app: Starlette, *, port: int, ready: Callable[[str], None], address: str = LOOPBACK, grace: int = 1) -> None:
+def serve(
+    app: Starlette,
+    *,
+    port: int,
+    ready: Callable[[str], None],
+    address: str = LOOPBACK,
+    grace: int = 1,
+    stopping: Callable[[], None] | None = None,
+) -> None:
     """Serve until interrupted; `ready` is called with the address once connections are taken. Port 0 is any free one.
 
-    Requests at work get `grace` seconds to end. Raises OptionError when the address cannot be had.
+    Requests at work get `grace` seconds to end, once `stopping` was called. Raises OptionError when the address cannot
+    be had.
     """
     with listening(address, port) as listener:
         shown = f"[{address}]" if ":" in address else address
         ready(f"http://{shown}:{listener.getsockname()[1]}")
         try:
-            server_of(app, grace=grace).run(sockets=[listener])
+            server_of(app, grace=grace, stopping=stopping).run(sockets=[listener])
         except KeyboardInterrupt:
             return
 
 
-def server_of(app: Starlette, *, grace: int = 1, head_seconds: float = HEAD_SECONDS) -> uvicorn.Server:
+def server_of(
+    app: Starlette,
+    *,
+    grace: int = 1,
+    head_seconds: float = HEAD_SECONDS,
+    stopping: Callable[[], None] | None = None,
+) -> uvicorn.Server:
     """Return a server, not yet running, that gives a request `head_seconds` to say what it wants."""
     protocol = type("_Protocol", (_ImpatientProtocol,), {"head_seconds": head_seconds})
-    return uvicorn.Server(
+    return _Server(
         uvicorn.Config(
             app,
             http=protocol,
@@ -44,7 +59,8 @@ def server_of(app: Starlette, *, grace: int = 1, head_seconds: float = HEAD_SECO
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=grace,
-        )
+        ),
+        stopping,
     )
 
 
@@ -65,6 +81,19 @@ def listening(address: str, port: int) -> socket.socket:
         listener.close()
         raise OptionError(f"port {port} of {address}: {error.strerror}; choose another --port, or 0 for any") from error
     return listener
+
+
+class _Server(uvicorn.Server):
+    """A server that tells when it begins to stop, so that what would go on for long can end."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._stopping:
+            self._stopping()
+        await super().shutdown(sockets)
 
 
 class _ImpatientProtocol(H11Protocol):

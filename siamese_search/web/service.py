@@ -33,7 +33,8 @@ from siamese_search.web.known import Known
 from siamese_search.web.listing import Listing
 from siamese_search.web.map import Map
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
-from siamese_search.web.openapi import description, kind_words
+from siamese_search.web.openapi import description
+from siamese_search.web.schemas import kind_words
 from siamese_search.web.search import Searching
 from siamese_search.web.thumbnails import Thumbnails
 from siamese_search.web.turns import Turns

@@ -240,9 +240,12 @@ const startChoosing = () => {
     const [group, place] = find(figure);
     if (data.fixed || place === group.keep) return;
     group.keep = place;
-    const stay = group.others.filter((other) => !group.relation(other)).length;
+    const unknown = group.others.filter((other) => !group.relation(other)).length;
+    const differing = group.others.filter((other) => group.relation(other) && !data.only.includes(group.relation(other))).length;
     show(group);
-    say(`${nameOf(figure)} is kept.${stay ? ` ${count(stay, "picture was", "pictures were")} not compared with it, and ${stay === 1 ? "stays" : "stay"}.` : ""}`);
+    const notCompared = unknown ? ` ${count(unknown, "picture was", "pictures were")} not compared with it, and ${unknown === 1 ? "stays" : "stay"}.` : "";
+    const notSure = differing ? ` ${count(differing, "picture shows", "pictures show")} more than it, or other things, and ${differing === 1 ? "is" : "are"} not ticked.` : "";
+    say(`${nameOf(figure)} is kept.${notCompared}${notSure}`);
     if (dialog.open && shownCopy === figure) compare(group.card.querySelector(".match"));
     else figure.closest(".card").focus({ preventScroll: true });
     changed(group);

@@ -168,10 +168,11 @@ view.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
   if (steps) {
-    const from = cell >= 0 ? cell : Math.floor(map.rows / 2) * map.columns + Math.floor(map.columns / 2) - steps[1] - steps[0] * map.columns;
-    const row = Math.floor(from / map.columns) + steps[0], column = (from % map.columns) + steps[1];
+    const inside = (row, column) => row >= 0 && row < map.rows && column >= 0 && column < map.columns;
+    const row = cell < 0 ? Math.floor((map.rows - 1) / 2) : Math.floor(cell / map.columns) + steps[0];
+    const column = cell < 0 ? Math.floor((map.columns - 1) / 2) : (cell % map.columns) + steps[1];
     const number = row * map.columns + column;
-    if (row >= 0 && row < map.rows && column >= 0 && column < map.columns && map.links[number]) { choose(number); follow(number); }
+    if (inside(row, column) && map.links[number]) { choose(number); follow(number); }
   } else if (event.key === "+" || event.key === "=") zoomed(1.4);
   else if (event.key === "-") zoomed(1 / 1.4);
   else if (event.key === "0") showAll();

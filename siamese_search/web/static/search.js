@@ -217,7 +217,8 @@ const show = ({ whole = false } = {}) => {
       alikeDrawn = true;
     }
     const list = make("ul", { className: "grid" }, ...some.map((hit) => card(hit, place++)));
-    const title = make("h2", {}, KINDS[kind], make("span", { className: "soft", textContent: counted(some.length, "picture") }));
+    const words = kind === "nearest" && found.queries[0].alike === null ? "The nearest of the others" : KINDS[kind];
+    const title = make("h2", {}, words, make("span", { className: "soft", textContent: counted(some.length, "picture") }));
     const group = make("section", { className: "group" }, title, list);
     group.dataset.kind = kind;
     parts.push(group);
@@ -232,7 +233,8 @@ const words = (counts) => {
   if (!shown.length) return hits().length ? "Nothing passes the filters." : "Nothing else is in the gallery.";
   const same = counts.same + counts.altered;
   const start = same ? `The same picture ${counted(same, "time")}` : "Not in the gallery";
-  if (!same && !counts.alike) return `${start}, nor anything like it; these are the nearest.`;
+  const nothing = found.queries[0].alike === null ? "" : ", nor anything like it";
+  if (!same && !counts.alike) return `${start}${nothing}; these are the nearest.`;
   return counts.alike ? `${start}; ${counted(counts.alike, "picture looks", "pictures look")} alike.` : `${start}.`;
 };
 
