@@ -14,7 +14,7 @@ _MIN_PIXELS = 30
 _BANDS = 16  # of lightness
 _TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by, to be one tint
 _UNLIKE = 16  # units of a* and b*
-_STRANGE = 32
+_STRANGE = 48
 _ROUNDS = 3
 
 Colour = NDArray[np.complex64]
@@ -24,11 +24,11 @@ Colour = NDArray[np.complex64]
 class Colours:
     """How the colours of an overlap relate.
 
-    `turned` is the change of all hues in degrees, in [0, 180]; `unexplained` the largest region, as a share of the
-    overlap, whose colours the common change does not explain, and `strange` the same of colours far from it: a red spot
-    in a blue sky, as bright as that. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how
-    many levels of red, green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned`
-    whether one has a single tint for each lightness: it is grey, or sepia.
+    `turned` is the change of all hues in degrees, in [0, 180]. `unexplained` is the largest region, as a share of the
+    overlap, whose colours the common change does not explain, `strange` the same of colours far from it: a red spot in
+    a blue sky. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how many levels of red,
+    green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned` whether one has a
+    single tint for each lightness: it is grey, or sepia.
     """
 
     turned: float
@@ -68,9 +68,9 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
 
 
 def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
-    """Return the largest region, as a share, that is strange whichever of two pictures is explained by the other."""
+    """Return the largest region, as a share, that is strange when one of two pictures is explained by the other."""
     strange = np.zeros(inside.shape, np.uint8)
-    off = np.minimum(_common_change(a[inside], b[inside])[1], _common_change(b[inside], a[inside])[1])
+    off = np.maximum(_common_change(a[inside], b[inside])[1], _common_change(b[inside], a[inside])[1])
     strange[inside] = off > _STRANGE
     strange = np.asarray(cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
     if not strange.any():

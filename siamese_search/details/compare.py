@@ -181,10 +181,9 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
     if drawn and evidence.tones < _RICH:
         coloured = colours.repainted > _MAX_REPAINTED
     else:
-        strange = colours.strange > _MAX_STRANGE and not evidence.negative  # what a negative clips is strange to it
-        coloured = not colours.toned and (
-            colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED or strange
-        )
+        coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
+    # What a negative clips is strange to it, and to greys all colours are.
+    coloured |= colours.strange > _MAX_STRANGE and not (evidence.negative or colours.toned)
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
     # Of a small drawing that was enlarged, a pixel is no difference yet.
