@@ -1,4 +1,4 @@
-"""What must never be called a copy: forty families of pictures that share all but a part, compared in detail.
+"""What must never be called a copy: 49 families of pictures that share all but a part, compared in detail.
 
     lookalikes.py PHOTOS [--each 8] [--seed 1] [--family NAME ...] [--keep DIR]
 
