@@ -371,7 +371,8 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
 def test_recipes_are_read_and_checked(tmp_path: Path) -> None:
     """Every shipped recipe loads; an unknown name, option, type or value is told by name."""
     recipes = Path(load_recipe.__code__.co_filename).parent / "recipes"
-    assert {path.stem for path in recipes.glob("*.toml")} == {"alike", "copies", "digits", "mnist", "mnist-reference"}
+    shipped = {"alike", "copies", "digits", "mnist", "mnist-reference", "photo"}
+    assert {path.stem for path in recipes.glob("*.toml")} == shipped
     for path in recipes.glob("*.toml"):
         assert load_recipe(path.stem).steps > 0
     log = (Path(__file__).parents[1] / "docs" / "encoder-log.md").read_text(encoding="utf-8")
