@@ -38,8 +38,8 @@ def check_details(
 ) -> DetailCheck | None:
     """Try the details on edited and on changed copies of some pictures; None where none can be read.
 
-    A copy is found when it lies within `reach` of its original and the details say so. How many are `wanted` goes by how
-    many there are, unless it is said.
+    A copy is found when it lies within `reach` of its original and the details say so. Unless it is said, how many are
+    `wanted` goes by how many there are.
     """
     wanted = wanted or min(PICTURES, max(_AT_LEAST, len(items) // _ONE_OF))
     rng = Random(seed)  # noqa: S311  (edits, not secrets)
