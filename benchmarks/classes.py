@@ -42,3 +42,37 @@ def meaning(features: NDArray[np.float32], photos: Sequence[Photo]) -> Meaning:
     return Meaning(
         queries=len(first), recall_at_1=float(np.mean(first)), mean_average_precision=float(np.mean(precision))
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What a distance is worth as the limit of what looks alike.
+
+    All are shares. `precision`: of the five nearest within it, of the same class. `answered`: photos that have one within
+    it. `refused`: photos that have none, once all others of their class are taken away.
+    """
+
+    distance: float
+    precision: float
+    answered: float
+    refused: float
+
+
+def limits(features: NDArray[np.float32], photos: Sequence[Photo], distances: Sequence[float]) -> list[Limit]:
+    """Try distances as limits; rows (n, d) of unit length belong to the photos in order."""
+    classes = np.unique([str(photo.path.parent) for photo in photos], return_inverse=True)[1]
+    apart = np.sqrt(np.maximum(0, 2 - 2 * features @ features.T))
+    np.fill_diagonal(apart, np.inf)
+    same = classes[:, None] == classes[None]
+    nearest = np.argsort(apart, axis=1)[:, :5]
+    near, right = (np.take_along_axis(table, nearest, axis=1) for table in (apart, same))
+    stranger = np.where(same, np.inf, apart).min(axis=1)
+    return [
+        Limit(
+            distance=distance,
+            precision=float(right[near <= distance].mean()) if (near <= distance).any() else float("nan"),
+            answered=float((near[:, 0] <= distance).mean()),
+            refused=float((stranger > distance).mean()),
+        )
+        for distance in distances
+    ]

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from classes import meaning
+from classes import limits, meaning
 from galleries import Outcome, edit_table, outcome_table, self_calibrated, wrong_table
 from runs import installed, load, markdown, run_system, save, tables, work_of
 from sets import SUITES, Photo, Suite, find_photos, make_set
@@ -29,6 +29,7 @@ OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where sets and res
 SetOption = Annotated[list[str], typer.Option("--set", metavar="|".join(SUITES), help="Which sets.")]
 EncoderOption = Annotated[str, typer.Option(metavar="NAME|DIR", help="The encoder of simsearch.")]
 BENCH = Path("data/benchmark")
+LIMITS = (0.85, 0.9, 0.94, 0.98, 1.02, 1.06, 1.1)  # of what looks alike
 
 
 @app.command(epilog="Example: python benchmarks/near_duplicates.py compare ~/Pictures --python fastdup=venv/bin/python")
@@ -119,6 +120,11 @@ def classes(photos: Photos, listed: ListOption = None, encoder: EncoderOption = 
         shares = f"{100 * result.recall_at_1:.1f}", f"{100 * result.mean_average_precision:.1f}"
         rows.append([f"{name} ({SYSTEMS[name].about})", f"{result.queries:,}", *shares])
     print(markdown(["system", "queries", "recall@1", "mAP"], rows))
+    own = work_of("simsearch", [photo.path for photo in found], encoder=encoder).features.astype(np.float32)
+    tried = limits(own / np.linalg.norm(own, axis=1, keepdims=True), found, LIMITS)
+    shares = [[f"{100 * share:.0f}" for share in (limit.precision, limit.answered, limit.refused)] for limit in tried]
+    heads = ["within", "same class", "photos answered", "none, where the class is not there"]
+    print(markdown(heads, [[f"{limit.distance:.2f}", *each] for limit, each in zip(tried, shares, strict=True)]))
 
 
 @app.command(epilog="Example: python benchmarks/near_duplicates.py int8 ~/Pictures --list unseen.txt")

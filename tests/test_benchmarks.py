@@ -14,7 +14,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))  # its files are run, not installed
 
-from classes import meaning
+from classes import limits, meaning
 from edits import EVERYDAY, HEAVY, JPEG_QUALITY_OF, TURNS
 from galleries import Judged, groups_of, judged, recall_of_edits
 from measures import cost_of, in_turn, plot, slope
@@ -216,6 +216,16 @@ def test_meaning_is_done_by_hand() -> None:
     assert (found.queries, found.recall_at_1, found.mean_average_precision) == (2, 0.0, 0.5)
     tied = meaning(np.ones((3, 1), np.float32), photos)
     assert (tied.recall_at_1, tied.mean_average_precision) == (0.0, 0.5)
+
+
+def test_limits_of_likeness_are_counted_by_hand() -> None:
+    """Of one class of two and one of one: what lies within a limit, and who has nothing there without its class."""
+    photos = [Photo(Path(place), place) for place in ("x/1.png", "x/2.png", "y/3.png")]
+    angles = np.radians([0.0, 10.0, 40.0])
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    near, far = limits(features, photos, (0.2, 0.6))
+    assert (near.precision, near.answered, near.refused) == pytest.approx((1, 2 / 3, 1))
+    assert (far.precision, far.answered, far.refused) == pytest.approx((1 / 2, 1, 1 / 3))
 
 
 # ---- speed
