@@ -48,8 +48,8 @@ def meaning(features: NDArray[np.float32], photos: Sequence[Photo]) -> Meaning:
 class Limit:
     """What a distance is worth as the limit of what looks alike.
 
-    All are shares. `precision`: of the five nearest within it, of the same class. `answered`: photos that have one there.
-    `refused`: photos that have none there, once all others of their class are taken away.
+    All are shares. `precision`: of the five nearest within it, of the same class. `answered`: photos that have one
+    there. `refused`: photos that have none there, once all others of their class are taken away.
     """
 
     distance: float
