@@ -54,7 +54,7 @@ def test_who_prints_nothing_needs_no_output(shell: Shell) -> None:
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/null"])
 def test_without_an_error_stream_answers_come(shell: Shell, where: str) -> None:
     """A closed standard error changes no answer and no exit code."""
-    finished = shell(f"simsearch query photos/rocket.png -k 1 {where}")
+    finished = shell(f"simsearch query photos/rocket.png -k 1 --include-self {where}")
     assert (finished.returncode, finished.stdout.split("\t")[0]) == (0, "1")
     assert shell(f"simsearch query missing.jpg {where}").returncode == 1
     assert shell(f"simsearch nonsense {where}").returncode == 2

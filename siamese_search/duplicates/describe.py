@@ -63,7 +63,7 @@ class Describer:
             facts=_facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
             companions=self.origins.of(keeper).companions,
-            pairs=tuple(self._pairs(files.group, compared)),
+            pairs=tuple(sorted(self._pairs(files.group, compared), key=lambda pair: (pair.keep, pair.copy))),
         )
 
     def _pairs(self, group: Group, compared: Iterable[tuple[int, int]]) -> Iterator[CopyPair]:

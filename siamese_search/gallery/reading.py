@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.encoder.embed import embed_pictures
-from siamese_search.errors import FingerprintError, FolderError, ImageError, OptionError
+from siamese_search.errors import EncoderError, FingerprintError, FolderError, ImageError, OptionError
 from siamese_search.gallery.answer import Limits
 from siamese_search.gallery.answers import Answers
 from siamese_search.gallery.export import export
@@ -126,8 +126,11 @@ class GalleryReader:
 
     @property
     def alike(self) -> float | None:
-        """The distance up to which pictures are said to look alike; None where the encoder names none."""
-        return self.encoder.alike
+        """The distance up to which pictures are said to look alike; None where the encoder names none or is away."""
+        try:
+            return self.encoder.alike
+        except EncoderError:
+            return None
 
     @property
     def calibration(self) -> Calibration | None:
