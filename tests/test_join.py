@@ -193,7 +193,7 @@ def test_a_large_gallery_is_joined_by_cells(photos: Path, encoder: Encoder, tmp_
     """Beyond the size up to which all are compared, the report says how complete it is, and finds the same."""
     exact = Gallery(tmp_path / "gallery", encoder=encoder)
     exact.sync([photos])
-    # Of so few, each is the middle of a cell: how near pictures differ within one cannot be learnt, so the reach is wide.
+    # Of so few each is the middle of a cell, and how pictures differ in one cannot be learnt: so the reach is wide.
     large = Gallery(LocalStore(tmp_path / "gallery", exact_up_to=4), encoder=encoder)
     first, second, third = (
         find_duplicates(exact, threshold=0.7),
