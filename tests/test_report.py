@@ -317,7 +317,7 @@ def test_printable_leaves_valid_text_alone() -> None:
 
 def test_coverage_sentence_says_what_is_missing() -> None:
     """Exact or by cells, and then what a sample says, or that it says nothing."""
-    assert coverage_sentence(Coverage()) == "All pictures were compared: no pair is missing."
+    assert coverage_sentence(Coverage()) == "The distances of all pictures were compared: no near pair is missing."
     said = coverage_sentence(Coverage(exact=False, sampled=300, known=412, found=411))
     assert "of 412 pairs of 300 sampled pictures 411 were found (99.8%)" in said
     assert "not measured" in coverage_sentence(Coverage(exact=False, sampled=300))

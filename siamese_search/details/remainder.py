@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from siamese_search.details.alignment import Matrix, corners, project
 from siamese_search.details.features import Features
 
-_MARGIN = 7  # pixels at the edge of what both show: a thin border is no rest
+_MARGIN = 18  # pixels around what both show: windows there see that, and a thin border is no rest
 _WINDOW = (16, 16)
 _STRUCTURE = 6.0  # grey levels of standard deviation in a window
 _COLOURLESS = 4.0  # units of a* and b* that all colours vary by, and
 _COLOURFUL = 3.0  # times as much in the other one
+_GREY, _TINGED = 0.5, 1.5  # and of a picture without any, beside one that is mostly black
 
 
 def remainders(first: Features, second: Features, matrix: Matrix, *, whole: bool) -> tuple[float, float]:
@@ -50,4 +51,4 @@ def _spread_of_colours(thumb: NDArray[np.uint8]) -> float:
 
 
 def _has_colours(spread: float, other: float) -> bool:
-    return other < _COLOURLESS and spread > max(_COLOURLESS, _COLOURFUL * other)
+    return other < _COLOURLESS and spread > max(_TINGED if other < _GREY else _COLOURLESS, _COLOURFUL * other)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.groups import Block, Group, gather
-from siamese_search.duplicates.source import Pair, Sources, would_lose
+from siamese_search.duplicates.source import Pair, Sources
 
 NEIGHBOURS = 8  # of a picture that it is compared with
 _FIRST = 2  # of these, before the others
@@ -73,7 +73,7 @@ def confirm(
     seen.compare(always)
     families = {} if across else _settle(seen, sources, [(above, below) for above, below, _ in _each(nearest)])
     named = {position for pair in always for position in pair}
-    return seen.confirmed(families, named, sources.are_equal, left_out=max(0, count - len(nearest[0])))
+    return seen.confirmed(families, named, sources, left_out=max(0, count - len(nearest[0])))
 
 
 class _Seen:
@@ -124,13 +124,13 @@ class _Seen:
         self,
         families: Mapping[int, Collection[int]],
         named: Collection[int],
-        are_equal: Callable[[int, int], bool],
+        sources: Sources,
         *,
         left_out: int,
     ) -> Confirmed:
         """Let the sources of families outrank these, and altered pictures of theirs; return what is known then.
 
-        Only what is of equal standing, as `are_equal` tells, changes places. What is `named` is free to go with another
+        Only what is of equal standing changes places. What is `named` is free to go with another
         than its source.
         """
         place = {position: (rank, 1, 0) for position, rank in self._rank.items()}
@@ -139,14 +139,14 @@ class _Seen:
         members = {member for family in families.values() for member in family}
         for one, other in self.pairs(Verdict.ALTERED):
             for source, single in ((one, other), (other, one)):
-                if source in families and single not in members and are_equal(source, single):
+                if source in families and single not in members and sources.are_equal(source, single):
                     place[single] = max(place[single], (place[source][0], 2, self._rank[single]))
         known, apart = {}, {}
         for (one, other), comparison in self._known.items():
             swapped = place[other] < place[one]
             pair = (other, one) if swapped else (one, other)
             found = comparison.reversed() if swapped else comparison
-            if found.verdict is Verdict.CONFIRMED and would_lose(found):
+            if found.verdict is Verdict.CONFIRMED and sources.would_lose(pair, found):
                 found = replace(found, verdict=Verdict.ALTERED)
             known[pair], apart[pair] = found, self._apart[one, other]
         source_of = {member: source for source, family in families.items() for member in family if member not in named}

@@ -75,7 +75,10 @@ class Describer:
             for kept, copy in ((one, other), (other, one)):
                 places = [place_of[self.items[position].content_hash] for position in (kept, copy)]
                 if places[0] not in {0, places[1]}:
-                    yield CopyPair(keep=places[0], copy=places[1], relation=_relation_of(self._seen(kept, copy)))
+                    yield CopyPair(keep=places[0], copy=places[1], relation=self._relation_of(kept, copy))
+
+    def _relation_of(self, keeper: int, copy: int) -> Relation:
+        return _relation_of(self._seen(keeper, copy), self.items[keeper], self.items[copy])
 
     def _reason(self, group: Group) -> Reason:
         keeper = self.items[group.keeper]
@@ -93,7 +96,7 @@ class Describer:
         copies = [(self.items[position], distance) for position, distance in files.group.copies]
         seen = [self._seen(files.group.keeper, position) for position, _ in files.group.copies]
         kinds = [
-            relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison))
+            relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison, keeper, copy))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
         first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
@@ -122,9 +125,13 @@ class Describer:
         return self.seen(keeper, copy) or _NOT_LOOKED_AT
 
 
-def _relation_of(seen: Comparison) -> Relation:
+def _relation_of(seen: Comparison, keeper: Item, copy: Item) -> Relation:
     """Return how the second picture relates to the first if that is kept: what shows more is no copy of it."""
-    return Relation.ALTERED if seen.verdict is Verdict.CONFIRMED and would_lose(seen) else _OF_VERDICT[seen.verdict]
+    return (
+        Relation.ALTERED
+        if seen.verdict is Verdict.CONFIRMED and would_lose(seen, keeper, copy)
+        else _OF_VERDICT[seen.verdict]
+    )
 
 
 def _facts(item: Item) -> Facts:

@@ -172,7 +172,11 @@ _CRITERIA = {
             lambda _, origin: not origin.companions,
             lambda _, origin: ", ".join(path.name for path in origin.companions) or "none",
         ),
-        _Criterion(Rule.NOT_DERIVED, lambda _, origin: bool(origin.derived), lambda _, origin: origin.derived),
+        _Criterion(
+            Rule.NOT_DERIVED,
+            lambda _, origin: bool(origin.derived) and not origin.is_rewritten,
+            lambda _, origin: origin.derived,
+        ),
         _Criterion(
             Rule.METADATA, lambda _, origin: -origin.metadata.details, lambda _, origin: origin.metadata.details
         ),

@@ -15,6 +15,7 @@ from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Item
 
 _CAMERA_FORMATS = RAW_KINDS | {"JPEG", "HEIF", "HEIC", "AVIF", "TIFF"}  # none writes PNG, WebP or BMP
+_RESIZED = "resized or cropped"
 _EDITED_AFTER = timedelta(minutes=1)  # between capture and the last writing; a camera needs seconds
 
 _EDITORS = re.compile(
@@ -46,12 +47,14 @@ class Origin:
     """What is known of where a picture comes from.
 
     `derived` says in words what it was made by, as its name or its data tell, or is empty. `is_cameras` tells that a
-    camera wrote the file, and nothing says that anybody wrote it again.
+    camera wrote the file, and nothing says that anybody wrote it again; `is_rewritten` that its data, and nothing else,
+    say so: beside a picture without any data, which may be a copy that lost them, that is no fault.
     """
 
     metadata: Metadata
     derived: str = ""
     is_cameras: bool = False
+    is_rewritten: bool = False
     companions: tuple[Path, ...] = ()
 
     @property
@@ -87,10 +90,11 @@ class Origins:
 def read_origin(item: Item, companions: Companions, decoder: Decoder) -> Origin:
     """Look at a file's data, its name and its neighbours."""
     metadata = decoder.metadata(item.path)
-    rewritten = _rewritten(item, metadata)
+    rewritten, named = _rewritten(item, metadata), derived_name(item.path.stem)
     return Origin(
         metadata=metadata,
-        derived=rewritten or derived_name(item.path.stem),
+        derived=rewritten or named,
+        is_rewritten=bool(rewritten and not named and not rewritten.startswith(_RESIZED)),
         is_cameras=bool(metadata.camera and metadata.captured) and item.format in _CAMERA_FORMATS and not rewritten,
         companions=companions.of(item.path),
     )
@@ -107,7 +111,7 @@ def _rewritten(item: Item, metadata: Metadata) -> str:
         return f"edited with {metadata.software[editor.start() :]}"
     size = metadata.size
     if size and size not in {(item.width, item.height), (item.height, item.width)}:
-        return f"resized or cropped from {size[0]} \N{MULTIPLICATION SIGN} {size[1]}"
+        return f"{_RESIZED} from {size[0]} \N{MULTIPLICATION SIGN} {size[1]}"
     if metadata.captured and metadata.changed and metadata.changed - metadata.captured > _EDITED_AFTER:
         return f"written again {metadata.changed:%Y-%m-%d %H:%M}"
     return ""

@@ -21,6 +21,8 @@ _AGREES = {Verdict.CONFIRMED: 2, Verdict.ALTERED: 1}
 _HEADS = 4  # members that are compared with a whole family
 _ABLE = 0.6  # of the agreement that the best has
 _EQUAL = 0.95  # of that: more may be chance
+_LOST = 0.004  # of a picture: a line of text
+_FINER = 2.0  # pixels for one of the other
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
 
 
@@ -48,9 +50,12 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
     )
 
 
-def would_lose(seen: Comparison, *, limit: float = 0.05) -> bool:
-    """Tell whether something would be lost with the second of two pictures: a part of the scene, or the colours."""
-    return seen.only_second > limit
+def would_lose(seen: Comparison, picture: Item, other: Item) -> bool:
+    """Tell whether something would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
+
+    A part of the scene, its colours or transparency, or details: where it has twice as many pixels for the same.
+    """
+    return seen.only_second > _LOST or (bool(seen.transform) and likeness(seen, picture, other).finer < 1 / _FINER)
 
 
 class Sources:
@@ -75,6 +80,10 @@ class Sources:
     def are_equal(self, one: int, other: int) -> bool:
         """Tell whether two pictures may change places."""
         return self._standing(one) == self._standing(other)
+
+    def would_lose(self, pair: Pair, seen: Comparison) -> bool:
+        """Tell whether something would be lost with the second picture of a pair; see `would_lose`."""
+        return would_lose(seen, self._items[pair[0]], self._items[pair[1]])
 
     def heads(self, family: Collection[int]) -> list[int]:
         """Return the few members worth a comparison with all others: the best by the rules, and those in the middle."""

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from threading import Lock
 
@@ -81,7 +81,8 @@ class Look:
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                found.append(self._closer(above, below, compare(first.features, second.features)))
+                seen = self._closer(above, below, compare(first.features, second.features))
+                found.append(_with_transparency(first, second, seen))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
@@ -134,12 +135,20 @@ class Look:
             picture = self._decoder.thumbnail(self._pictures[position], longest=LONGEST)
         except ImageError:
             return None
-        return _Seen(features(picture.pixels), picture.is_whole)
+        return _Seen(features(picture.pixels), picture.is_whole, picture.see_through)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was seen of a picture, and whether that is all there is."""
+    """What was seen of a picture, whether that is all there is, and whether some of it is transparent."""
 
     features: Features
     is_whole: bool
+    see_through: bool
+
+
+def _with_transparency(first: _Seen, second: _Seen, seen: Comparison) -> Comparison:
+    """Return a comparison that knows that all of a cut-out would be lost with it if one on a ground stayed."""
+    if first.see_through == second.see_through:
+        return seen
+    return replace(seen, only_first=1.0) if first.see_through else replace(seen, only_second=1.0)

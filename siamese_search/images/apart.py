@@ -126,6 +126,7 @@ def _answer(
         "format": picture.format,
         "frames": picture.frames,
         "note": picture.note,
+        "see_through": picture.see_through,
         "shape": picture.pixels.shape,
     }
     return about, picture.pixels.tobytes()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from siamese_search.images.modes import on_ground, plain_mode
+from siamese_search.images.modes import is_see_through, on_ground, plain_mode
 from siamese_search.images.raw import RAW_EXTENSIONS, RAW_KINDS, find_preview
 from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, NeedsMoreError, RefusedError, image_errors, too_large
 from siamese_search.images.sources import File, name_of, opened
@@ -50,7 +50,7 @@ class Picture:
     """Decoded pixels, uint8 `(height, width, channels)`; `width` and `height` are those as shown, before resizing.
 
     `frames` counts the pictures of an animation or the pages of a file, of which `pixels` are one. `note` says what was
-    amiss with a file that could be read all the same.
+    amiss with a file that could be read all the same. `see_through`: some of it is transparent, and shown on a ground.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,6 +59,7 @@ class Picture:
     format: str
     frames: int = 1
     note: str = ""
+    see_through: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -208,10 +209,12 @@ def finish(
             plain = plain.resize((size, size), Image.Resampling.BICUBIC)
         case Thumbnail(longest=longest):
             plain = plain.resize(_fitting(plain.size, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    see_through = is_see_through(plain)
     mode = "L" if isinstance(wanted, Square) and wanted.channels == 1 else "RGB"
     shown = upright(on_ground(plain), orientation).convert(mode)
     pixels = np.array(shown).reshape(shown.height, shown.width, len(mode))
-    return Picture(pixels, width, height, _FORMATS.get(image.format or "", image.format) or "unknown", frames)
+    kind = _FORMATS.get(image.format or "", image.format) or "unknown"
+    return Picture(pixels, width, height, kind, frames, see_through=see_through)
 
 
 def _fitting(size: tuple[int, int], longest: int) -> tuple[int, int]:

@@ -53,15 +53,17 @@ def _range(low: float, high: float, *, is_float: bool, bits: int) -> tuple[float
     return (low, high) if named is None else (0.0, named)
 
 
+def is_see_through(image: Image.Image) -> bool:
+    """Tell whether anything in a picture is not opaque."""
+    return image.mode in {"LA", "RGBA"} and image.getchannel("A").getextrema() != (_OPAQUE, _OPAQUE)
+
+
 def on_ground(image: Image.Image) -> Image.Image:
     """Show what is transparent as white, whatever colour hides behind it; as black where nothing is seen on white."""
     if image.mode not in {"LA", "RGBA"}:
         return image
     image = image.convert("RGBA")
     shown = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if (
-        np.asarray(image.getchannel("A")).min() < _OPAQUE
-        and np.asarray(shown.convert("L").resize(_GLIMPSE)).std() < _FAINT
-    ):
+    if is_see_through(image) and np.asarray(shown.convert("L").resize(_GLIMPSE)).std() < _FAINT:
         return Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return shown

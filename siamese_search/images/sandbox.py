@@ -138,6 +138,7 @@ class Decoder:
             str(reply["format"]),
             int(reply["frames"]),
             str(reply["note"]),
+            bool(reply["see_through"]),
         )
 
     def _ask(self, request: dict[str, Any], sources: Sequence[File]) -> tuple[dict[str, Any], bytes]:

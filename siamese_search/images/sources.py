@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
+from stat import S_ISFIFO
 from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -62,6 +63,8 @@ def opened(source: File) -> Iterator[BinaryIO]:
     A stream that can seek counts from its start, and stays open; of any other counts what is left to be read.
     """
     if isinstance(source, str | os.PathLike):
+        if S_ISFIFO(os.stat(source).st_mode):  # noqa: PTH116  to open it would wait for whoever writes to it
+            raise ImageError(os.fspath(source), "a pipe, no file; `-` reads standard input")
         with open(source, "rb") as file:  # noqa: PTH123  a third of the time of Path.open
             yield _seekable(file, os.fspath(source))
     elif isinstance(source, bytes):

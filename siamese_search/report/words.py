@@ -197,7 +197,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def coverage_sentence(coverage: Coverage) -> str:
     """Say whether all pairs were found, and how many as far as that was measured."""
     if coverage.exact:
-        return "All pictures were compared: no pair is missing."
+        return "The distances of all pictures were compared: no near pair is missing."
     said = "Pairs were looked for by cells, not by comparing all pictures"
     if not coverage.known:
         return f"{said}; a sample of {coverage.sampled:,} had no pairs, so what is missing was not measured."
