@@ -20,7 +20,8 @@ Pair = tuple[int, int]
 _AGREES = {Verdict.CONFIRMED: 2, Verdict.ALTERED: 1}
 _HEADS = 4  # members that are compared with a whole family
 _ABLE = 0.6  # of the agreement that the best has
-_EQUAL = 0.95  # of that: more may be chance
+_EQUAL = 0.95  # of that, or all but so much of it: less may be chance
+_CHANCE = 2
 _LOST = 0.004  # of a picture: a line of text
 _FINER = 2.0  # pixels for one of the other
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
@@ -110,7 +111,8 @@ class Sources:
 
         def order(head: int) -> tuple[object, ...]:
             worth = self._worth(head, centre, seen)
-            return *worth, agreed[head] < _EQUAL * agreed[centre], self._rank[head]
+            fewer = agreed[centre] - agreed[head] > max(_CHANCE, (1 - _EQUAL) * agreed[centre])
+            return *worth, fewer, self._rank[head]
 
         return min(able, key=order)
 
@@ -128,7 +130,7 @@ def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
     if abs(math.log2(max(found.finer, 1e-6))) > 1 / 2:
         return f"{found.finer:.1f} pixels", "1 pixel for the same"
     if abs(found.scene) > _SHARE / 2:
-        return "more of the scene", "less of it"
+        return "more of the scene, or its colours", "less"
     if abs(found.border) > _SHARE / 2:
         return "no border", "a border"
     return "most others are like it", "fewer"
