@@ -1,6 +1,7 @@
 """Pictures that would stop or kill the program, and ordinary ones that must not notice."""
 
 import gzip
+import os
 import pickle
 import resource
 import struct
@@ -386,3 +387,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_taken(
 
     monkeypatch.setattr(Decoder, "square", square_while_written)
     assert list(embed_files([path], encoder)) == [Skipped(path=path, reason=CHANGED)]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path, decoder: Decoder) -> None:
+    """Nobody writes to it, and nobody need: it is named at once."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="pipe"):
+        decoder.square(tmp_path / "pipe.jpg", size=16)

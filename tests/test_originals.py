@@ -206,6 +206,42 @@ def test_what_shows_more_never_goes_for_a_part_of_it(
     assert lossless["whole.jpg"] == lossless["colours.jpg"] == "altered"
 
 
+def test_writing_on_a_frame_and_what_is_transparent_stays(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """A line under a photo is no plain border, and a cut-out is more than itself on white."""
+    photo = sample("coffee.png").resize((600, 400))
+    photo.save(folder / "DSC_1.jpg", quality=90, exif=exif())
+    framed = ImageOps.expand(photo, (30, 30, 30, 120), "white")
+    ImageDraw.Draw(framed).text((60, 450), "Rome, with Grandma, 1987", "black", font_size=36)
+    framed.save(folder / "framed.jpg", quality=90)
+    cut_out = sample("astronaut.png").resize((400, 400))
+    cut_out.putalpha(Image.radial_gradient("L").resize((400, 400)).point(lambda value: 255 if value < 200 else 0))
+    cut_out.save(folder / "cut-out.png")
+    on_white = Image.new("RGBA", cut_out.size, "white")
+    on_white.alpha_composite(cut_out)
+    on_white.convert("RGB").resize((480, 480)).save(folder / "on white.jpg", quality=95)
+    said = relations(found(folder))
+    assert said["framed.jpg"] == "altered"
+    assert said.get("cut-out.png", "altered") == "altered"
+
+
+def test_a_large_picture_never_goes_for_a_small_one(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """Not for one that lost its data, whatever program the large one names; nor for one that has more data."""
+    photo = sample("rocket.jpg").resize((640, 427))
+    photo.save(folder / "DSC_1004.JPG", quality=90, exif=exif(software="Microsoft Windows Photo Viewer 6.1"))
+    photo.resize((320, 214)).save(folder / "rocket.jpg", quality=70)
+    cat = sample("chelsea.png").resize((640, 427))
+    cat.save(folder / "cat.jpg", quality=90, exif=exif(software="Photoshop Lightroom 5.0"))
+    cat.resize((200, 133)).save(folder / "cat small.jpg", quality=70, exif=exif())
+    report = found(folder)
+    assert names(report)["DSC_1004.JPG"] == {"rocket.jpg"}
+    assert relations(report)["rocket.jpg"] == "confirmed"
+    assert relations(report).get("cat.jpg", "altered") == "altered"
+
+
 def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
     """Hard links and links from outside: said, never copies; a copy with another name elsewhere frees nothing."""
     sample("coffee.png").save(folder / "a.png")

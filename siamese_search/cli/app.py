@@ -117,7 +117,8 @@ def _print_usage(error: Exception) -> None:
     """Show what is wrong with a command line; an argument may hold anything."""
     text = io.StringIO()
     error.show(text)  # type: ignore[attr-defined]  # a method of all of Click's errors
-    sys.stderr.writelines(f"{printable(line)}\n" for line in text.getvalue().split("\n")[:-1])
+    words = text.getvalue().replace(",\n\t", ", ").replace("\n\t", " ")  # choices
+    sys.stderr.writelines(f"{printable(line)}\n" for line in words.split("\n")[:-1])
 
 
 if __name__ == "__main__":
