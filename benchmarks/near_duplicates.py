@@ -122,9 +122,9 @@ def classes(photos: Photos, listed: ListOption = None, encoder: EncoderOption = 
     print(markdown(["system", "queries", "recall@1", "mAP"], rows))
     own = work_of("simsearch", [photo.path for photo in found], encoder=encoder).features.astype(np.float32)
     tried = limits(own / np.linalg.norm(own, axis=1, keepdims=True), found, LIMITS)
-    shares = [[f"{100 * share:.0f}" for share in (limit.precision, limit.answered, limit.refused)] for limit in tried]
+    cells = [[f"{100 * share:.0f}" for share in (limit.precision, limit.answered, limit.refused)] for limit in tried]
     heads = ["within", "same class", "photos answered", "none, where the class is not there"]
-    print(markdown(heads, [[f"{limit.distance:.2f}", *each] for limit, each in zip(tried, shares, strict=True)]))
+    print(markdown(heads, [[f"{limit.distance:.2f}", *each] for limit, each in zip(tried, cells, strict=True)]))
 
 
 @app.command(epilog="Example: python benchmarks/near_duplicates.py int8 ~/Pictures --list unseen.txt")
