@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.errors import ImageError
+from siamese_search.errors import ImageError, OptionError
 from siamese_search.gallery.answer import Answer, Limits
 from siamese_search.gallery.store import DamagedError, Store
 from siamese_search.images.files import content_hash
@@ -29,6 +29,7 @@ _ROUNDS = 3  # of that, at the most
 _SPARE = 8  # hits to look through beyond what is wanted: copies, and the query itself
 _MAX_WIDTH = 1024  # hits that are looked through for the last of the copies
 _BLOCK = 256  # queries answered together, so that their details stay in memory
+_NO_DIRECTION = 1e-3  # length of a sum of embeddings that says nothing
 _EQUAL = 0.01  # distance of equal files: embeddings are kept in a few bits a number
 
 
@@ -42,6 +43,15 @@ class Query:
     vector: NDArray[np.float32]
     source: Source | None = None
     apart_from: tuple[Path, ...] = ()
+
+
+def combined(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the sum of some embeddings, of unit length again; raises OptionError where they cancel one another."""
+    total = np.sum(vectors, axis=0)
+    length = float(np.linalg.norm(total))
+    if length < _NO_DIRECTION:
+        raise OptionError("these pictures cancel one another: nothing lies between them")
+    return np.asarray(total / length, np.float32)
 
 
 def find_hits(

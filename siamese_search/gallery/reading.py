@@ -15,7 +15,7 @@ from siamese_search.errors import EncoderError, FingerprintError, FolderError, I
 from siamese_search.gallery.answer import Limits
 from siamese_search.gallery.answers import Answers
 from siamese_search.gallery.export import export
-from siamese_search.gallery.hits import Query, find_hits
+from siamese_search.gallery.hits import Query, combined, find_hits
 from siamese_search.gallery.join import Embeddings, Join
 from siamese_search.gallery.locations import Location, gallery_location, store_at
 from siamese_search.gallery.settings import (
@@ -44,7 +44,6 @@ from siamese_search.results import (
 )
 
 _MAX_DISTANCE = 2.0
-_NO_DIRECTION = 1e-3  # length of a sum of embeddings that says nothing
 
 
 class GalleryReader:
@@ -277,13 +276,10 @@ class GalleryReader:
             raise ImageError(skipped[0].path, skipped[0].reason)
         if not embedded:
             raise OptionError("no pictures to combine")
-        total = np.sum([vector for _, vector in embedded], axis=0)
-        length = float(np.linalg.norm(total))
-        if length < _NO_DIRECTION:
-            raise OptionError("these pictures cancel one another: nothing lies between them")
+        vector = combined([vector for _, vector in embedded])
         own = () if include_self else tuple(path for source in sources for path in path_of(source))
         limits = Limits(reach=-1.0, copies=self.threshold.distance, alike=None)
-        query = Query(vector=(total / length).astype(np.float32), apart_from=own)
+        query = Query(vector=vector, apart_from=own)
         (hits,) = find_hits(self._store, [query], k=k, limits=limits, details=False, decoder=self._decoder)
         return QueryResult(query=" + ".join(map(name_of, sources)), hits=hits)
 

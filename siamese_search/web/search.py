@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.hits import combined
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
@@ -27,7 +28,6 @@ from siamese_search.web.uploads import Uploads
 
 _PAGE = 60
 _MAX_PAGE = 500
-_NO_DIRECTION = 1e-6
 
 
 class Searching:
@@ -118,9 +118,9 @@ class Searching:
         report = self._report(question)
         data = search_json(report, copies=True)
         hits = [hit for result in report.queries for hit in result.files(copies=True)]
-        items = self._listing.at(hit.path for hit in hits)
-        for item, shown in zip(items, data["queries"][0]["hits"], strict=True):
-            shown["item"] = item_json(item) if item else None
+        items = self._gallery.items_by_id([hit.id for hit in hits])
+        for hit, shown in zip(hits, data["queries"][0]["hits"], strict=True):
+            shown["item"] = item_json(items[hit.id]) if hit.id in items else None
         return data
 
     def _report(self, question: Question) -> SearchReport:
@@ -138,12 +138,7 @@ class Searching:
         limit = gallery.threshold_or(question.threshold)
         vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
         vectors += map(self._embedded, pictures)
-        middle = np.sum(vectors, axis=0)
-        length = float(np.linalg.norm(middle))
-        if length < _NO_DIRECTION:
-            raise HTTPException(422, "these pictures cancel one another: nothing lies between them")
-        vector = (middle / length).astype(np.float32)
-        (hits,) = gallery.search_vectors(vector[np.newaxis], k=k, threshold=limit.distance)
+        (hits,) = gallery.search_vectors(combined(vectors)[np.newaxis], k=k, threshold=limit.distance)
         name = " + ".join([item.path.name for item in items] + ["-"] * len(pictures))
         return SearchReport(threshold=limit, queries=(QueryResult(query=name, hits=hits, alike=gallery.alike),))
 
