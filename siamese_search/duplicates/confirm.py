@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
 from siamese_search.duplicates.groups import Block, Group, gather
-from siamese_search.duplicates.source import Pair, Sources
+from siamese_search.duplicates.source import Pair, Sources, is_confirmed
 
 NEIGHBOURS = 8  # of a picture that it is compared with
 _FIRST = 2  # of these, before the others
@@ -175,7 +175,7 @@ def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int,
         )
         new = seen.unknown(pair for pair in between if pair[0] != pair[1])
         seen.compare(new)
-        if not any(_is_same(seen.between(*pair)) for pair in new):
+        if not any(is_confirmed(seen.between(*pair)) for pair in new):
             return families
 
 
@@ -196,7 +196,7 @@ def _compare_families(seen: _Seen, sources: Sources) -> dict[int, set[int]]:
         )
         for family, few in zip(families, heads, strict=True):
             source = sources.source(few, family, seen.between)
-            alike = {other for other in family if other == source or _is_same(seen.between(source, other))}
+            alike = {other for other in family if other == source or is_confirmed(seen.between(source, other))}
             found[source] = alike
             unsettled -= alike
     return found
@@ -211,10 +211,6 @@ def with_altered(groups: Sequence[Group], ranked: Sequence[int], altered: Block)
     added = {group.keeper: group.copies for group in gather(ranked, [(one[wanted], other[wanted], distance[wanted])])}
     whole = [group._replace(copies=(*group.copies, *added.pop(group.keeper, ()))) for group in groups]
     return [*whole, *(Group(keeper, its_copies) for keeper, its_copies in added.items())]
-
-
-def _is_same(comparison: Comparison | None) -> bool:
-    return comparison is not None and comparison.verdict is Verdict.CONFIRMED
 
 
 def _families(positions: set[int], same: Iterable[Pair]) -> list[set[int]]:

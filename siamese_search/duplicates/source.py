@@ -106,7 +106,7 @@ class Sources:
         able = [
             head
             for head in heads
-            if head == centre or (agreed[head] >= _ABLE * agreed[centre] and _is_confirmed(seen(head, centre)))
+            if head == centre or (agreed[head] >= _ABLE * agreed[centre] and is_confirmed(seen(head, centre)))
         ]
 
         def order(head: int) -> tuple[object, ...]:
@@ -145,7 +145,8 @@ def _agreement(comparisons: Iterable[Comparison | None]) -> int:
     )
 
 
-def _is_confirmed(seen: Comparison | None) -> bool:
+def is_confirmed(seen: Comparison | None) -> bool:
+    """Tell whether two pictures were compared, and are one."""
     return seen is not None and seen.verdict is Verdict.CONFIRMED
 
 
