@@ -4,8 +4,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
 
 from siamese_search.cores import usable_cores
 from siamese_search.details import (
@@ -75,30 +79,32 @@ class Look:
         second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
+        close_second = cache(lambda: self._close(below))  # decoded once, where it is wanted at all
         found = []
         for above, _ in pairs:
             first = self._look(above)
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                seen = self._closer(above, below, compare(first.features, second.features))
+                seen = self._closer(above, close_second, compare(first.features, second.features))
                 found.append(_with_transparency(first, second, seen))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
         return found
 
-    def _closer(self, above: int, below: int, found: Comparison) -> Comparison:
+    def _closer(self, above: int, close_second: Callable[[], NDArray[np.uint8]], found: Comparison) -> Comparison:
         """Look again, at more pixels, where what a page says may be too small."""
         if found.verdict is not Verdict.CONFIRMED or not found.drawn:
             return found
         try:
-            first, second = (
-                self._decoder.thumbnail(self._pictures[place], longest=FINEST).pixels for place in (above, below)
-            )
+            first, second = self._close(above), close_second()
         except ImageError:
             return Comparison(Verdict.UNCHECKED)
         return look_closer(first, second, found)
+
+    def _close(self, position: int) -> NDArray[np.uint8]:
+        return self._decoder.thumbnail(self._pictures[position], longest=FINEST).pixels
 
     def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
