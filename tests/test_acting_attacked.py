@@ -754,3 +754,14 @@ def test_older_journals_that_contradict_themselves(swift_path: Path) -> None:
     world.journal.write_text("".join(json.dumps(line) + "\n" for line in (head, step)))
     assert reasons(world.undo()) == ["line 2 is damaged: what it says cannot be taken back"]
     assert world.target.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/root").is_dir(), reason="no second name of a folder to be had here")
+def test_one_folder_by_two_names_does_not_keep_itself_out(tmp_path: Path) -> None:
+    """As by two mounts: it is one folder, locked once, and still for one actor."""
+    again = Path("/proc/self/root", *tmp_path.parts[1:])
+    (tmp_path / "below").mkdir()
+    with only_actor([tmp_path, again]), pytest.raises(PlanError, match="acts in this folder"), only_actor([tmp_path]):
+        raise AssertionError
+    with only_actor([again, tmp_path / "below"]):
+        pass

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from siamese_search.actions.system import FILE, call
+from siamese_search.duplicates.aliases import file_identity
 from siamese_search.errors import PlanError
 
 _FILE = ".simsearch-lock"  # where a file system locks files, but no folders: NFS
@@ -18,15 +19,18 @@ def only_actor(folders: Iterable[Path]) -> Iterator[None]:
     """Be the only one who acts in some folders while inside; raises PlanError when somebody else does already.
 
     The folders themselves are locked, nothing is written. Those above are locked as well, but shared: so one who acts
-    in a folder keeps out whoever wants to act in one around it. Folders that are not there are passed over.
+    in a folder keeps out whoever wants to act in one around it. Folders that are not there are passed over. One folder
+    under two mounts is locked once.
     """
     wanted = sorted(set(folders))
     outer = [path for path in wanted if not any(other in path.parents for other in wanted)]
-    above = {parent for path in outer for parent in path.parents} - set(outer)
+    once = {file_identity(path) or path: path for path in reversed(outer)}
+    above = sorted({parent for path in outer for parent in path.parents})
     with ExitStack() as stack:
-        for path in sorted(above):
-            _lock(path, fcntl.LOCK_SH, stack)
-        for path in outer:
+        for path in above:
+            if (file_identity(path) or path) not in once:
+                _lock(path, fcntl.LOCK_SH, stack)
+        for path in sorted(once.values()):
             _lock(path, fcntl.LOCK_EX, stack)
         yield
 
