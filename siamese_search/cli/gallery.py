@@ -189,7 +189,7 @@ def info(
 ) -> None:
     """Describe a gallery: images, folders, encoder, threshold."""
     from siamese_search.report.data import info_json  # noqa: PLC0415
-    from siamese_search.report.words import SOURCES, human_bytes  # noqa: PLC0415
+    from siamese_search.report.words import SOURCES, human_bytes, share_words  # noqa: PLC0415
 
     with open_gallery(index) as gallery:
         about = gallery.info()
@@ -202,7 +202,8 @@ def info(
         print_json(info_json(about))
         return
     limit = about.threshold
-    expected = "" if limit.expected_precision is None else f", expected precision {limit.expected_precision:.3g}"
+    share = limit.expected_precision
+    expected = "" if share is None else f", expected precision {share_words(share)}"
     rows = [
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
