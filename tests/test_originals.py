@@ -179,7 +179,7 @@ def test_a_frame_never_beats_the_photo_in_it(folder: Path, sample: Sample, found
     assert names(report) == {"z.jpg": {"a.png", "b.png"}}
     assert set(relations(report).values()) == {"confirmed"}
     assert report.groups[0].reason
-    assert (report.groups[0].reason.rule, report.groups[0].reason.keeper) == (Rule.SOURCE, "no border")
+    assert (report.groups[0].reason.rule, report.groups[0].reason.keeper) == (Rule.SOURCE, "less of a border")
 
 
 def test_what_shows_more_never_goes_for_a_part_of_it(

@@ -1,6 +1,7 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 
 from siamese_search.results import (
@@ -43,7 +44,7 @@ _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
     Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
-    Rule.NOT_DERIVED: "not derived, next is {1}",
+    Rule.NOT_DERIVED: "{0}, next is {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
     Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
     Rule.SOURCE: "source of the others: {0}, next {1}",
@@ -115,16 +116,38 @@ def reason_words(reason: Reason | None) -> str:
     """Say why a keeper is kept: the first rule in which it beats the best of its copies."""
     if reason is None:
         return ""
-    values: tuple[str | int, ...] = (reason.keeper, reason.runner_up)
-    if reason.rule is Rule.SIZE:
-        values = tuple(human_bytes(int(value)) for value in values)
-    elif reason.rule in {Rule.OLDEST, Rule.NEWEST}:
-        values = tuple(_day(int(value)) for value in values)
-    return _REASONS[reason.rule].format(*values)
+    ways = _WAYS.get(reason.rule, (str,))
+    shown = ("", "")
+    for way in ways:  # until the two differ, as they do
+        one, other = (way(value) if isinstance(value, int) else value for value in (reason.keeper, reason.runner_up))
+        shown = one, other
+        if one != other:
+            break
+    return _REASONS[reason.rule].format(*shown)
 
 
-def _day(mtime_ns: int) -> str:
-    return datetime.fromtimestamp(mtime_ns / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
+def _moment(digits: int) -> Callable[[int], str]:
+    """Return what shows nanoseconds since 1970 to the minute, to the second, or to so many `digits` of it."""
+
+    def shown(moment_ns: int) -> str:
+        second, fraction = divmod(moment_ns, 10**9)
+        try:
+            minute = datetime.fromtimestamp(second)  # noqa: DTZ006  as the clocks of this machine show it
+        except (OverflowError, ValueError, OSError):
+            return f"{moment_ns:,} ns since 1970"
+        if digits < 0:
+            return f"{minute:%Y-%m-%d %H:%M}"
+        return f"{minute:%Y-%m-%d %H:%M:%S}" + (f".{fraction:09}"[: digits + 1] if digits else "")
+
+    return shown
+
+
+_MOMENTS = tuple(map(_moment, (-1, 0, 2, 6, 9)))
+_WAYS: dict[Rule, tuple[Callable[[int], str], ...]] = {
+    Rule.SIZE: (human_bytes, "{:,} bytes".format),
+    Rule.OLDEST: _MOMENTS,
+    Rule.NEWEST: _MOMENTS,
+}
 
 
 def threshold_sentence(threshold: Threshold, *, found: int) -> str:
