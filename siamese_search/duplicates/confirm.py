@@ -6,6 +6,7 @@ is the same picture. Pictures that hang together by such pairs are a family: the
 compared with all of it, and the source goes before the others. A copy is one of its keeper, never of another copy.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from siamese_search.duplicates.source import Pair, Sources, is_confirmed
 
 NEIGHBOURS = 8  # of a picture that it is compared with
 _FIRST = 2  # of these, before the others
+_PART = 0.5  # of a picture: what shows less of it is not that picture again
 
 Positions = NDArray[np.int64]
 
@@ -40,13 +42,25 @@ class Confirmed:
     source_of: Mapping[int, int]
     left_out: int
 
-    def pairs(self, verdict: Verdict) -> Block:
-        """Return the pairs of a verdict; what has a source is in none with another picture that outranks it."""
-        found = [
+    @property
+    def same(self) -> Block:
+        """The confirmed pairs; what has a source is in none with another picture that outranks it."""
+        return self._block(
             (above, below)
-            for (above, below), comparison in self.comparisons.items()
-            if comparison.verdict is verdict and self.source_of.get(below, above) in {above, below}
-        ]
+            for above, below in self._pairs(Verdict.CONFIRMED)
+            if self.source_of.get(below, above) in {above, below}
+        )
+
+    @property
+    def altered(self) -> Block:
+        """The pairs of pictures of which one is an altered one of the other."""
+        return self._block(self._pairs(Verdict.ALTERED))
+
+    def _pairs(self, verdict: Verdict) -> Iterator[Pair]:
+        return (pair for pair, comparison in self.comparisons.items() if comparison.verdict is verdict)
+
+    def _block(self, pairs: Iterable[Pair]) -> Block:
+        found = [*pairs]
         one, other = (np.array([pair[side] for pair in found], np.int64) for side in (0, 1))
         return one, other, np.array([self.distances[pair] for pair in found], np.float64)
 
@@ -163,7 +177,8 @@ class _Seen:
 def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int, set[int]]:
     """Compare what it takes to tell families apart; return them, each by its source.
 
-    Where a picture of one was near, or altered, a picture of another, or one in none, the sources are compared.
+    Where a picture of one was near, or altered, a picture of another, or one in none, the sources are compared; and
+    where these are altered ones of each other, with what is but a part of the other.
     """
     while True:
         families = _compare_families(seen, sources)
@@ -173,7 +188,14 @@ def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int,
             for one, other in (*seen.unknown(nearest), *seen.pairs(Verdict.ALTERED))
             if one in source_of or other in source_of
         )
-        new = seen.unknown(pair for pair in between if pair[0] != pair[1])
+        parts = (
+            (source, member)
+            for source, other in seen.pairs(Verdict.ALTERED)
+            if source in families
+            for member in families.get(other, ())
+            if _is_part(seen.between(other, member))
+        )
+        new = seen.unknown(pair for pair in (*between, *parts) if pair[0] != pair[1])
         seen.compare(new)
         if not any(is_confirmed(seen.between(*pair)) for pair in new):
             return families
@@ -202,15 +224,42 @@ def _compare_families(seen: _Seen, sources: Sources) -> dict[int, set[int]]:
     return found
 
 
-def with_altered(groups: Sequence[Group], ranked: Sequence[int], altered: Block) -> list[Group]:
-    """Add to groups the pictures that are altered ones of keepers, or of each other, and in no group by themselves."""
+def with_altered(groups: Sequence[Group], ranked: Sequence[int], confirmed: Confirmed) -> list[Group]:
+    """Add to groups the pictures that are altered ones of keepers, or of each other, and in no group by themselves.
+
+    So do groups that are but a part of such a picture: a page that a photo was pasted into, and the photo's thumbnail,
+    are altered ones of the photo, although the page shows the thumbnail as well.
+    """
+    one, other, distance = confirmed.altered
+    groups = _independent(groups, ranked, confirmed)
     grouped = {position for group in groups for position in group.members}
     copies = grouped - {group.keeper for group in groups}
-    wanted = np.array([above not in copies and below not in grouped for above, below, _ in _each(altered)], np.bool_)
-    one, other, distance = altered
+    wanted = ~(np.isin(one, [*copies]) | np.isin(other, [*grouped]))
     added = {group.keeper: group.copies for group in gather(ranked, [(one[wanted], other[wanted], distance[wanted])])}
     whole = [group._replace(copies=(*group.copies, *added.pop(group.keeper, ()))) for group in groups]
     return [*whole, *(Group(keeper, its_copies) for keeper, its_copies in added.items())]
+
+
+def _independent(groups: Sequence[Group], ranked: Sequence[int], confirmed: Confirmed) -> list[Group]:
+    """Return the groups without those whose copies are parts of their keeper, and altered as it is, of another's."""
+    above: defaultdict[int, set[int]] = defaultdict(set)
+    for one, other, _ in _each(confirmed.altered):
+        above[other].add(one)
+    rank_of = {position: place for place, position in enumerate(ranked)}
+    keepers: set[int] = set()
+    kept = []
+    for group in sorted(groups, key=lambda group: rank_of[group.keeper]):
+        are_parts = all(_is_part(confirmed.comparisons.get((group.keeper, copy))) for copy, _ in group.copies)
+        of_all = keepers.intersection(*(above[member] for member in group.members))
+        if not (are_parts and of_all):
+            kept.append(group)
+            keepers.add(group.keeper)
+    return kept
+
+
+def _is_part(seen: Comparison | None) -> bool:
+    """Tell whether the second of two pictures shows but a part of the first."""
+    return seen is not None and 0 < seen.covers < _PART
 
 
 def _families(positions: set[int], same: Iterable[Pair]) -> list[set[int]]:

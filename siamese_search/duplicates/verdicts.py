@@ -79,12 +79,12 @@ def look_at(
     ranked = [position for one in confirmed.ranked for position in equals[one]]
     groups = gather_with_equals(
         ranked,
-        [confirmed.pairs(Verdict.CONFIRMED)],
+        [confirmed.same],
         by_content.equals,
         apart=scope.apart,
         are_copies=scope.other is None,
     )
-    groups = with_altered(groups, ranked, confirmed.pairs(Verdict.ALTERED))
+    groups = with_altered(groups, ranked, confirmed)
     return Looked(groups, by_content, stands, confirmed.comparisons, _counts(confirmed))
 
 
