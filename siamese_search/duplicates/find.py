@@ -167,7 +167,7 @@ def _arranged(
     if singles:
         groups = [group for group in groups if any(items[member].path in singles for member in group.members)]
         bursts = [burst for burst in bursts if any(items[member].path in singles for member in burst)]
-    files = without_aliases(groups, items, origins, rules)
+    files = without_aliases(groups, items, origins)
     return (
         sorted(files, key=lambda each: items[each.group.keeper].path),
         sorted(bursts, key=lambda burst: items[burst[0]].path),

@@ -125,15 +125,18 @@ class Sources:
 
 
 def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
-    """Say in what a keeper is the source of another picture, of both; `seen` is a comparison of the first with that."""
+    """Say in what a keeper is the source of another picture, of both; `seen` is a comparison of the first with that.
+
+    Where it is not better itself, it is because the others of the family show more of it.
+    """
     found = likeness(seen, keeper, other)
-    if abs(math.log2(max(found.finer, 1e-6))) > 1 / 2:
+    if found.finer > math.sqrt(2):
         return f"{found.finer:.1f} pixels", "1 pixel for the same"
-    if abs(found.scene) > _SHARE / 2:
+    if found.scene > _SHARE / 2:
         return "more of the scene, or its colours", "less"
-    if abs(found.border) > _SHARE / 2:
-        return "no border", "a border"
-    return "most others are like it", "fewer"
+    if found.border < -_SHARE / 2:
+        return "less of a border", "more"
+    return "most of the others agree with it", "fewer"
 
 
 def _agreement(comparisons: Iterable[Comparison | None]) -> int:
