@@ -133,13 +133,14 @@ def _fitted(source: Points, target: Points) -> tuple[Matrix, int] | None:
     inliers = _obeying(matrix, source, target)
     if inliers < MIN_INLIERS or not _possible(matrix):
         return None
-    if inliers >= _MIN_FOR_PERSPECTIVE:
+    enough = 1.1 * inliers + 3
+    if inliers >= _MIN_FOR_PERSPECTIVE and len(source) > enough:
         seen, _ = cv2.findHomography(
             source, target, cv2.RANSAC, _FINE_TOLERANCE, maxIters=_ROUNDS // 2, confidence=_CERTAINTY
         )
         if seen is not None and _possible(seen):
             more = _obeying(seen, source, target)
-            if more > 1.1 * inliers + 3:
+            if more > enough:
                 return np.asarray(seen, np.float64), more
     return matrix, inliers
 

@@ -6,6 +6,7 @@ not survive a mirror or a negative, so those of the mirrored and of the inverted
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ _CONTRAST = 8  # grey levels
 _MIN_SIDE = 64  # the surroundings of a point do not fit into much less
 _JPEG_QUALITY = 90
 _BITS = 256
+_DECODED = 32  # pictures: 20 MB
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,16 @@ class Features:
         return len(self.jpeg) + sum(array.nbytes for array in arrays)
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Decode the picture, uint8 `(height, width, 3)`, blue first."""
-        return np.asarray(cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+        """Decode the picture, uint8 `(height, width, 3)`, blue first; it is shared, and cannot be written to."""
+        return _decoded(self.jpeg)
+
+
+@lru_cache(_DECODED)
+def _decoded(jpeg: bytes) -> NDArray[np.uint8]:
+    """Decode a picture, unless it was a short while ago: a pair asks several times, and a picture is in several."""
+    pixels = np.asarray(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
+    pixels.setflags(write=False)
+    return pixels
 
 
 def features(pixels: NDArray[np.uint8]) -> Features:
