@@ -15,6 +15,7 @@ Matrix = NDArray[np.float64]
 Points = NDArray[np.float32]
 
 MIN_INLIERS = 8
+_SURE = 50  # inliers: as something else it will not lie there better
 _RATIO = 0.8  # a match counts when the second nearest surroundings are at least that much farther (Lowe, 2004)
 _TOLERANCE = 4.0  # pixels
 _FINE_TOLERANCE = 3.0
@@ -44,23 +45,25 @@ class Alignment:
     target: Points
 
 
-def matched(first: Features, second: Features) -> list[Alignment]:
-    """Return the alignments that enough matched points obey, the best supported first: at most three."""
+def best_match(first: Features, second: Features) -> Alignment | None:
+    """Return the alignment that most matched points obey, as the second is, in the mirror or as a negative."""
     if min(len(first.points), len(second.points)) < MIN_INLIERS:
-        return []
-    variants = (second.descriptors, second.mirrored, second.inverted)
-    distances, nearest = _two_nearest(np.concatenate(variants), first.descriptors)
-    distinct = distances[:, 0] < _RATIO * distances[:, 1]
-    found: list[Alignment] = []
-    start = 0
-    for descriptors in variants:
-        rows = np.flatnonzero(distinct[start : start + len(descriptors)])
-        source, target = second.points[rows], first.points[nearest[start + rows, 0]]
-        start += len(descriptors)
-        fit = _fitted(source, target)
-        if fit:
-            found.append(Alignment(*fit, source, target))
-    return sorted(found, key=lambda alignment: -alignment.inliers)
+        return None
+    as_it_is, *others = second.descriptors, second.mirrored, second.inverted
+    found = _matches(first, second, as_it_is)
+    if found and found.inliers >= _SURE:
+        return found
+    every = (found, *(_matches(first, second, descriptors) for descriptors in others))
+    return max(filter(None, every), key=lambda alignment: alignment.inliers, default=None)
+
+
+def _matches(first: Features, second: Features, descriptors: NDArray[np.uint8]) -> Alignment | None:
+    """Return the alignment that the second's points obey by these descriptors of theirs, if enough do."""
+    distances, nearest = _two_nearest(descriptors, first.descriptors)
+    rows = np.flatnonzero(distances[:, 0] < _RATIO * distances[:, 1])
+    source, target = second.points[rows], first.points[nearest[rows, 0]]
+    fit = _fitted(source, target)
+    return Alignment(*fit, source, target) if fit else None
 
 
 @one_thread()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, snapped
+from siamese_search.details.alignment import Alignment, Matrix, best_match, laid_on, snapped
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.exact import laid_exactly
@@ -22,6 +22,8 @@ _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
 _LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
+_MEETING, _NEARLY = 0.05, 0.2  # roughness of edges that lie on each other, and of those that nearly do
+_LARGE, _BROAD = 0.03, 300  # what differs, as a share and in pixels, where something was added or exchanged
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
@@ -79,20 +81,22 @@ def compare(first: Features, second: Features) -> Comparison:
 def _compare(first: Features, second: Features) -> Comparison:
     if same_shades(first, second):
         return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
-    found = []
+    best: _Laid | None = None
     for alignment in _alignments(first, second):
-        found.append(_compare_laid(first, second, alignment))
-        if found[-1].verdict is Verdict.CONFIRMED or found[-1].agreement > _LAID_RIGHT:
+        laid = _lay(first, second, alignment)
+        if best is None or _ORDER[laid.verdict] < _ORDER[best.verdict]:
+            best = laid
+        if laid.verdict is Verdict.CONFIRMED or not _may_lie_otherwise(laid.seen):
             break
-    if found:
-        return min(found, key=lambda comparison: _ORDER[comparison.verdict])
+    if best:
+        return _comparison(first, second, best)
     few = min(len(first.points), len(second.points)) < _MIN_POINTS
     return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
 def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
     """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
-    best = next(iter(matched(first, second)), None)
+    best = best_match(first, second)
     if best:
         whole = snapped(first, second, best)
     elif min(len(first.points), len(second.points)) < _MANY_POINTS:
@@ -102,26 +106,85 @@ def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
     yield from (alignment for alignment in (whole, best) if alignment)
 
 
-def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:
+@dataclass(frozen=True)
+class _Seen:
+    """Two pictures on one frame, what that shows, and what it says."""
+
+    both: Overlap
+    evidence: Evidence
+    colours: Colours
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """How one picture lies in another, and what that shows; nothing is seen where neither is all in the other."""
+
+    alignment: Alignment
+    covers: float
+    covered: float
+    seen: _Seen | None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.seen.verdict if self.seen else Verdict.ALIKE
+
+
+def _lay(first: Features, second: Features, alignment: Alignment) -> _Laid:
     of_first, of_second = covered(first, second, alignment.matrix)
-    found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
     if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
-        return found
+        return _Laid(alignment, of_first, of_second, None)
     sharp = min(first.sharp, second.sharp)
-    seen = _looked_at(overlap(first, second, alignment), alignment, sharp)
-    if seen.verdict is Verdict.ALTERED and len(alignment.source):  # or laid on it a pixel off
-        exact = _looked_at(laid_exactly(first, second, alignment.matrix), alignment, sharp)
+    seen = _look(overlap(first, second, alignment), alignment, sharp)
+    if seen.verdict is Verdict.ALTERED and len(alignment.source) and _may_lie_closer(seen):
+        exact = _look(laid_exactly(first, second, alignment.matrix), alignment, sharp)
         seen = exact if exact.verdict is Verdict.CONFIRMED else seen
-    found = replace(found, verdict=seen.verdict, agreement=seen.evidence.agreement)
+    return _Laid(alignment, of_first, of_second, seen)
+
+
+def _look(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
+    evidence = examine(both)
+    colours = relate(both, evidence.content, negative=evidence.negative)
+    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
+
+
+def _may_lie_closer(seen: _Seen) -> bool:
+    """Tell whether altered pictures may be one that is laid on itself a pixel off.
+
+    Where edges meet, or what differs is large or of another colour, it is no matter of where they lie.
+    """
+    evidence = seen.evidence
+    return (
+        evidence.roughness > _MEETING
+        and evidence.differing <= _LARGE
+        and evidence.strokes <= _BROAD
+        and seen.colours.strange <= _MAX_STRANGE
+    )
+
+
+def _may_lie_otherwise(seen: _Seen | None) -> bool:
+    """Tell whether another alignment may show more: frames that were laid on each other may be no more than near."""
+    if seen is None or seen.verdict is not Verdict.ALTERED:
+        return seen is None or seen.evidence.agreement <= _LAID_RIGHT
+    return seen.evidence.agreement <= _LAID_RIGHT and seen.evidence.roughness > _NEARLY and _may_lie_closer(seen)
+
+
+def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
+    """Say what is seen of two pictures, and of those that are one, what the second is of the first."""
+    found = Comparison(laid.verdict, covers=laid.covers, covered=laid.covered, matches=laid.alignment.inliers)
+    if laid.seen is None:
+        return found
+    seen, evidence, colours = laid.seen, laid.seen.evidence, laid.seen.colours
+    found = replace(found, agreement=evidence.agreement)
     if seen.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
         return found
-    matrix, evidence, colours = _matrix(seen.both), seen.evidence, seen.colours
+    matrix = _matrix(seen.both)
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
     is_altered = seen.verdict is Verdict.ALTERED
-    boxes = evidence.boxes or colours.boxes
-    in_first, in_second = differences(first, second, seen.both, boxes) if is_altered else ((), ())
-    only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
+    boxes = (evidence.boxes() or colours.boxes) if is_altered else ()
+    in_first, in_second = differences(first, second, seen.both, boxes)
+    only_first, only_second = remainders(first, second, matrix, whole=min(laid.covers, laid.covered) >= _MIN_COVERED)
     return replace(
         found,
         drawn=_is_drawn(evidence),
@@ -136,22 +199,6 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
         differences_in_second=in_second,
         largest=evidence.differing if is_altered else 0.0,
     )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Two pictures on one frame, what that shows, and what it says."""
-
-    both: Overlap
-    evidence: Evidence
-    colours: Colours
-    verdict: Verdict
-
-
-def _looked_at(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
-    evidence = examine(both)
-    colours = relate(both, evidence.content, negative=evidence.negative)
-    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
 
 
 def _matrix(both: Overlap) -> Matrix:

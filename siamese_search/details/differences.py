@@ -47,8 +47,8 @@ class Evidence:
     difference that is finer than that; `crowded` the area of all such in one place, fainter ones too: of the digits of
     a date no single one need be large; `roughness` the usual difference at an edge as a share of the edge (0.05 when
     only compressed, 0.5 when blurred); `flat` the share without edges; `paper` the share of the commonest tone; `tones`
-    how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges; `boxes`
-    are the differing regions, in pixels of the base's frame, the largest first.
+    how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges,
+    `marked` what differs.
     """
 
     agreement: float
@@ -62,7 +62,16 @@ class Evidence:
     tones: int
     negative: bool
     content: NDArray[np.bool_]
-    boxes: tuple[Box, ...]
+    marked: Pixels
+
+    def boxes(self) -> tuple[Box, ...]:
+        """Return the differing regions, near ones together, in pixels of the base's frame, the largest first."""
+        joined = regions(np.asarray(cv2.dilate(self.marked, np.ones((_NEAR + 1, _NEAR + 1), np.uint8)), np.uint8))
+        order = np.argsort(-joined[:, AREA], kind="stable")[:_MAX_BOXES]
+        return tuple(
+            (float(x), float(y), float(x + width), float(y + height))
+            for x, y, width, height, _ in joined[order].tolist()
+        )
 
 
 def examine(both: Overlap) -> Evidence:
@@ -95,7 +104,7 @@ def examine(both: Overlap) -> Evidence:
         tones=min(_in_use(counts.sum(axis=0)), _in_use(counts.sum(axis=1))),
         negative=negative,
         content=content,
-        boxes=_boxes(np.asarray(marked, np.uint8)),
+        marked=np.asarray(marked, np.uint8),
     )
 
 
@@ -230,11 +239,3 @@ def _strokes(
     crowded = round(float(cv2.boxFilter(any_strokes, -1, _CROWD, normalize=False).max()))
     return strokes.astype(np.uint8), crowded, usual, np.asarray(content, np.bool_)
 
-
-def _boxes(marked: Pixels) -> tuple[Box, ...]:
-    """Return boxes around what is marked, near ones together."""
-    joined = regions(np.asarray(cv2.dilate(marked, np.ones((_NEAR + 1, _NEAR + 1), np.uint8)), np.uint8))
-    order = np.argsort(-joined[:, AREA], kind="stable")[:_MAX_BOXES]
-    return tuple(
-        (float(x), float(y), float(x + width), float(y + height)) for x, y, width, height, _ in joined[order].tolist()
-    )
