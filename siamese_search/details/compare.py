@@ -22,6 +22,7 @@ _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
 _LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
+_CLEARLY_ALIKE, _CLEARLY_AGREES = 0.96, 0.9  # correlation of thumbs, and agreement: no points are needed then
 _MEETING, _NEARLY = 0.05, 0.2  # roughness of edges that lie on each other, and of those that nearly do
 _LARGE, _BROAD = 0.03, 300  # what differs, as a share and in pixels, where something was added or exchanged
 _MIN_INLIERS = 10
@@ -81,71 +82,93 @@ def compare(first: Features, second: Features) -> Comparison:
 def _compare(first: Features, second: Features) -> Comparison:
     if same_shades(first, second):
         return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
+    at_once = laid_on(first, second, likeness=_CLEARLY_ALIKE)
+    known = _lay(first, second, at_once) if at_once else None
+    if known and _is_clear(known):
+        return _comparison(first, second, known)
     best: _Laid | None = None
     for alignment in _alignments(first, second):
-        laid = _lay(first, second, alignment)
+        laid = _lay(first, second, alignment, known)
         if best is None or _ORDER[laid.verdict] < _ORDER[best.verdict]:
             best = laid
-        if laid.verdict is Verdict.CONFIRMED or not _may_lie_otherwise(laid.seen):
+        if laid.verdict is Verdict.CONFIRMED or not _may_lie_otherwise(laid):
             break
     if best:
         return _comparison(first, second, best)
-    few = min(len(first.points), len(second.points)) < _MIN_POINTS
+    few = _fewest_points(first, second) < _MIN_POINTS
     return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
 def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
     """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
-    best = best_match(first, second)
+    best = best_match(first.points, second.points)
     if best:
         whole = snapped(first, second, best)
-    elif min(len(first.points), len(second.points)) < _MANY_POINTS:
+    elif _fewest_points(first, second) < _MANY_POINTS:
         whole = laid_on(first, second)
     else:  # so many points, and none of them agree
         whole = None
     yield from (alignment for alignment in (whole, best) if alignment)
 
 
+def _fewest_points(first: Features, second: Features) -> int:
+    return min(len(first.points.places), len(second.points.places))
+
+
 @dataclass(frozen=True)
 class _Seen:
-    """Two pictures on one frame, what that shows, and what it says."""
+    """Two pictures on one frame, and what that shows."""
 
     both: Overlap
     evidence: Evidence
     colours: Colours
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class _Laid:
-    """How one picture lies in another, and what that shows; nothing is seen where neither is all in the other."""
+    """How one picture lies in another, what that shows, if one is all in the other, and what it says."""
 
     alignment: Alignment
     covers: float
     covered: float
     seen: _Seen | None
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.seen.verdict if self.seen else Verdict.ALIKE
+    verdict: Verdict
 
 
-def _lay(first: Features, second: Features, alignment: Alignment) -> _Laid:
+def _lay(first: Features, second: Features, alignment: Alignment, known: _Laid | None = None) -> _Laid:
+    """Look at two pictures laid on each other, unless it is `known` what that shows."""
     of_first, of_second = covered(first, second, alignment.matrix)
     if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
-        return _Laid(alignment, of_first, of_second, None)
+        return _Laid(alignment, of_first, of_second, None, Verdict.ALIKE)
     sharp = min(first.sharp, second.sharp)
-    seen = _look(overlap(first, second, alignment), alignment, sharp)
-    if seen.verdict is Verdict.ALTERED and len(alignment.source) and _may_lie_closer(seen):
-        exact = _look(laid_exactly(first, second, alignment.matrix), alignment, sharp)
-        seen = exact if exact.verdict is Verdict.CONFIRMED else seen
-    return _Laid(alignment, of_first, of_second, seen)
+    if known and known.seen and np.array_equal(known.alignment.matrix, alignment.matrix):
+        seen = known.seen
+    else:
+        seen = _look(overlap(first, second, alignment))
+    verdict = _verdict(alignment, seen, sharp)
+    if verdict is Verdict.ALTERED and len(alignment.source) and _may_lie_closer(seen):
+        exact = _look(laid_exactly(first, second, alignment.matrix))
+        if _verdict(alignment, exact, sharp) is Verdict.CONFIRMED:
+            seen, verdict = exact, Verdict.CONFIRMED
+    return _Laid(alignment, of_first, of_second, seen, verdict)
 
 
-def _look(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
+def _look(both: Overlap) -> _Seen:
     evidence = examine(both)
-    colours = relate(both, evidence.content, negative=evidence.negative)
-    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
+    return _Seen(both, evidence, relate(both, evidence.content, negative=evidence.negative))
+
+
+def _is_clear(laid: _Laid) -> bool:
+    """Tell whether frames that look alike at a glance need no points to say that they are one.
+
+    Photos of two things do not agree so; pages of one book may.
+    """
+    return (
+        laid.verdict is Verdict.CONFIRMED
+        and laid.seen is not None
+        and laid.seen.evidence.agreement >= _CLEARLY_AGREES
+        and not _is_drawn(laid.seen.evidence)
+    )
 
 
 def _may_lie_closer(seen: _Seen) -> bool:
@@ -162,11 +185,15 @@ def _may_lie_closer(seen: _Seen) -> bool:
     )
 
 
-def _may_lie_otherwise(seen: _Seen | None) -> bool:
+def _may_lie_otherwise(laid: _Laid) -> bool:
     """Tell whether another alignment may show more: frames that were laid on each other may be no more than near."""
-    if seen is None or seen.verdict is not Verdict.ALTERED:
-        return seen is None or seen.evidence.agreement <= _LAID_RIGHT
-    return seen.evidence.agreement <= _LAID_RIGHT and seen.evidence.roughness > _NEARLY and _may_lie_closer(seen)
+    if laid.seen is None:
+        return True
+    right = laid.seen.evidence.agreement > _LAID_RIGHT
+    near = laid.verdict is not Verdict.ALTERED or (
+        laid.seen.evidence.roughness > _NEARLY and _may_lie_closer(laid.seen)
+    )
+    return near and not right
 
 
 def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
@@ -176,12 +203,12 @@ def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
         return found
     seen, evidence, colours = laid.seen, laid.seen.evidence, laid.seen.colours
     found = replace(found, agreement=evidence.agreement)
-    if seen.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+    if laid.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
         return found
     matrix = _matrix(seen.both)
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
-    is_altered = seen.verdict is Verdict.ALTERED
+    is_altered = laid.verdict is Verdict.ALTERED
     boxes = (evidence.boxes() or colours.boxes) if is_altered else ()
     in_first, in_second = differences(first, second, seen.both, boxes)
     only_first, only_second = remainders(first, second, matrix, whole=min(laid.covers, laid.covered) >= _MIN_COVERED)
@@ -206,10 +233,12 @@ def _matrix(both: Overlap) -> Matrix:
     return both.to_other if both.swapped else np.asarray(np.linalg.inv(both.to_other), np.float64)
 
 
-def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
-    if evidence.windows < _MIN_WINDOWS or (evidence.windows < _FEW_WINDOWS and not _more_than_a_frame(both, evidence)):
+def _verdict(alignment: Alignment, seen: _Seen, sharp: int) -> Verdict:
+    evidence = seen.evidence
+    few = evidence.windows < _FEW_WINDOWS
+    if evidence.windows < _MIN_WINDOWS or (few and not _more_than_a_frame(seen.both, evidence)):
         return Verdict.UNCHECKED
-    if _one(evidence, colours, sharp):
+    if _one(evidence, seen.colours, sharp):
         return Verdict.CONFIRMED
     if evidence.agreement >= _ALTERED_AGREEMENT and (not alignment.inliers or alignment.inliers >= _ALTERED_INLIERS):
         return Verdict.ALTERED
