@@ -238,4 +238,3 @@ def _strokes(
     any_strokes = ((off > _QUANTA * _OFF) & (residual > _CROWD_LEVELS * faint)).astype(np.float32)
     crowded = round(float(cv2.boxFilter(any_strokes, -1, _CROWD, normalize=False).max()))
     return strokes.astype(np.uint8), crowded, usual, np.asarray(content, np.bool_)
-
