@@ -47,17 +47,28 @@ class Look:
 
     def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs."""
+        found = self._compared(pairs, few=len(pairs))
+        return [found[place] for place in range(len(pairs))]
+
+    def compare_until_confirmed(self, pairs: Sequence[tuple[int, int]], *, few: int) -> list[Comparison | None]:
+        """Compare the first `few` pairs of each second picture, and the others unless one of those is confirmed."""
+        found = self._compared(pairs, few=few)
+        return [found.get(place) for place in range(len(pairs))]
+
+    def _compared(self, pairs: Sequence[tuple[int, int]], *, few: int) -> dict[int, Comparison]:
         # All pairs of a second picture in a row, so that it is decoded once, and what is near follows what is near.
-        by_second = sorted(range(len(pairs)), key=lambda place: (pairs[place][1], pairs[place][0]))
+        by_second = sorted(range(len(pairs)), key=lambda place: pairs[place][1])
         runs = [list(run) for _, run in groupby(by_second, key=lambda place: pairs[place][1])]
         found: dict[int, Comparison] = {}
+        done = 0
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
-            compared = pool.map(lambda run: self._run([pairs[place] for place in run]), runs)
+            compared = pool.map(lambda run: self._run([pairs[place] for place in run], few), runs)
             for run, comparisons in zip(runs, compared, strict=True):
-                found |= zip(run, comparisons, strict=True)
+                found |= zip(run, comparisons, strict=False)  # the last ones of a run may be left out
+                done += len(run)
                 if self._progress:
-                    self._progress(len(found), len(pairs))
-        return [found[place] for place in range(len(pairs))]
+                    self._progress(done, len(pairs))
+        return found
 
     def same_pixels(self, first: int, second: int) -> bool:
         """Tell whether two picture files show the same, entirely, as far as it can be told cheaply.
@@ -73,25 +84,30 @@ class Look:
             and self._entirely(first, second)
         )
 
-    def _run(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
-        """Compare pairs that share their second picture."""
+    def _run(self, pairs: Sequence[tuple[int, int]], few: int) -> list[Comparison]:
+        """Compare pairs that share their second picture, the first `few` or, if none of those is confirmed, all."""
         below = pairs[0][1]
         second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
         close_second = cache(lambda: self._close(below))  # decoded once, where it is wanted at all
-        found = []
+        found: list[Comparison] = []
         for above, _ in pairs:
-            first = self._look(above)
-            if first is None:
-                found.append(Comparison(Verdict.UNCHECKED))
-            elif first.is_whole and second.is_whole:
-                seen = self._closer(above, close_second, compare(first.features, second.features))
-                found.append(_with_transparency(first, second, seen))
-            else:
-                same = self._entirely(above, below)
-                found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
+            if len(found) == few and any(seen.verdict is Verdict.CONFIRMED for seen in found):
+                break
+            found.append(self._pair(above, below, second, close_second))
         return found
+
+    def _pair(
+        self, above: int, below: int, second: "_Seen", close_second: Callable[[], NDArray[np.uint8]]
+    ) -> Comparison:
+        first = self._look(above)
+        if first is None:
+            return Comparison(Verdict.UNCHECKED)
+        if first.is_whole and second.is_whole:
+            seen = self._closer(above, close_second, compare(first.features, second.features))
+            return _with_transparency(first, second, seen)
+        return Comparison(Verdict.CONFIRMED if self._entirely(above, below) else Verdict.UNCHECKED)
 
     def _closer(self, above: int, close_second: Callable[[], NDArray[np.uint8]], found: Comparison) -> Comparison:
         """Look again, at more pixels, where what a page says may be too small."""
