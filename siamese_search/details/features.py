@@ -67,7 +67,7 @@ class Features:
     def nbytes(self) -> int:
         """How many bytes it holds."""
         found = (array for points in self._points for array in vars(points).values())
-        return len(self.jpeg) + self.thumb.nbytes + sum(array.nbytes for array in found)
+        return len(self.jpeg) + int(self.thumb.nbytes) + sum(int(array.nbytes) for array in found)
 
     def pixels(self) -> NDArray[np.uint8]:
         """Decode the picture, uint8 `(height, width, 3)`, blue first; it is shared, and cannot be written to."""
