@@ -19,6 +19,7 @@ from siamese_search.cli.options import (
 )
 from siamese_search.cli.output import print_csv, print_json, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
+from siamese_search.memory import keep_memory
 from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Relation
 
 app = typer.Typer()
@@ -99,6 +100,7 @@ def dedupe(
     from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
+    keep_memory()
     wanted = _relations(only or ())
     rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
     with ExitStack() as stack, silent_decoders():

@@ -16,6 +16,7 @@ from siamese_search.cli.options import (
     QuietOption,
 )
 from siamese_search.cli.output import print_json, print_notice, print_text
+from siamese_search.memory import keep_memory
 
 if TYPE_CHECKING:
     from siamese_search.training.run import Run
@@ -58,7 +59,6 @@ def train(
     An interrupted run continues when the same command is given again.
     """
     from siamese_search.training.encoder import train_encoder  # noqa: PLC0415
-    from siamese_search.training.memory import keep_memory  # noqa: PLC0415
 
     keep_memory()
     with _progress(quiet=quiet) as (on_step, on_validation, on_stage):

@@ -11,7 +11,7 @@ from siamese_search.duplicates.aliases import FileGroup
 from siamese_search.duplicates.groups import Group
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
-from siamese_search.duplicates.relation import glimpse, looks, relation
+from siamese_search.duplicates.relation import Glimpse, glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
 from siamese_search.duplicates.source import Pair, words, would_lose
 from siamese_search.images.sandbox import Decoder
@@ -99,13 +99,15 @@ class Describer:
             relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison, keeper, copy))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
-        first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
+        first = None if _EQUAL.issuperset(kinds) else self._glimpse(keeper)
         return tuple(
             Copy(
                 path=copy.path,
                 distance=distance,
                 relation=kind,
-                looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
+                looks=()
+                if kind in _EQUAL
+                else looks(keeper, copy, first, glimpse(copy.path, self.decoder), comparison),
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
@@ -120,6 +122,9 @@ class Describer:
             )
             for hashes in [(keeper.content_hash, copy.content_hash)]
         )
+
+    def _glimpse(self, item: Item, kind: Relation = Relation.NEAR) -> Glimpse | None:
+        return None if kind in _EQUAL else glimpse(item.path, self.decoder)
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
         return self.seen(keeper, copy) or _NOT_LOOKED_AT

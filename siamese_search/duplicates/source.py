@@ -17,7 +17,8 @@ from siamese_search.results import Item
 Pair = tuple[int, int]
 """Two positions, the one more worth keeping first."""
 
-_AGREES = {Verdict.CONFIRMED: 2, Verdict.ALTERED: 1}
+_FULLY = 2
+_AGREES = {Verdict.CONFIRMED: _FULLY, Verdict.ALTERED: 1}
 _HEADS = 4  # members that are compared with a whole family
 _ABLE = 0.6  # of the agreement that the best has
 _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
@@ -102,11 +103,31 @@ class Sources:
         off = np.linalg.norm(vectors[len(family) :] - vectors[: len(family)].mean(axis=0), axis=1)
         return [best, *(able[place] for place in np.argsort(off, kind="stable")[: _HEADS - 1].tolist())]
 
+    def undecided(
+        self, heads: Sequence[int], family: Collection[int], seen: Callable[[int, int], Comparison | None]
+    ) -> list[Pair]:
+        """Return the pairs to compare, with the first of `heads` compared with all, before a source can be chosen.
+
+        A head that is the same picture as the first is taken to agree with whatever that agrees with. In a small family
+        all pairs are looked at: people may want another keeper.
+        """
+        first, *others = heads
+        left = {other for other in family if other != first and _agreement([seen(first, other)]) < _FULLY}
+        pairs = []
+        for head in others:
+            settled = len(family) > _HEADS and is_confirmed(seen(first, head))
+            pairs += [(head, other) for other in (left.union(others) if settled else family) if other != head]
+        return pairs
+
     def source(
         self, heads: Sequence[int], family: Collection[int], seen: Callable[[int, int], Comparison | None]
     ) -> int:
         """Return the one of `heads` that is finest, shows most of the scene, and that most others agree with."""
-        agreed = {head: _agreement(seen(head, other) for other in family if other != head) for head in heads}
+        first = heads[0]
+        agreed = {
+            head: _agreement(seen(head, other) or seen(first, other) for other in family if other != head)
+            for head in heads
+        }
         centre = min(heads, key=lambda head: (-agreed[head], self._rank[head]))
         able = [
             head
