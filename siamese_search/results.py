@@ -479,14 +479,14 @@ class GalleryInfo(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport(Printed):
-    """What `verify` found in a gallery of `images` pictures, in words.
+    """What `verify` found in a gallery of `images` pictures, in words; None where they cannot be counted any more.
 
     `problems` are still there, `mended` were repaired, `notes` need nothing done. `files` are those that are not as
     they were indexed; None when they were not looked at.
     """
 
     index: str
-    images: int
+    images: int | None
     problems: tuple[str, ...]
     mended: tuple[str, ...]
     notes: tuple[str, ...]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese_search.atomic import made_folder
 from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.errors import OptionError
 from siamese_search.results import Skipped
@@ -51,7 +52,7 @@ def train_encoder(
     `labels`, `classes` and `test_list` are those of `load_dataset`; `options` and `settings` replace those of the
     `recipe`, by default the one that suits the data. What `output` holds of an interrupted run is continued. `on_step`
     gets the run and its loss, `on_validation` a row of the history, `on_stage` what is done after the last step. Raises
-    DataError, EncoderError, OptionError.
+    DataError, EncoderError, OptionError, and FolderError where the folder of `output` is not there.
     """
     require("training", TRAINING)
     # They load torch, and are loaded when it is known to be there.
@@ -59,7 +60,7 @@ def train_encoder(
     from siamese_search.training.loop import train  # noqa: PLC0415
 
     device = device_for(device)
-    output = Path(output)
+    output = made_folder(Path(output))
     dataset = load_dataset(str(data), labels=labels, classes=classes, test_list=test_list)
     config = choose_config(recipe or default_recipe(dataset), options or {}, settings)
     if config.architecture.endswith("-grey"):
