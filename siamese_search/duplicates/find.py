@@ -96,7 +96,10 @@ def find_duplicates(
         threshold=limit,
         images=len(read.named.singles) or read.scope.images,
         groups=described,
-        skipped=tuple(entry for entry in read.skipped if places is None or lies_in(entry.path, places)),
+        skipped=(
+            *(entry for entry in read.skipped if places is None or lies_in(entry.path, places)),
+            *read.named.absent,
+        ),
         against=None if against is None else against.location,
         coverage=read.candidates.coverage,
         bursts=described_bursts,
