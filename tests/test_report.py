@@ -37,6 +37,7 @@ from siamese_search.results import (
     Hit,
     HitKind,
     KindCount,
+    Loss,
     Noted,
     QueryResult,
     Reason,
@@ -233,6 +234,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "linked": False,
                 "companions": [],
                 "differences": [],
+                "loss": None,
                 "planned": True,
             }
         ],
@@ -367,6 +369,8 @@ def test_all_say_what_a_plan_acts_on(only: tuple[Relation, ...], words: str, pla
         replace(sized("protected.jpg", 600, Relation.IDENTICAL), protected=True),
         replace(sized("linked.jpg", 700, Relation.SAME_PIXELS), linked=True),
     )
+    larger = DuplicateGroup(keep=Path("k"), copies=(replace(sized("l", 1, Relation.NEAR), loss=Loss.DETAILS),))
+    assert plan_sentence(dedupe_report(larger)) == "A plan acts on none of them; 1 larger than the one kept stays."
     counts = DetailCounts(compared=9, confirmed=1, altered=1, alike=0, unchecked=1, left_out=0)
     report = replace(dedupe_report(DuplicateGroup(keep=Path("keep.jpg"), copies=copies)), details=counts)
     free = sum(copy.facts.size for copy in copies if copy.facts and copy.path.name in planned)

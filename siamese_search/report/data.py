@@ -168,6 +168,7 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "linked": copy.linked,
                 "companions": [str(path) for path in copy.companions],
                 "differences": [list(box) for box in copy.differences],
+                "loss": copy.loss.value if copy.loss else None,
                 "planned": report.acts_on(copy, only),
             }
             for copy in group.copies
