@@ -56,6 +56,7 @@ _RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
 _MAX_STRANGE = 0.002
 _MAX_TINT = 6.0
+_MAX_MARKED = 0.0005
 _MAX_REPAINTED = 18.0
 _PAPER = 0.3  # of one tone, or
 _FLAT = 0.9  # without edges, or
@@ -199,7 +200,7 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
         coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
     # What a negative clips is strange to it, and to greys all colours are.
     coloured |= colours.strange > _MAX_STRANGE and not (evidence.negative or colours.toned)
-    coloured |= colours.tint > _MAX_TINT
+    coloured |= colours.tint > _MAX_TINT or (drawn and colours.marked > _MAX_MARKED)
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
     # Of a small drawing that was enlarged, a pixel is no difference yet.

@@ -24,6 +24,7 @@ _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
 _CHANCE = 2
 _LOST = 0.004  # of a picture: a line of text
 _RICHER = 16.0  # times as many, whatever the size, has what is not clearly poorer
+_PART = 0.5  # of a picture: what shows less of it is not that picture again
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
 
 
@@ -159,6 +160,11 @@ def _agreement(comparisons: Iterable[Comparison | None]) -> int:
 def is_confirmed(seen: Comparison | None) -> bool:
     """Tell whether two pictures were compared, and are one."""
     return seen is not None and seen.verdict is Verdict.CONFIRMED
+
+
+def is_part(seen: Comparison | None) -> bool:
+    """Tell whether the second of two pictures shows but a part of the first."""
+    return seen is not None and 0 < seen.covers < _PART
 
 
 def _area(seen: Comparison) -> float:
