@@ -65,13 +65,12 @@ def _print_made(report: "DemoReport", folder: Path) -> None:
 
 
 def _print_found(report: "DemoReport") -> None:
-    from siamese_search.report.words import details_sentence  # noqa: PLC0415
+    from siamese_search.report.words import details_sentence, hit_words  # noqa: PLC0415
 
     found, score = report.duplicates, report.score
     for result in report.search:
         query, hit = Path(result.query).name, result[0]
-        verdict = "a duplicate" if hit.duplicate else "not a duplicate"
-        print_text(f"Search:   {query} -> {hit.path.name}, distance {hit.distance:.3f}, {verdict}")
+        print_text(f"Search:   {query} -> {hit.path.name}, distance {hit.distance:.3f}, {hit_words(hit)}")
     print_text(f"Dedupe:   {len(found)} groups. {score.sentence}")
     if score.missed:
         print_text(f"          missed: {', '.join(planted.path.stem for planted in score.missed)}")
