@@ -216,7 +216,7 @@ def test_dedupe_reports_groups(run: Run, indexed: Path, tmp_path: Path) -> None:
     lines = run("dedupe", "--threshold", "0.3").stdout.splitlines()
     keeper = lines[0].split("\t")
     assert (keeper[:2], keeper[-1]) == (["1", "keep"], str(indexed / "astronaut.png"))
-    assert any(line.startswith("9 images: 3 groups with 3 copies, ") for line in lines)
+    assert any(line.startswith("9 images: 3 groups with 3 copies: ") for line in lines)
     table = list(csv.DictReader(io.StringIO(run("dedupe", "--threshold", "0.3", "--csv").stdout)))
     assert len(table) == 6
     restricted = run("dedupe", indexed / "copies", "--threshold", "0.3", "--json")
@@ -305,6 +305,8 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
         ("train", "digits", "-o", "typo/encoder"),
         ("evaluate", "photo", "digits", "--save-pairs", "typo/pairs.csv"),
         ("evaluate", "photo", "digits", "--figures", "typo/figures"),
+        ("apply", "plan.json", "--to", "move", "--into", "typo/away"),
+        ("demo", "--folder", "typo/demo"),
     ],
 )
 def test_a_slip_in_a_path_makes_no_folders(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:

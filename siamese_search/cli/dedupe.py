@@ -182,7 +182,7 @@ def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
     chosen = [name for value in names for name in value.split(",")]
     for name in chosen:
         if name not in _ONLY:
-            raise OptionError(f"--only {name}: no such relation; there are {', '.join(_ONLY)}")
+            raise OptionError(f"--only {name or 'with an empty name'}: no such relation; there are {', '.join(_ONLY)}")
     return tuple(Relation(name) for name in chosen)
 
 

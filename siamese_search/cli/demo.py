@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_search.cli.options import JsonOption, QuietOption, open_gallery
+from siamese_search.cli.options import JsonOption, QuietOption, open_gallery, writable_folder
 from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+_FOLDER = Path("data/demo")  # made with the folder above it
+
+
+def _writable_folder(folder: Path) -> Path:
+    if folder != _FOLDER:
+        writable_folder(folder)
+    return folder
+
+
 @app.command(epilog="Example: simsearch demo --folder /tmp/demo --index /tmp/demo/index")
 def demo(
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where pictures and report go.")] = Path("data/demo"),
+    folder: Annotated[
+        Path, typer.Option(metavar="DIR", callback=_writable_folder, help="Where pictures and report go.")
+    ] = _FOLDER,
     index: Annotated[str, typer.Option(metavar="DIR|URL", help="The gallery.")] = "indexes/demo",
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -236,6 +236,8 @@ def _check_query(images: Sequence[str], threshold: float | None, *, combine: boo
     """Refuse options that do not go together."""
     if sheet and (combine or len(images) > 1 or images[0] == "-"):
         raise OptionError("--sheet draws one image file; name just one")
+    if "" in images:
+        raise OptionError("an IMAGE without a name; name a file, or - for stdin")
     if images.count("-") > 1:
         raise OptionError("stdin holds one image; give - once")
     if combine and threshold is not None:

@@ -8,6 +8,7 @@ import typer
 
 from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery, writable_folder
 from siamese_search.cli.output import print_json, print_text, progress_bar
+from siamese_search.errors import OptionError
 from siamese_search.report.words import counted
 from siamese_search.results import VerifyReport
 
@@ -91,6 +92,8 @@ def export(
 ) -> None:
     """Write a gallery's table and embeddings for other programs, row by row the same pictures."""
     with open_gallery(index) as gallery:
+        if folder.resolve() == Path(gallery.location).resolve():
+            raise OptionError(f"{folder}: is the gallery itself; name another folder")
         rows = gallery.export(folder)
     if json:
         print_json({"images": rows, "folder": str(folder)})
