@@ -14,6 +14,7 @@ from siamese_search.cli.options import (
     JsonOption,
     LabelsOption,
     QuietOption,
+    writable_folder,
 )
 from siamese_search.cli.output import print_json, print_notice, print_text
 from siamese_search.memory import keep_memory
@@ -29,7 +30,9 @@ app = typer.Typer()
 )
 def train(
     data: DataArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the encoder goes.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", callback=writable_folder, help="Where the encoder goes.")
+    ],
     labels: LabelsOption = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="photo|imagenet|scratch|DIR", help="Weights to start from.")

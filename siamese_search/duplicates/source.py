@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
-from siamese_search.results import Item
+from siamese_search.results import FINER, Item, Loss
 
 Pair = tuple[int, int]
 """Two positions, the one more worth keeping first."""
@@ -24,7 +24,6 @@ _ABLE = 0.6  # of the agreement that the best has
 _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
 _CHANCE = 2
 _LOST = 0.004  # of a picture: a line of text
-_FINER = 2.0  # pixels for one of the other
 _RICHER = 16.0  # times as many, whatever the size, has what is not clearly poorer
 _PART = 0.5  # of a picture: what shows less of it is not that picture again
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
@@ -57,12 +56,15 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
     )
 
 
-def would_lose(seen: Comparison, picture: Item, other: Item) -> bool:
-    """Tell whether something would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
+def loss(seen: Comparison, picture: Item, other: Item) -> Loss | None:
+    """Return what would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
 
     A part of the scene, its colours or transparency, or details: where it has twice as many pixels for the same.
     """
-    return seen.only_second > _LOST or (bool(seen.transform) and likeness(seen, picture, other).finer < 1 / _FINER)
+    if seen.only_second > _LOST:
+        return Loss.SCENE
+    is_finer = bool(seen.transform) and likeness(seen, picture, other).finer < 1 / FINER
+    return Loss.DETAILS if is_finer else None
 
 
 class Sources:
@@ -89,8 +91,8 @@ class Sources:
         return self._standing(one) == self._standing(other)
 
     def would_lose(self, pair: Pair, seen: Comparison) -> bool:
-        """Tell whether something would be lost with the second picture of a pair; see `would_lose`."""
-        return would_lose(seen, self._items[pair[0]], self._items[pair[1]])
+        """Tell whether something would be lost with the second picture of a pair; see `loss`."""
+        return loss(seen, self._items[pair[0]], self._items[pair[1]]) is not None
 
     def heads(self, family: Collection[int]) -> list[int]:
         """Return the few members worth a comparison with all others: the best by the rules, and those in the middle."""

@@ -392,7 +392,8 @@ class GalleryReader:
     def export(self, folder: str | Path) -> int:
         """Write `items.csv` and, in the order of its rows, `embeddings.npy` `(n, dim)`; return the number of rows.
 
-        The folder is made when it is missing; each file is replaced as a whole. Raises GalleryError.
+        The folder is made when it is missing, in one that is there; each file is replaced as a whole. Raises
+        FolderError, GalleryError.
         """
         with self.snapshot():
             return export(self._store, Path(folder), dim=self._identity.dim)

@@ -112,7 +112,7 @@ def info_json(info: GalleryInfo) -> dict[str, Any]:
 
 
 def verify_json(report: VerifyReport) -> dict[str, Any]:
-    """Return what `verify` found; `files` is null where they were not looked at."""
+    """Return what `verify` found; `files` is null where they were not looked at, `images` where none can be counted."""
     return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
@@ -168,6 +168,7 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "linked": copy.linked,
                 "companions": [str(path) for path in copy.companions],
                 "differences": [list(box) for box in copy.differences],
+                "loss": copy.loss.value if copy.loss else None,
                 "planned": report.acts_on(copy, only),
             }
             for copy in group.copies
