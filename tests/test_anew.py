@@ -1,5 +1,6 @@
 """A gallery whose encoder was replaced: its pictures are embedded anew, and nothing that people did is lost."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,7 @@ def test_what_changed_meanwhile_is_seen(former: Gallery, photos: Path) -> None:
     (photos / "camera.png").unlink()
     (photos / "ihc.png").write_bytes((photos / "rocket.png").read_bytes())
     shutil.copy(photos / "coffee.png", photos / "another.png")
+    os.utime(photos / "rocket.png", (1_600_000_000, 1_600_000_000))
     report = former.sync(calibrate=False)
     assert (report.re_embedded, counts(report)) == (8, {"added": 1, "removed": 1})
     assert {item.path.name for item in former.items()} >= {"ihc.png", "another.png"}
@@ -277,5 +279,5 @@ def test_commands_say_so(former: Gallery, photos: Path, run: Run) -> None:
         store.skip(SkippedFile(file=file, reason=WAITING))
     store.close()
     for command in (("query", str(photos / "coffee.png")), ("dedupe",)):
-        assert "1 pictures are left out" in run(*command, *index).stderr
+        assert "1 picture left out" in run(*command, *index).stderr
     assert "waiting" in run("info", *index).stdout

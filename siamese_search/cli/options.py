@@ -64,8 +64,10 @@ def open_gallery(index: str | None, *, encoder: "Encoder | None" = None) -> "Gal
 
 def say_waiting(gallery: "Gallery") -> None:
     """Say how many pictures are left out because only an earlier encoder knew them."""
+    from siamese_search.report.words import counted  # noqa: PLC0415
+
     if gallery.exists() and (waiting := gallery.waiting):
         print_notice(
-            f"{waiting:,} pictures are left out, which the gallery's new encoder has not embedded yet;"
+            f"{counted(waiting, 'picture')} left out, which the gallery's new encoder has not embedded yet;"
             f" with their drives connected: simsearch index --index {gallery.location}"
         )

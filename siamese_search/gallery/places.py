@@ -7,7 +7,6 @@ from siamese_search.errors import FolderError
 from siamese_search.gallery.store import Store
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.paths import expanded
-from siamese_search.results import ImageFile, Item
 
 
 def forget(store: Store, paths: Sequence[str | Path]) -> int:
@@ -47,16 +46,16 @@ def relocate(store: Store, old: str | Path, new: str | Path) -> int:
         if root != source and (lies_in(target, [root]) or lies_in(root, [target])):
             raise FolderError(f"{new}: {root} is indexed already and overlaps it; first: simsearch remove {root}")
     waiting = [entry.file for entry in store.skipped() if entry.is_waiting and lies_in(entry.file.path, [source])]
-    known = [*store.items([source]), *waiting]
-    if known and not any(_is_at(picture, target / picture.path.relative_to(source)) for picture in known):
-        raise FolderError(f"{new}: holds none of the {len(known):,} pictures of {source}; check the name")
+    pictures = [(item.path, item.size) for item in store.items([source])] + [(file.path, file.size) for file in waiting]
+    if pictures and not any(_is_at(size, target / path.relative_to(source)) for path, size in pictures):
+        raise FolderError(f"{new}: holds none of the {len(pictures):,} pictures of {source}; check the name")
     with store.transaction():
         store.move_root(source, target)
-    return len(known)
+    return len(pictures)
 
 
-def _is_at(picture: Item | ImageFile, path: Path) -> bool:
+def _is_at(size: int, path: Path) -> bool:
     try:
-        return path.stat().st_size == picture.size
+        return path.stat().st_size == size
     except OSError:
         return False

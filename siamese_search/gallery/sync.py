@@ -186,7 +186,7 @@ def bring_in_step(
     outcome.moved = len(changes.moved)
     outcome.removed += len(removed)
     anew = {item.id for item in items if item.path in outcome.anew}
-    outcome.unchanged = len({*changes.unchanged, *(item.id for item, _ in changes.touched)} - anew)
+    outcome.unchanged = len({*changes.unchanged, *(item for item, _ in changes.touched)} - anew)
     new = _without_copies(store, changes.added, items, outcome)
     with Decoder(max_pixels=max_pixels) as decoder:
         _embed(
