@@ -16,6 +16,7 @@ _TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by
 _UNLIKE = 16  # units of a* and b*
 _STRANGE = 48
 _ROUNDS = 3
+_MEDIUM, _DARK = 128, 16  # of 256 levels of lightness
 
 Colour = NDArray[np.complex64]
 
@@ -28,7 +29,8 @@ class Colours:
     overlap, whose colours the common change does not explain, `strange` the same of colours far from it: a red spot in
     a blue sky. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how many levels of red,
     green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned` whether one has a
-    single tint for each lightness: it is grey, or sepia.
+    single tint for each lightness: it is grey, or sepia. Where both have, `tint` is by how many units of a* and b*, in
+    medium light, these differ: no hue turns, but one cloth is red, and the other green.
     """
 
     turned: float
@@ -36,6 +38,7 @@ class Colours:
     strange: float
     repainted: float
     toned: bool
+    tint: float = 0.0
     boxes: tuple[Box, ...] = ()
 
 
@@ -54,7 +57,8 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     repainted = _repainted(base.astype(np.float32), other.astype(np.float32), inside, near)
 
     (light_a, a), (light_b, b) = _lightness_and_colour(base), _lightness_and_colour(other)
-    toned = min(_spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])) < _TONED
+    spreads = _spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])
+    tints = _tint(a[inside], light_a[inside]), _tint(b[inside], light_b[inside])
     factor, off = _common_change(a[inside], b[inside])
     far = np.zeros(inside.shape, np.uint8)
     far[inside] = off > _UNLIKE
@@ -64,7 +68,9 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
         unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
     strange, boxes = _strange(a, b, inside)
-    return Colours(turned, unexplained, strange, repainted, toned=bool(toned), boxes=boxes)
+    toned = min(spreads) < _TONED
+    tint = abs(tints[0] - tints[1]) if max(spreads) < _TONED else 0.0
+    return Colours(turned, unexplained, strange, repainted, toned=toned, tint=tint, boxes=boxes)
 
 
 def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
@@ -107,6 +113,11 @@ def _spread_of_tints(colour: Colour, light: NDArray[np.uint8]) -> float:
     count = np.maximum(np.bincount(band, minlength=_BANDS), 1)
     mean = (np.bincount(band, colour.real, _BANDS) + 1j * np.bincount(band, colour.imag, _BANDS)) / count
     return float(np.sqrt(np.mean(np.abs(colour - mean[band]) ** 2)))
+
+
+def _tint(colour: Colour, light: NDArray[np.uint8]) -> complex:
+    """Return the mean colour as it would be in medium light; what is darker is less coloured."""
+    return complex(colour.mean()) * _MEDIUM / (float(light.mean()) + _DARK)
 
 
 def _common_change(one: Colour, other: Colour) -> tuple[complex, NDArray[np.floating]]:
