@@ -269,7 +269,7 @@ def test_commands_say_so(former: Gallery, photos: Path, run: Run) -> None:
     index = ("--index", former.location)
     (photos / "camera.png").unlink()
     done = run("index", *index)
-    assert "its encoder is another one since; 9 pictures are embedded anew" in done.stderr
+    assert "its encoder is another one since; pictures to embed anew: 8\n" in done.stderr
     assert "8 embedded anew" in done.stdout
     store = LocalStore(Path(former.location))
     with store.writing(), store.transaction():

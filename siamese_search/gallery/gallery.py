@@ -87,10 +87,6 @@ class Gallery(GalleryReader):
                 store.create(first_settings(self._encoder))
             elif self._is_replaced(re_embed=re_embed):
                 self._replace_encoder()
-            if (waiting := self.waiting) and self._notice:
-                self._notice(
-                    f"{self.location}: its encoder is another one since; {waiting:,} pictures are embedded anew"
-                )
             scope = scope_of(folders, store)
             outcome = bring_in_step(
                 store,
@@ -100,6 +96,7 @@ class Gallery(GalleryReader):
                 max_pixels=max_pixels,
                 progress=progress,
                 stop=stop,
+                notice=self._notice,
             )
         calibrated = self._calibrated_when_due() if calibrate and not outcome.stopped else None
         skipped = (

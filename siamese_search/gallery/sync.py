@@ -42,6 +42,7 @@ _COARSE_TICK_NS = 2_000_000_000  # of those that keep whole seconds
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
+Notice = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -133,14 +134,16 @@ def bring_in_step(
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    notice: Notice | None = None,
 ) -> Outcome:
     """Make the gallery agree with what is in the folders now; the caller holds the writer's lock.
 
     `exclude` is that of `find_images`, `max_pixels` that of a `Decoder`. `stop` is asked between pictures; once it says
-    so, what was embedded is committed and the run ends. What waits for the encoder comes first, wherever it lies.
+    so, what was embedded is committed and the run ends. What waits for the encoder comes first, wherever it lies, which
+    `notice` is told.
     """
     outcome = Outcome()
-    _embed_waiting(store, outcome, encoder=encoder, max_pixels=max_pixels, progress=progress, stop=stop)
+    _embed_waiting(store, outcome, encoder=encoder, max_pixels=max_pixels, progress=progress, stop=stop, notice=notice)
     if outcome.stopped:
         return outcome
     wanted = scope.present
@@ -210,6 +213,7 @@ def _embed_waiting(
     max_pixels: int,
     progress: Progress | None,
     stop: Stop | None,
+    notice: Notice | None,
 ) -> None:
     """Embed the pictures that wait for the encoder, as they are now; those on drives that are away go on waiting."""
     waiting = [entry.file.path for entry in store.skipped() if entry.is_waiting]
@@ -221,6 +225,8 @@ def _embed_waiting(
     with store.transaction():
         store.unskip(gone)
     there = _with_lasting_times(Changes(added=there), began, time_ns()).added
+    if there and notice:
+        notice(f"{store.location}: its encoder is another one since; pictures to embed anew: {len(there):,}")
     found = Outcome()
     with Decoder(max_pixels=max_pixels) as decoder:
         _embed(store, there, (), found, encoder=encoder, decoder=decoder, progress=progress, stop=stop)
