@@ -304,3 +304,23 @@ def test_a_gallery_works_over_every_store(make: Make, photos: Path, encoder: Enc
     assert gallery.remove([photos / "copies"]) == 3
     assert len(gallery) == 6
     gallery.close()
+
+
+def test_another_encoder_embeds_everything_anew(make: Make, photos: Path, encoder: Encoder) -> None:
+    """Every store takes another encoder in one transaction, with all pictures waiting, and then their embeddings."""
+    gallery = Gallery(make(), encoder=encoder)
+    gallery.sync([photos], calibrate=False)
+    coffee, rocket = (next(i.id for i in gallery.items() if i.path.stem == stem) for stem in ("coffee", "rocket"))
+    gallery.answers.set(coffee, rocket, "different")
+    store = make()
+    with store.writing(), store.transaction():
+        store.set_setting("encoder", {**store.settings()["encoder"], "fingerprint": "f" * 32})
+    asked = iter([False, False, True])
+    assert gallery.sync(calibrate=False, stop=lambda: next(asked)).re_embedded == 3
+    assert (len(gallery), gallery.waiting) == (3, 6)
+    assert len([*gallery.search(photos / "coffee.png", k=9, details=False).files(copies=True)]) <= 3
+    assert gallery.sync(calibrate=False).re_embedded == 6
+    assert gallery.search(photos / "coffee.png", k=1)[0].distance == 0.0
+    assert len(gallery.answers.all()) == 1
+    assert gallery.verify().problems == ()
+    gallery.close()
