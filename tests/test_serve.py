@@ -1,6 +1,7 @@
 """Serving: what the API answers, what it refuses, and that nothing a client does stops the others."""
 
 import io
+import itertools
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +20,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 import siamese_search
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.shared import SharedBackend
 from siamese_search.errors import OptionError
@@ -34,10 +36,14 @@ from siamese_search.web.app import Access, make_app
 from siamese_search.web.openapi import description
 from siamese_search.web.service import Service
 from siamese_search.web.turns import Turns
+from test_fine import invoice
 from visiting import Visitor, served
 
 KEY = "a key of sixteen letters"
 ROOT = Path(__file__).resolve().parents[1]
+
+
+Sample = Callable[[str], Image.Image]
 
 
 @pytest.fixture
@@ -156,10 +162,54 @@ def test_two_pictures_are_compared(client: Client, items: dict[str, Item], photo
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(data, "PNG")
     upload = client.picture(data.getvalue())["upload"]
     same = client.json("api/compare", {"uploads": [upload], "items": [items["rocket.png"].id]})
-    assert (same["verdict"], same["mirrored"], len(same["transform"])) == ("confirmed", True, 3)
+    assert (same["verdict"], same["relation"], same["mirrored"]) == ("confirmed", "confirmed", True)
+    assert len(same["transform"]) == 3
     other = client.json("api/compare", {"items": [items["rocket.png"].id, items["camera.png"].id]})
-    assert other["verdict"] == "alike"
+    assert (other["verdict"], other["relation"]) == ("alike", None)
+    equal = client.picture((photos / "chelsea.png").read_bytes())["upload"]
+    again = client.json("api/compare", {"uploads": [equal], "items": [items["chelsea again.png"].id]})
+    assert again["relation"] == "identical"
+    pixels = client.json("api/compare", {"items": [items["coffee.png"].id, items["coffee.bmp"].id]})
+    assert pixels["relation"] == "same-pixels"
     assert "two pictures" in client.json("api/compare", {"items": [1]}, status=422)["error"]
+
+
+def test_a_comparison_says_what_dedupe_says(tmp_path: Path, sample: Sample, encoder: Encoder) -> None:
+    """Of small type, of a cut-out, of what moves and of what is no picture any more, too: there is one answer."""
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for number, total in enumerate(("418.20", "953.75")):
+        invoice(total).save(folder / f"invoice {number}.png")
+    rocket, coffee, cat = (sample(name) for name in ("rocket.jpg", "coffee.png", "chelsea.png"))
+    rocket.save(folder / "rocket 0.png")
+    cut = rocket.convert("RGBA")
+    cut.putalpha(Image.linear_gradient("L").resize(rocket.size).point(lambda level: 255 if level > 128 else 0))
+    cut.save(folder / "rocket 1.png")
+    for number in (0, 1):
+        moved = coffee if number else ImageOps.mirror(coffee)
+        coffee.save(folder / f"coffee {number}.gif", save_all=True, append_images=[moved])
+        cat.save(folder / f"cat {number}.jpg", quality=90 - number)
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([folder], calibrate=False)
+        ids = {item.path.name: item.id for item in gallery.items()}
+        (folder / "cat 1.jpg").unlink()
+        told = {
+            frozenset((group.keep.name, copy.path.name)): copy.relation
+            for group in find_duplicates(gallery, threshold=1.0).groups
+            for copy in group.copies
+        }
+    assert told[frozenset(("invoice 0.png", "invoice 1.png"))] == "altered"
+    with (
+        Service(gallery.location) as service,
+        served(service.app(Access(open_to_all=True))) as address,
+    ):
+        for first, second in itertools.combinations(ids, 2):
+            found = Client(address).json("api/compare", {"items": [ids[first], ids[second]]})
+            if first.split()[0] == second.split()[0]:
+                said = found["relation"] if found["relation"] != "unchecked" else None  # dedupe does not group it
+                assert said == told.get(frozenset((first, second))), (first, second)
+            else:
+                assert found["relation"] in {None, "unchecked"}
 
 
 def test_what_another_process_changes_is_found(client: Client, gallery: Gallery, photos: Path) -> None:

@@ -105,7 +105,6 @@ def description() -> dict[str, Any]:
                     _json("Comparison"),
                     404,
                     408,
-                    410,
                     415,
                     422,
                     operationId="compare",

@@ -94,10 +94,11 @@ SCHEMAS = {
         },
         "upload",
     ),
-    "Items": object_of({"items": list_of(ref("Item")), "total": NUMBER, "next": or_null(NUMBER)}),
+    "Items": object_of({"items": list_of(ref("Item")), "total": or_null(NUMBER), "next": or_null(NUMBER)}),
     "Comparison": object_of(
         {
             "verdict": {"enum": ["confirmed", "altered", "alike", "unchecked"]},
+            "relation": or_null({"enum": [relation.value for relation in Relation if relation is not Relation.NEAR]}),
             "agreement": {"type": "number"},
             "covers": {"type": "number"},
             "covered": {"type": "number"},
@@ -110,6 +111,9 @@ SCHEMAS = {
             "differences": list_of(list_of({"type": "number"})),
             "differences_in_second": list_of(list_of({"type": "number"})),
             "largest": {"type": "number"},
+            "only_first": {"type": "number"},
+            "only_second": {"type": "number"},
+            "drawn": {"type": "boolean"},
         }
     ),
     "Pair": {"oneOf": [_named(items=2), _named(items=1, uploads=1), _named(uploads=2)]},

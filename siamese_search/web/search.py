@@ -1,6 +1,5 @@
 """Searching over HTTP: by a picture that is sent, by pictures of the gallery, by several together."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,11 +16,10 @@ from siamese_search.gallery.hits import combined
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
-from siamese_search.results import Item, QueryResult, SearchReport
+from siamese_search.results import QueryResult, SearchReport
 from siamese_search.web.app import json_reply
 from siamese_search.web.asked import MAX_K, Question, known, question_in, truth, whole
 from siamese_search.web.known import Known
-from siamese_search.web.listing import Listing
 from siamese_search.web.thumbnails import SIZES, Thumbnails
 from siamese_search.web.turns import Turns
 from siamese_search.web.uploads import Uploads
@@ -36,7 +34,6 @@ class Searching:
     def __init__(
         self,
         gallery: Gallery,
-        listing: Listing,
         named: Known,
         uploads: Uploads,
         thumbnails: Thumbnails,
@@ -46,7 +43,6 @@ class Searching:
         looks: Turns,
     ) -> None:
         self._gallery = gallery
-        self._listing = listing
         self._thumbnails = thumbnails
         self._decoder = decoder
         self._named = named
@@ -153,18 +149,19 @@ class Searching:
         return np.asarray(vector, np.float32)
 
     def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
-        """Return a page of pictures, the last indexed first; those behind the one with the id `after`."""
-        wanted = [word.casefold() for word in words.split()]
-        items = [item for item in self._listing.items() if _is_called(item, wanted)]
-        rest = [item for item in reversed(items) if after is None or item.id < after]
-        some = rest[:limit]
+        """Return a page of pictures, the last indexed first; those behind the one with the id `after`.
+
+        How many there are in all is told where nobody has to look for words to know.
+        """
+        gallery, wanted = self._gallery, words.split()
+        if not gallery.exists():
+            return {"items": [], "total": 0, "next": None}
+        with gallery.snapshot():
+            found = gallery.latest(limit + 1, before=after, words=wanted)  # one more tells whether there are more
+            total = None if wanted else len(gallery)
+        some = found[:limit]
         return {
             "items": [item_json(item) for item in some],
-            "total": len(items),
-            "next": some[-1].id if len(rest) > limit else None,
+            "total": total,
+            "next": some[-1].id if len(found) > limit else None,
         }
-
-
-def _is_called(item: Item, words: Sequence[str]) -> bool:
-    path = str(item.path).casefold() if words else ""
-    return all(word in path for word in words)

@@ -30,7 +30,6 @@ from siamese_search.web.compare import Comparing
 from siamese_search.web.duplicates import MAX_PLAN, Duplicates
 from siamese_search.web.jobs import Jobs, Kind, Progress, Work
 from siamese_search.web.known import Known
-from siamese_search.web.listing import Listing
 from siamese_search.web.map import Map
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
 from siamese_search.web.openapi import description
@@ -71,13 +70,12 @@ class Service:
         cores = usable_cores()
         self.searches = Turns("search", threads=2 * cores + 2, waiting=_WAITING, seconds=_SECONDS)
         self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
-        uploads, listing = Uploads(), Listing(self.gallery)
-        self._map = Map(self.gallery, listing)
+        uploads = Uploads()
+        self._map = Map(self.gallery)
         named = Known(self.gallery, uploads)
         self._comparing = Comparing(named, self._decoder, self._looks)
         self._searching = Searching(
             self.gallery,
-            listing,
             named,
             uploads,
             Thumbnails(self._decoder),

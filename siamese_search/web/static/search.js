@@ -299,7 +299,9 @@ const list = async ({ more = false } = {}) => {
   else at("picker-list").replaceChildren(...tiles);
   after = page.next;
   at("picker-more").hidden = after === null;
-  at("picker-count").textContent = counted(page.total, "picture");
+  const shown = at("picker-list").children.length;
+  const more_ = after === null ? "" : " and more"; // nobody counts what has the words in its path
+  at("picker-count").textContent = page.total === null ? `${counted(shown, "picture")}${more_}` : counted(page.total, "picture");
 };
 
 /* What is shown before anything is searched with: the pictures indexed last. */
@@ -342,7 +344,7 @@ const openCompare = async (place) => {
   try {
     said = await post("/api/compare", { items: [...(query.item ? [query.item] : []), hit.item.id], uploads: query.upload ? [query.upload] : [] });
   } catch (error) {
-    said = { verdict: "unchecked", transform: [], differences: [], differences_in_second: [] };
+    said = { verdict: "unchecked", relation: null, transform: [], differences: [], differences_in_second: [] };
   }
   if (compared !== place) return;
   at("compare").transformed = said.transform;
@@ -359,16 +361,28 @@ const openCompare = async (place) => {
 const verdict = (said) => {
   const ways = [said.mirrored && "mirrored", Math.abs(said.turned ?? 0) > 1 && `turned by ${Math.round(said.turned)}°`, said.inverted && "inverted", said.recoloured && "recoloured"].filter(Boolean);
   const how = ways.length ? ` It is ${ways.join(", ")}.` : "";
-  switch (said.verdict) {
+  switch (said.relation ?? said.verdict) {
+    case "identical":
+      return "The same file, byte for byte: it is the same picture.";
+    case "same-pixels":
+      return "Another file with the same pixels: it is the same picture.";
     case "confirmed":
-      return `The details agree: it is the same picture.${how}`;
+      return `The details agree: it is the same picture.${how}${lost(said)}`;
     case "altered":
-      return `It is the same picture, but a part differs, as marked.${how}`;
+      return `It is the same picture, but a part differs, as marked.${how}${lost(said)}`;
     case "alike":
       return "The details do not agree: these are two pictures.";
     default:
       return "The details cannot be compared.";
   }
+};
+
+/* What would be lost if only one of two pictures stayed. */
+const lost = (said) => {
+  const [first, second] = [said.only_first, said.only_second].map((share) => share > 0.004); // a line of text
+  if (first && second) return " Each shows something that the other does not.";
+  if (!first && !second) return "";
+  return ` The ${first ? "first" : "second"} one shows more than the other: a part of the scene, its colours, or a transparent ground.`;
 };
 
 /* A sheet has the shape of its picture and fits into its frame. */
@@ -498,14 +512,19 @@ document.addEventListener("keydown", (event) => {
     startAnew();
   } else if (event.key === "/") {
     event.preventDefault();
-    /* What is being indexed is shown as soon as it is there. */
-running()
-  .then((job) => job && watch(job).then(() => (found ? null : showStart())))
-  .catch(trouble);
-at("filters").open = true;
+    at("filters").open = true;
     at("name").focus();
   }
 });
 
+/* What is being indexed is shown as soon as it is there. */
+const watchIndexing = async () => {
+  const job = await running();
+  if (job?.kind !== "sync") return;
+  await watch(job);
+  if (!found) await showStart();
+};
+
 at("filters").open = matchMedia("(min-width: 900px)").matches;
 read();
+watchIndexing().catch(trouble);
