@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import siamese_search
+from conftest import Run
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.shared import SharedBackend
@@ -113,15 +114,79 @@ def test_a_picture_is_searched_with(client: Client, photos: Path, gallery: Galle
 
 
 def test_pictures_of_the_gallery_are_searched_with(client: Client, items: dict[str, Item]) -> None:
-    """One finds its copies, by distance alone also itself; several together find what lies between them."""
+    """One finds its copies, by distance alone, too; several together find what lies between them."""
     one, other = items["astronaut.png"].id, items["coffee.png"].id
     (copy,) = client.json(f"api/items/{one}/similar?k=1")["queries"][0]["hits"]
     assert (copy["item"]["name"], copy["kind"]) == ("astronaut bright.jpg", "same")
     found = client.json(f"api/items/{one}/similar?k=1&details=false")["queries"][0]["hits"]
-    assert [hit["item"]["id"] for hit in found] == [one, copy["item"]["id"]]
-    both = client.json("api/search", {"items": [one, other], "k": 4})["queries"][0]
-    assert both["query"] == "astronaut.png + coffee.png"
-    assert {one, other} <= {hit["item"]["id"] for hit in both["hits"]}
+    assert [hit["item"]["id"] for hit in found] == [copy["item"]["id"]]
+    both = client.json("api/search", {"items": [one, other], "k": 4})["queries"][0]["hits"]
+    assert {hit["kind"] for hit in both} == {"nearest"}
+    assert not {one, other} & {hit["item"]["id"] for hit in both}
+    client.json("api/search", {"items": [one, other], "threshold": 0.3}, status=422)
+
+
+def test_a_picture_that_is_away_is_searched_with(client: Client, items: dict[str, Item]) -> None:
+    """Its place in the gallery is known, so that its copies are found by distance; several have to be there."""
+    one, other = items["astronaut.png"], items["coffee.png"].id
+    one.path.unlink()
+    found = client.json(f"api/items/{one.id}/similar?k=1")["queries"][0]["hits"]
+    assert {hit["item"]["name"] for hit in found} == {"astronaut.png", "astronaut bright.jpg"}
+    assert client.json("api/search", {"items": [one.id, other]}, status=410)["error"] == "no such file"
+
+
+def test_the_json_is_that_of_the_commands(
+    client: Client, gallery: Gallery, photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Field by field: of a search in every form, of duplicates, of what was indexed, calibrated, done and undone."""
+    monkeypatch.setenv("SIMSEARCH_INDEX", gallery.location)
+
+    def said(*arguments: str | Path, stdin: bytes = b"") -> Any:
+        return json.loads(run(*arguments, "--json", "--quiet", stdin=stdin).stdout)
+
+    def answered(found: dict[str, Any]) -> Any:
+        found.pop("upload", None)
+        for hit in found["queries"][0]["hits"]:
+            assert hit["path"] == hit.pop("item")["path"]
+        return found
+
+    def job(**order: object) -> Any:
+        started = client.json("api/jobs", order, status=202)
+        client.get(f"api/jobs/{started['id']}/events")
+        return client.json(f"api/jobs/{started['id']}")["result"]
+
+    path, other = photos / "coffee.png", photos / "rocket.png"
+    data = path.read_bytes()
+    ids = {item.path: item.id for item in gallery.items()}
+    query = ("query", "--copies", "-k", "4")
+    for options, asked in (
+        ([], ""),
+        (["--no-details"], "&details=false"),
+        (["--threshold", "0.5"], "&threshold=0.5"),
+        (["--threshold", "0.2", "--no-details"], "&threshold=0.2&details=false"),
+    ):
+        assert answered(client.picture(data, f"?k=4{asked}")) == said(*query, "-", *options, stdin=data)
+    known = {"items": [ids[path]], "k": 4}
+    assert answered(client.json("api/search", known)) == said(*query, path)
+    assert answered(client.json("api/search", {**known, "details": False})) == said(*query, path, "--no-details")
+    both = {"items": [ids[path], ids[other]], "k": 4}
+    assert answered(client.json("api/search", both)) == said(*query, path, other, "--combine")
+
+    job(kind="dedupe")
+    assert client.json("api/duplicates") == said("dedupe")
+    assert client.json("api/info") == said("info")
+    plan = photos.parent / "plan.json"
+    said("dedupe", "--plan", plan)
+    number = client.json("api/plans", plan.read_bytes(), status=201)["plan"]
+    tried = job(kind="apply", plan=number, to="trash", dry_run=True)
+    assert tried == said("apply", plan, "--to", "trash", "--dry-run")
+    done, undone = job(kind="apply", plan=number, to="trash"), job(kind="undo", plan=number)
+    assert done.keys() == undone.keys() == tried.keys()
+    assert (len(done["done"]), done["reasons"], undone["undo"]) == (3, {}, True)
+    indexed = {**job(kind="sync"), "seconds": 0}
+    assert indexed == {**said("index", photos), "seconds": 0}
+    calibrated = job(kind="calibrate")
+    assert calibrated.keys() == said("calibrate").keys()
 
 
 def test_items_come_page_by_page(client: Client, items: dict[str, Item]) -> None:
@@ -136,7 +201,9 @@ def test_items_come_page_by_page(client: Client, items: dict[str, Item]) -> None
         after = f"&after={page['next']}"
     assert seen == sorted((item.id for item in items.values()), reverse=True)
     assert page["total"] == 9
-    assert [item["name"] for item in client.json("api/items?q=COPIES+coff")["items"]] == ["coffee.bmp"]
+    called = client.json("api/items?q=COPIES+coff")
+    assert [item["name"] for item in called["items"]] == ["coffee.bmp"]
+    assert (called["total"], called["next"]) == (None, None)
     about = client.json(f"api/items/{items['coffee.bmp'].id}")
     assert about["path"] == str(items["coffee.bmp"].path)
 

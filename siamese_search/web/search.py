@@ -1,10 +1,7 @@
 """Searching over HTTP: by a picture that is sent, by pictures of the gallery, by several together."""
 
-from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,11 +9,9 @@ from starlette.routing import BaseRoute, Route
 
 from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.hits import combined
-from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
-from siamese_search.results import QueryResult, SearchReport
+from siamese_search.results import Item, QueryResult, SearchReport
 from siamese_search.web.app import json_reply
 from siamese_search.web.asked import MAX_K, Question, known, question_in, truth, whole
 from siamese_search.web.known import Known
@@ -37,14 +32,12 @@ class Searching:
         named: Known,
         uploads: Uploads,
         thumbnails: Thumbnails,
-        decoder: Decoder,
         *,
         searches: Turns,
         looks: Turns,
     ) -> None:
         self._gallery = gallery
         self._thumbnails = thumbnails
-        self._decoder = decoder
         self._named = named
         self._uploads = uploads
         self._searches = searches
@@ -120,33 +113,31 @@ class Searching:
         return data
 
     def _report(self, question: Question) -> SearchReport:
-        """Search with one picture, in detail or not, or with several together."""
+        """Search as `query` does: with one picture, or with several together."""
         gallery, k = self._gallery, question.k
         items = [self._named.item(id_) for id_ in question.items]
         pictures = [self._named.upload(name) for name in question.uploads]
         pictures += [] if question.picture is None else [question.picture]
         sources: list[Source] = [*(item.path for item in items), *pictures]
-        if len(sources) == 1 and question.details:
-            with suppress(ImageError):  # one that cannot be looked at may still be known
-                result = gallery.search(sources[0], k=k, threshold=question.threshold)
-                limit = gallery.reach if question.threshold is None else gallery.threshold_or(question.threshold)
-                return SearchReport(threshold=limit, queries=(result,))
-        limit = gallery.threshold_or(question.threshold)
-        vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
-        vectors += map(self._embedded, pictures)
-        (hits,) = gallery.search_vectors(combined(vectors)[np.newaxis], k=k, threshold=limit.distance)
-        name = " + ".join([item.path.name for item in items] + ["-"] * len(pictures))
-        return SearchReport(threshold=limit, queries=(QueryResult(query=name, hits=hits, alike=gallery.alike),))
-
-    def _embedded(self, picture: bytes) -> NDArray[np.float32]:
-        """Embed a picture that was sent; what other threads bring at the same time is embedded along with it."""
-        encoder = self._gallery.encoder
+        if len(sources) > 1:
+            if question.threshold is not None:
+                raise HTTPException(422, "threshold: nothing is the same picture as several together")
+            return SearchReport(threshold=gallery.threshold, queries=(gallery.search_combined(sources, k=k),))
+        by_reach = question.threshold is None and question.details
+        limit = gallery.reach if by_reach else gallery.threshold_or(question.threshold)
         try:
-            pixels = self._decoder.square(picture, size=encoder.input_size, channels=encoder.channels).pixels
+            result = gallery.search(sources[0], k=k, threshold=question.threshold, details=question.details)
         except ImageError as error:
-            raise HTTPException(422, f"the picture: {error.reason}") from error
-        (vector,) = encoder.embed_pixels(pixels[np.newaxis])
-        return np.asarray(vector, np.float32)
+            if not items:
+                raise HTTPException(422, f"the picture: {error.reason}") from error
+            result = self._remembered(items[0], question)
+        return SearchReport(threshold=limit, queries=(result,))
+
+    def _remembered(self, item: Item, question: Question) -> QueryResult:
+        """Search with a picture that cannot be read, but is known: by distance alone, so that it finds itself too."""
+        gallery = self._gallery
+        (hits,) = gallery.search_vectors(gallery.vectors_of([item.id]), k=question.k, threshold=question.threshold)
+        return QueryResult(query=str(item.path), hits=hits, alike=gallery.alike)
 
     def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
         """Return a page of pictures, the last indexed first; those behind the one with the id `after`.

@@ -21,7 +21,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import Location, folder_at
 from siamese_search.gallery.settings import DEFAULT_ENCODER
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.data import info_json, sync_json
+from siamese_search.report.data import calibrate_json, info_json, sync_json
 from siamese_search.version import __version__
 from siamese_search.web.app import Access, json_reply, make_app, page, without
 from siamese_search.web.asked import MAX_UPLOAD, known
@@ -79,7 +79,6 @@ class Service:
             named,
             uploads,
             Thumbnails(self._decoder),
-            self._decoder,
             searches=self.searches,
             looks=self._looks,
         )
@@ -215,8 +214,8 @@ class Service:
         known(said, {"kind"})
 
         def calibrate(_progress: Progress, _stop: Event) -> dict[str, Any]:
-            calibration = self.gallery.calibrate()
-            return {"threshold": round(calibration.threshold.distance, 6), "images": calibration.images}
+            before = self.gallery.threshold
+            return calibrate_json(self.gallery.calibrate(), before)
 
         return calibrate
 

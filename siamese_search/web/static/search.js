@@ -187,6 +187,11 @@ const card = (hit, place) => {
   );
 };
 
+const nearestWords = () => {
+  if (pictures.length > 1) return "Nearest to all of these together";
+  return found.queries[0].alike === null ? "The nearest of the others" : KINDS.nearest;
+};
+
 const line = (words) => make("p", { className: "limit", textContent: words });
 
 const show = ({ whole = false } = {}) => {
@@ -207,8 +212,8 @@ const show = ({ whole = false } = {}) => {
   let alikeDrawn = alike === null;
   for (const [kind, some] of groups) {
     if (!some.length) continue;
-    if (!limitDrawn && kind !== "same" && kind !== "altered") {
-      const looked = pictures.length === 1 && !at("controls").dataset.moved;
+    if (!limitDrawn && kind !== "same" && kind !== "altered" && pictures.length === 1) {
+      const looked = !at("controls").dataset.moved;
       parts.push(line(looked ? `above: the details agree; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
       limitDrawn = true;
     }
@@ -217,8 +222,7 @@ const show = ({ whole = false } = {}) => {
       alikeDrawn = true;
     }
     const list = make("ul", { className: "grid" }, ...some.map((hit) => card(hit, place++)));
-    const words = kind === "nearest" && found.queries[0].alike === null ? "The nearest of the others" : KINDS[kind];
-    const title = make("h2", {}, words, make("span", { className: "soft", textContent: counted(some.length, "picture") }));
+    const title = make("h2", {}, kind === "nearest" ? nearestWords() : KINDS[kind], make("span", { className: "soft", textContent: counted(some.length, "picture") }));
     const group = make("section", { className: "group" }, title, list);
     group.dataset.kind = kind;
     parts.push(group);
@@ -231,6 +235,7 @@ const show = ({ whole = false } = {}) => {
 
 const words = (counts) => {
   if (!shown.length) return hits().length ? "Nothing passes the filters." : "Nothing else is in the gallery.";
+  if (pictures.length > 1) return `${counted(shown.length, "picture")}, by their distance from what lies between these.`;
   const same = counts.same + counts.altered;
   const start = same ? `The same picture ${counted(same, "time")}` : "Not in the gallery";
   const nothing = found.queries[0].alike === null ? "" : ", nor anything like it";
@@ -256,6 +261,7 @@ const reset = () => {
   at("limit").value = at("controls").dataset.threshold || found.threshold;
   at("alike").value = farthest ?? 0;
   at("alike-part").hidden = farthest === null;
+  at("limit-part").hidden = pictures.length > 1; // nothing is the same picture as several together
   for (const id of ["from", "to", "name"]) at(id).value = "";
   const all = hits();
   folders = [...new Set(all.map((hit) => hit.item.folder))].sort();
