@@ -1,6 +1,6 @@
 """The review of borderline pairs within the house: a job finds the questions, which are asked as `review` asks them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Event
 from typing import Any
 
@@ -18,7 +18,8 @@ from siamese_search.web.review import Review
 class Asking:
     """The pages under `/review/`."""
 
-    def __init__(self, gallery: Gallery, decoder: Decoder) -> None:
+    def __init__(self, gallery: Gallery, decoder: Decoder, pages: Sequence[tuple[str, str, str]]) -> None:
+        self._pages = pages
         self._gallery = gallery
         self._decoder = decoder
         self._review: Router | None = None
@@ -41,7 +42,7 @@ class Asking:
 
         def find(progress: Progress, _stop: Event) -> dict[str, Any]:
             questions = Questions(self._gallery, progress=progress)
-            self._review = Router(Review(self._gallery, questions, self._decoder, home="/").routes())
+            self._review = Router(Review(self._gallery, questions, self._decoder, pages=self._pages).routes())
             return {"known": len(questions.known), "more": questions.next() is not None}
 
         return find

@@ -76,7 +76,7 @@ def description() -> dict[str, Any]:
         "paths": {
             "/api/search": {
                 "post": _operation(
-                    "Find what is near a picture, as `query --copies` does, or near several together, as `--combine`.",
+                    "Find what is near a picture, as query --copies does, or near several together, as with --combine.",
                     _json("Found"),
                     404,
                     408,

@@ -83,7 +83,7 @@ class Service:
             looks=self._looks,
         )
         self._duplicates = Duplicates(self.gallery, None if read_only else self._plans(), self._looks)
-        self._asking = Asking(self.gallery, self._decoder)
+        self._asking = Asking(self.gallery, self._decoder, _PAGES)
         writing: dict[str, Kind] = {"sync": self._sync, "calibrate": self._calibrate, **self._asking.kinds()}
         reading = {**self._duplicates.kinds(), **self._map.kinds()}
         self.jobs = Jobs(reading if read_only else {**writing, **reading}, say=self._say)

@@ -4,6 +4,7 @@
 const showMap = () => {
   at("report").hidden = false;
   at("report").src = "/map/page";
+  document.querySelector("[data-kind]").textContent = "Draw again";
 };
 
 const open_ = async (file) => {

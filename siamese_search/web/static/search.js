@@ -214,7 +214,8 @@ const show = ({ whole = false } = {}) => {
     if (!some.length) continue;
     if (!limitDrawn && kind !== "same" && kind !== "altered" && pictures.length === 1) {
       const looked = !at("controls").dataset.moved;
-      parts.push(line(looked ? `above: the details agree; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
+      const above = parts.length ? "above: the details agree" : "nothing whose details agree";
+      parts.push(line(looked ? `${above}; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
       limitDrawn = true;
     }
     if (!alikeDrawn && kind === "nearest") {
