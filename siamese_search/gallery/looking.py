@@ -53,10 +53,14 @@ class Look:
         found: dict[int, Comparison] = {}
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
             compared = pool.map(lambda run: self._run([pairs[place] for place in run]), runs)
-            for run, comparisons in zip(runs, compared, strict=True):
-                found |= zip(run, comparisons, strict=True)
-                if self._progress:
-                    self._progress(len(found), len(pairs))
+            try:
+                for run, comparisons in zip(runs, compared, strict=True):
+                    found |= zip(run, comparisons, strict=True)
+                    if self._progress:
+                        self._progress(len(found), len(pairs))
+            except BaseException:  # such as Ctrl-C: what was not begun is not waited for
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return [found[place] for place in range(len(pairs))]
 
     def same_pixels(self, first: int, second: int) -> bool:

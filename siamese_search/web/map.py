@@ -17,7 +17,7 @@ from siamese_search.report.map import write_map_html
 from siamese_search.web.app import json_reply
 from siamese_search.web.asked import known
 from siamese_search.web.framed import framed
-from siamese_search.web.jobs import Kind, Progress, Work
+from siamese_search.web.jobs import Kind, Progress, Work, until_stopped
 
 
 class Map:
@@ -58,7 +58,8 @@ class Map:
     def _drawing(self, said: Mapping[str, Any]) -> Work:
         known(said, {"kind"})
 
-        def draw(progress: Progress, _stop: Event) -> dict[str, Any]:
+        def draw(progress: Progress, stop: Event) -> dict[str, Any]:
+            progress = until_stopped(progress, stop)
             with TemporaryDirectory(prefix="simsearch-") as folder:
                 page = Path(folder) / "map.html"
                 shown = write_map_html(self._gallery, page, progress=progress)

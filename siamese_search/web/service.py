@@ -147,7 +147,8 @@ class Service:
 
     async def duplicates(self, request: Request) -> Response:  # noqa: ARG002
         """Show the page on which duplicates are found, chosen and acted on."""
-        return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found)
+        are_old = await self._looks.run(lambda: self._duplicates.are_old)
+        return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found, old=are_old)
 
     async def map_page(self, request: Request) -> Response:  # noqa: ARG002
         """Show the map of the gallery."""
