@@ -3,13 +3,9 @@
 import io
 import itertools
 import json
-import os
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import siamese_search
 from conftest import Run
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
@@ -38,9 +33,8 @@ from siamese_search.web.openapi import description
 from siamese_search.web.service import Service
 from siamese_search.web.turns import Turns
 from test_fine import invoice
-from visiting import Visitor, served
+from visiting import KEY, Client, Visitor, served
 
-KEY = "a key of sixteen letters"
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -57,26 +51,8 @@ def service(gallery: Gallery) -> Iterator[Service]:
 @pytest.fixture
 def address(service: Service) -> Iterator[str]:
     """Give the address of the server."""
-    with served(service.app(Access(KEY.replace(" ", "-")), names=["pictures.example"]), head_seconds=1.0) as address:
+    with served(service.app(Access(KEY), names=["pictures.example"]), head_seconds=1.0) as address:
         yield address
-
-
-class Client(Visitor):
-    """A program that brings the token."""
-
-    def get(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        """Ask with the token."""
-        return self.ask(path, body, **{"Authorization": f"Bearer {KEY.replace(' ', '-')}", **headers})
-
-    def json(self, path: str, body: object = None, *, status: int = 200, **headers: str) -> Any:
-        """Ask for JSON, and expect a status."""
-        found, content, about = self.get(path, body, **headers)
-        assert (found, about["content-type"]) == (status, "application/json"), content
-        return json.loads(content)
-
-    def picture(self, data: bytes, options: str = "", *, status: int = 200, kind: str = "image/png") -> Any:
-        """Search with a picture."""
-        return self.json(f"api/search{options}", data, status=status, Content_Type=kind)
 
 
 @pytest.fixture
@@ -329,7 +305,7 @@ def test_nobody_comes_in_without_the_token(address: str, photos: Path) -> None:
             assert stranger.ask(path, **brought)[0] == 401
     assert stranger.ask("api/search", data, Content_Type="image/png")[0] == 401
     assert Visitor(f"{address}/enter/wrong").entered == 403
-    assert Visitor(f"{address}/enter/{KEY.replace(' ', '-')}").ask("api/items")[0] == 200
+    assert Visitor(f"{address}/enter/{KEY}").ask("api/items")[0] == 200
 
 
 @pytest.mark.parametrize("key", ["short", "sixteen letters/with a slash", "Größe ist nicht alles"])
@@ -452,7 +428,7 @@ def test_pictures_that_are_none(client: Client, photos: Path) -> None:
         assert client.picture(broken, status=422)["error"].startswith("the picture: ")
     assert "empty" in client.picture(b"", status=400)["error"]
     assert client.picture(data, "?k=5&k=6&url=x", status=422)
-    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY.replace(' ', '-')}\r\n"
+    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
     assert raw(client, head + "Content-Type: image/png\r\nContent-Length: 99999999999\r\n\r\n").startswith(
         b"HTTP/1.1 413"
     )
@@ -624,144 +600,3 @@ def test_pictures_of_several_threads_are_embedded_together(encoder: Encoder) -> 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(broken, pixels[:1]) for _ in range(8)]
         assert all(isinstance(future.exception(), MemoryError) for future in futures)
-
-
-# -- jobs
-
-
-def test_a_job_is_watched_to_its_end(client: Client, photos: Path) -> None:
-    """Indexing tells of its progress as events, and ends with what `index --json` would say."""
-    Image.effect_noise((64, 64), 90).save(photos / "noise.png")
-    job = client.json("api/jobs", {"kind": "sync"}, status=202)
-    status, content, headers = client.get(f"api/jobs/{job['id']}/events")
-    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-    told = [json.loads(line.removeprefix(b"data: ")) for line in content.split(b"\n\n") if line]
-    assert told[-1]["state"] == "done"
-    assert (told[-1]["result"]["added"], told[-1]["result"]["images"]) == (1, 10)
-    assert client.json(f"api/jobs/{job['id']}") == told[-1] == client.json("api/jobs")["jobs"][0]
-    client.json("api/jobs", {"kind": "format"}, status=422)
-    client.json("api/jobs", {"kind": ["sync"]}, status=422)
-    client.json("api/jobs/99", status=404)
-    client.json("api/jobs/99/stop", {}, status=404)
-
-
-def test_one_job_at_a_time(client: Client, service: Service) -> None:
-    """Another one is refused, by name, until the first has ended or was stopped."""
-    service.jobs.kinds = {"wait": lambda _said: lambda _progress, stop: {"stopped": stop.wait(20)}}
-    job = client.json("api/jobs", {"kind": "wait"}, status=202)
-    assert "wait" in client.json("api/jobs", {"kind": "wait"}, status=409)["error"]
-    client.json(f"api/jobs/{job['id']}/stop", {}, status=202)
-    client.get(f"api/jobs/{job['id']}/events")
-    assert client.json(f"api/jobs/{job['id']}")["state"] == "stopped"
-    again = client.json("api/jobs", {"kind": "wait"}, status=202)
-    client.json(f"api/jobs/{again['id']}/stop", {}, status=202)
-
-
-def test_read_only_changes_nothing(gallery: Gallery) -> None:
-    """Searches are answered, and no job that writes can be started."""
-    with (
-        Service(gallery.location, read_only=True) as service,
-        served(service.app(Access(KEY.replace(" ", "-")))) as address,
-    ):
-        client = Client(address)
-        assert client.json("api/items")["total"] == 9
-        for kind in ("sync", "calibrate"):
-            client.json("api/jobs", {"kind": kind}, status=422)
-
-
-def test_an_empty_house_says_so(tmp_path: Path, photos: Path) -> None:
-    """Before anything is indexed there is nothing to find; after a job there is."""
-    with (
-        Service(tmp_path / "new", folders=[photos]) as service,
-        served(service.app(Access(open_to_all=True))) as address,
-    ):
-        client = Client(address)
-        assert client.json("api/items") == {"items": [], "total": 0, "next": None}
-        client.json("api/items/1", status=404)
-        client.json("api/info", status=409)
-        client.picture((photos / "rocket.png").read_bytes(), status=409)
-        job = client.json("api/jobs", {"kind": "sync"}, status=202)
-        client.get(f"api/jobs/{job['id']}/events")
-        assert client.json("api/info")["images"] == 9
-
-
-# -- the command
-
-
-def test_what_is_deployed_is_what_there_is() -> None:
-    """The options in the container file, the systemd unit and their page are those of the command."""
-    helped = subprocess.run(
-        [sys.executable, "-m", "siamese_search", "serve", "--help"],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        text=True,
-    ).stdout
-    unit, image, page = (
-        (ROOT / name).read_text(encoding="utf-8")
-        for name in ("deploy/simsearch.service", "deploy/Containerfile", "docs/deploy.md")
-    )
-    lines = [line for line in (unit + page).splitlines() if re.search(r"simsearch serve .*--", line)]
-    (entry,) = re.findall(r"^ENTRYPOINT .*$", image, flags=re.MULTILINE)
-    options = set(re.findall(r"(?<=[ \"`])--[a-z-]+", "\n".join([*lines, entry])))
-    assert len(options) > 4
-    assert {option for option in options if option not in helped} == set()
-    for name in re.findall(r"^COPY (?!--)(.*) \S+$", image, flags=re.MULTILINE):
-        assert all((ROOT / part).exists() for part in name.split()), name
-
-
-def run_serve(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start the command."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "siamese_search", "serve", "--no-browser", "--port", "0", *arguments],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1]), **environment},
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_ended(gallery: Gallery, end: signal.Signals) -> None:
-    """It prints the address that opens, and ends well by Ctrl-C and by a service manager's request."""
-    with run_serve("--index", gallery.location) as process:
-        assert process.stderr
-        line = process.stderr.readline()
-        assert line.startswith("Search at http://127.0.0.1:"), line
-        visitor = Visitor(line.split()[2])
-        assert (visitor.entered, visitor.ask("api/items")[0]) == (200, 200)
-        process.send_signal(end)
-        assert process.wait(30) == 0
-        assert process.stderr.read() == ""
-
-
-def test_the_end_comes_also_to_those_who_watch(gallery: Gallery) -> None:
-    """A job that is watched when the server is ended stops, what is told of it ends, and nobody complains."""
-    with run_serve("--index", gallery.location, "--no-token") as process:
-        assert process.stderr
-        client = Client(process.stderr.readline().split()[2])
-        job = client.json("api/jobs", {"kind": "dedupe"}, status=202)
-        with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(client.get, f"api/jobs/{job['id']}/events")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-            assert told.exception() or told.result()[0] == 200
-        assert process.stderr.read() == ""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--address", "0.0.0.0", "--no-token"], "needed"),  # noqa: S104
-        (["--address", "example.com"], "expected an address"),
-        (["--address", "192.0.2.1"], "port 0 of 192.0.2.1"),
-        (["--read-only", "."], "--read-only"),
-    ],
-)
-def test_the_command_refuses_what_is_unsafe(gallery: Gallery, arguments: list[str], words: str) -> None:
-    """Others are let in with a token alone; an address is one of this machine."""
-    with run_serve("--index", gallery.location, *arguments) as process:
-        assert process.stderr
-        told = process.stderr.read()
-        assert process.wait(30) == 1
-    assert words in told
-    assert told.count("\n") == 1
