@@ -532,6 +532,17 @@ def test_slow_and_idle_clients_hold_up_nobody(client: Client, photos: Path) -> N
         assert all(connection.recv(1) == b"" for connection in idle)
 
 
+def test_bodies_that_drip_or_are_cut_short(client: Client, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that does not come in time is given up on, one that ends early is nobody's trouble."""
+    monkeypatch.setattr("siamese_search.web.app._BODY_SECONDS", 0.3)
+    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: image/png\r\n"
+    assert raw(client, f"{head}Content-Length: 1000\r\n\r\nsome of it").startswith(b"HTTP/1.1 408")
+    host, port = client.root.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\nsome of it".encode())
+    assert client.picture((photos / "rocket.png").read_bytes())["queries"]
+
+
 def test_overload_is_refused_and_passes(client: Client, service: Service, photos: Path) -> None:
     """With every place taken a search is told to come again, and is answered once there is room."""
     data = (photos / "rocket.png").read_bytes()

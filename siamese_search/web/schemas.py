@@ -4,8 +4,9 @@ from typing import Any
 
 from siamese_search.results import HitKind, Relation
 from siamese_search.web.asked import MAX_K, MAX_PICTURES
+from siamese_search.web.known import MAX_ID
 
-NUMBER = {"type": "integer", "minimum": 0}
+NUMBER = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 TEXT = {"type": "string"}
 DISTANCE = {"type": "number", "minimum": 0, "maximum": 2}
 

@@ -302,8 +302,9 @@ const list = async ({ more = false } = {}) => {
   const page = await ask(`/api/items?${query}`);
   if (mine !== listing) return;
   const tiles = page.items.map(tile);
+  const places = (list) => [...list].map((one) => one.firstChild.href).join();
   if (more) at("picker-list").append(...tiles);
-  else at("picker-list").replaceChildren(...tiles);
+  else if (places(tiles) !== places(at("picker-list").children)) at("picker-list").replaceChildren(...tiles); // else what has the focus stays
   after = page.next;
   at("picker-more").hidden = after === null;
   const shown = at("picker-list").children.length;
