@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, in folders that a person can find again."""
 
 import os
 import threading
@@ -28,10 +28,42 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Do the same for a file that a user named: the folder is made if need be, and an OSError becomes a FolderError."""
+    """Do the same for a file that a user named: FolderError for an OSError, and where its folder is not there."""
+    check_file(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as half:
             yield half
     except OSError as error:
         raise FolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def made_folder(path: Path) -> Path:
+    """Make a folder that a user named, unless it is there, in one that has to be; raises FolderError."""
+    check_folder(path)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"{path}: cannot be made: {error.strerror or error}") from error
+    return path
+
+
+def check_file(path: Path) -> None:
+    """Raise FolderError where no file could be written: a slip in a path makes no folders."""
+    if path.is_dir():
+        raise FolderError(f"{path}: is a folder; name a file in it")
+    _check_place(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raise FolderError where a folder neither is nor could be made in one that is there."""
+    if path.is_dir():
+        return
+    if path.exists():
+        raise FolderError(f"{path}: is a file; name a folder")
+    _check_place(path)
+
+
+def _check_place(path: Path) -> None:
+    if not path.parent.is_dir():
+        what = "is no folder" if path.parent.exists() else "is not there; make that folder first, or check the name"
+        raise FolderError(f"{path}: cannot be written: {path.parent} {what}")

@@ -12,7 +12,8 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import derived_name
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
-from siamese_search.results import DedupeReport, Rule
+from siamese_search.report.words import kind_words, reason_words
+from siamese_search.results import DedupeReport, Loss, Rule
 from test_metadata import exif
 
 NEAR = 0.7
@@ -179,7 +180,7 @@ def test_a_frame_never_beats_the_photo_in_it(folder: Path, sample: Sample, found
     assert names(report) == {"z.jpg": {"a.png", "b.png"}}
     assert set(relations(report).values()) == {"confirmed"}
     assert report.groups[0].reason
-    assert (report.groups[0].reason.rule, report.groups[0].reason.keeper) == (Rule.SOURCE, "no border")
+    assert (report.groups[0].reason.rule, report.groups[0].reason.keeper) == (Rule.SOURCE, "less of a border")
 
 
 def test_what_shows_more_never_goes_for_a_part_of_it(
@@ -242,6 +243,25 @@ def test_a_large_picture_never_goes_for_a_small_one(
     assert relations(report).get("cat.jpg", "altered") == "altered"
 
 
+@pytest.mark.parametrize("details", [True, False])
+def test_a_small_cameras_file_beside_a_large_edit(
+    details: bool, folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """The camera's is kept, the large one stays too, and both are said: why the one, and what the other has more."""
+    cat = sample("chelsea.png").resize((900, 600))
+    cat.save(folder / "large.jpg", quality=92, exif=exif(software="Adobe Photoshop Lightroom 5.0"))
+    cat.resize((300, 200)).save(folder / "small.jpg", quality=88, exif=exif())
+    report = found(folder, details=details)
+    (group,) = report.groups
+    (copy,) = group.copies
+    assert group.keep.name == "small.jpg"
+    assert reason_words(group.reason) == (
+        "as a camera wrote it: Canon EOS 80D, 2024-05-01 10:20:30, next edited with Photoshop Lightroom 5.0"
+    )
+    assert (copy.loss, report.acts_on(copy), report.freed(group)) == (Loss.DETAILS, False, 0)
+    assert "has more detail than the one kept" in kind_words(copy)
+
+
 def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
     """Hard links and links from outside: said, never copies; a copy with another name elsewhere frees nothing."""
     sample("coffee.png").save(folder / "a.png")
@@ -257,14 +277,16 @@ def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Ca
     assert found(folder).groups == ()
 
 
-def test_a_linked_copy_is_counted_once(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
-    """Two names of one copy free its size when both go."""
+def test_a_linked_copy_stays(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Two names of one copy: neither frees anything by itself, so neither is planned or counted as freed."""
     sample("coffee.png").save(folder / "a.png")
     (folder / "one copy.png").write_bytes((folder / "a.png").read_bytes())
     os.link(folder / "one copy.png", folder / "other copy.png")
-    (group,) = found(folder).groups
+    report = found(folder)
+    (group,) = report.groups
     assert Path(group.keep).name == "a.png"
-    assert sorted(copy.linked for copy in group.copies) == [False, True]
+    assert [copy.linked for copy in group.copies] == [True, True]
+    assert (report.freed(group), [report.acts_on(copy) for copy in group]) == (0, [False, False])
 
 
 def test_a_link_to_the_other_gallery_is_no_copy(

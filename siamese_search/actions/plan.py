@@ -29,6 +29,7 @@ from siamese_search.images.files import hash_file
 from siamese_search.results import Copy, DedupeReport, Relation
 
 FORMAT = 1
+_MAKE_ONE = "make one with: simsearch dedupe --plan NEW.json"
 _MAX_DISTANCE = 2.0
 _MAX_BYTES = 4 << 30  # more is no plan
 
@@ -153,14 +154,14 @@ def read_plan(path: Path) -> Plan:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             path.stat()
-            raise PlanError(f"{path}: not a plan: no regular file")
+            raise PlanError(f"{path}: not a plan: no regular file; {_MAKE_ONE}")
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise PlanError(f"{path}: not a plan: {error}") from error
+        raise PlanError(f"{path}: not a plan ({error}); {_MAKE_ONE}") from error
     if not isinstance(data, dict) or data.get("simsearch") != "plan":
-        raise PlanError(f"{path}: not a plan; make one with: simsearch dedupe --plan {path}")
+        raise PlanError(f"{path}: not a plan; {_MAKE_ONE}")
     if data.get("format") != FORMAT:
         raise PlanError(f"{path}: a plan of format {data.get('format')!r}, this version reads {FORMAT}; make a new one")
     head = {key: value for key, value in data.items() if key not in {"seal", "steps"}}

@@ -15,10 +15,12 @@ from siamese_search.cli.options import (
     DeviceOption,
     IndexOption,
     JsonOption,
+    NewIndexOption,
     QuietOption,
     ThresholdOption,
     one_format,
     open_gallery,
+    writable_file,
 )
 from siamese_search.cli.output import (
     flush,
@@ -64,7 +66,7 @@ def index(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
-    index: IndexOption = None,
+    index: NewIndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -136,7 +138,10 @@ def query(
     json: JsonOption = False,
     csv: CsvOption = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Also draw the image and what was found (one IMAGE only).")
+        Path | None,
+        typer.Option(
+            metavar="PNG", callback=writable_file, help="Also draw the image and what was found (one IMAGE only)."
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -182,7 +187,12 @@ def info(
     index: IndexOption = None,
     draw: Annotated[
         Path | None,
-        typer.Option("--map", metavar="HTML", help="Also draw a map: all pictures beside those that are like them."),
+        typer.Option(
+            "--map",
+            metavar="HTML",
+            callback=writable_file,
+            help="Also draw a map: all pictures beside those that are like them.",
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -203,7 +213,7 @@ def info(
         return
     limit = about.threshold
     share = limit.expected_precision
-    expected = "" if share is None else f", expected precision {share_words(share)}"
+    expected = "" if share is None else f", expected precision on photos {share_words(share)}"
     rows = [
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
@@ -211,7 +221,8 @@ def info(
         *(("folder", str(root)) for root in about.roots),
         ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
         ("fingerprint", about.fingerprint),
-        ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
+        ("threshold", f"{limit.distance:.3f}: copies by distance alone; {SOURCES[limit.source]}{expected}"),
+        ("reach", f"{about.reach:.3f}: within it, details are compared, and decide"),
         ("index", about.index_kind),
         ("on disk", human_bytes(about.size_on_disk)),
         *([("map", str(draw))] if draw else []),
@@ -225,6 +236,8 @@ def _check_query(images: Sequence[str], threshold: float | None, *, combine: boo
     """Refuse options that do not go together."""
     if sheet and (combine or len(images) > 1 or images[0] == "-"):
         raise OptionError("--sheet draws one image file; name just one")
+    if "" in images:
+        raise OptionError("an IMAGE without a name; name a file, or - for stdin")
     if images.count("-") > 1:
         raise OptionError("stdin holds one image; give - once")
     if combine and threshold is not None:
@@ -244,6 +257,8 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
 
 
 def _print_sync(report: SyncReport) -> None:
+    from siamese_search.report.words import counted  # noqa: PLC0415
+
     counts = {
         "added": report.added,
         "changed": report.changed,
@@ -253,7 +268,7 @@ def _print_sync(report: SyncReport) -> None:
         "skipped": len(report.skipped),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
-    print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
+    print_text(f"{report.index}: {counted(report.images, 'image')} ({words}) in {report.seconds:.1f} s")
     if report.stopped:
         print_text("stopped before the end; the same command goes on from here")
     if report.left_out:

@@ -7,7 +7,7 @@ A file that is in both has one position. Of pictures with the same embedding one
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,9 +19,9 @@ from siamese_search.errors import FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.join import Embeddings, Ids
 from siamese_search.gallery.locations import Location
-from siamese_search.images.files import lies_in
+from siamese_search.images.files import folder_trouble, lies_in
 from siamese_search.paths import expanded
-from siamese_search.results import Answer, Item
+from siamese_search.results import Answer, Item, Skipped
 
 Positions = NDArray[np.int64]
 
@@ -31,10 +31,14 @@ Answers = dict[tuple[str, str], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a user asked to look through: everything, or what lies in `places`; groups with a picture of `singles`."""
+    """What a user asked to look through: everything, or what lies in `places`; groups with a picture of `singles`.
+
+    `absent` are the gallery's folders that are away: what is known of their pictures neither keeps nor goes.
+    """
 
     places: tuple[Path, ...] | None
     singles: frozenset[Path]
+    absent: tuple[Skipped, ...] = ()
 
     def holds(self, path: Path) -> bool:
         """Tell whether a file was named, by itself or by a folder."""
@@ -112,6 +116,28 @@ def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
             )
     places = tuple(expanded(folder).resolve() for folder in folders if folder not in singles)
     return Named(places or None, frozenset(singles.values()))
+
+
+def without_absent(named: Named, gallery: Gallery) -> Named:
+    """Leave out the gallery's folders that are away: their pictures can be neither looked at nor acted on.
+
+    Raises FolderError where nothing is left of what was named.
+    """
+    troubles = {root: trouble for root in gallery.roots if (trouble := folder_trouble(root))}
+    if not troubles:
+        return named
+    paths = [item.path for item in gallery.items()]
+    holding = [root for root in gallery.roots if any(lies_in(path, [root]) for path in paths)]
+    away = [root for root in holding if root in troubles]
+    wanted = holding if named.places is None else named.places
+    present = tuple(place for place in wanted if not lies_in(place, away))
+    if away and wanted and not present:
+        raise FolderError(
+            f"{away[0]}: {troubles[away[0]]}; connect its drive, or if it has another name now:"
+            f" simsearch relocate {away[0]} NEW-NAME"
+        )
+    absent = tuple(Skipped(path=root, reason=f"{troubles[root]}; its pictures are left out") for root in away)
+    return replace(named, places=present, absent=absent) if away else named
 
 
 def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None) -> Scope:

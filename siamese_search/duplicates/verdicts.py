@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
+from siamese_search.duplicates.altered import with_altered
 from siamese_search.duplicates.candidates import Candidates
-from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, confirm, with_altered
+from siamese_search.duplicates.compared import Confirmed
+from siamese_search.duplicates.confirm import NEIGHBOURS, confirm
 from siamese_search.duplicates.groups import Block, Group, gather_with_equals
 from siamese_search.duplicates.scope import Scope
 from siamese_search.duplicates.source import Pair, Sources
@@ -56,11 +58,11 @@ def look_at(
     same = {_pair(stands[one], stands[other]) for one, other in scope.same if one in stands and other in stands}
     always = [(one, other) for one, other in same if one != other]
 
-    def compare(pairs: Sequence[Pair]) -> list[Comparison]:
-        found = look.compare(pairs)
+    def compare(pairs: Sequence[Pair], few: int | None) -> list[Comparison | None]:
+        found = look.compare(pairs) if few is None else look.compare_until_confirmed(pairs, few=few)
         return [
             replace(comparison, verdict=Verdict.CONFIRMED, only_first=0, only_second=0)
-            if _pair(*pair) in same
+            if comparison and _pair(*pair) in same
             else comparison
             for pair, comparison in zip(pairs, found, strict=True)
         ]
@@ -79,12 +81,12 @@ def look_at(
     ranked = [position for one in confirmed.ranked for position in equals[one]]
     groups = gather_with_equals(
         ranked,
-        [confirmed.pairs(Verdict.CONFIRMED)],
+        [confirmed.same],
         by_content.equals,
         apart=scope.apart,
         are_copies=scope.other is None,
     )
-    groups = with_altered(groups, ranked, confirmed.pairs(Verdict.ALTERED))
+    groups = with_altered(groups, ranked, confirmed)
     return Looked(groups, by_content, stands, confirmed.comparisons, _counts(confirmed))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import made_folder, whole_file
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.store import Store
 from siamese_search.results import Item
@@ -19,6 +19,7 @@ def export(store: Store, folder: Path, *, dim: int) -> int:
     """Write all items and embeddings of one moment into a folder; return their number. Raises FolderError."""
     items = store.items()
     _, codes = store.embeddings()
+    made_folder(folder)
     with whole_file(folder / ITEMS) as half:
         _write_items(items, half)
     with whole_file(folder / EMBEDDINGS) as half:

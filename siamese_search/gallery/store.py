@@ -76,10 +76,11 @@ class StoreReport:
 class DamagedError(GalleryError):
     """A gallery that is not as it was written: `detail`."""
 
-    def __init__(self, place: str | Path, location: str | Path, detail: object) -> None:
-        super().__init__(
-            f"{place}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {location}"
-        )
+    def __init__(
+        self, place: str | Path, location: str | Path, detail: object, *, way_out: str = "try: {repair}"
+    ) -> None:
+        repair = f"simsearch verify --repair --index {location}"
+        super().__init__(f"{place}: damaged or not a gallery ({detail}); {way_out.format(repair=repair)}")
         self.detail = str(detail)
 
 

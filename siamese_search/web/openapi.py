@@ -87,7 +87,11 @@ def description() -> dict[str, Any]:
                     operationId="search",
                     parameters=[
                         _K,
-                        _option("threshold", DISTANCE, "Up to which distance hits are duplicates; not for several."),
+                        _option(
+                            "threshold",
+                            DISTANCE,
+                            "In place of the gallery's reach, or without details of its threshold; not for several.",
+                        ),
                         _option("details", {"type": "boolean"}, "Look at what is near in detail."),
                     ],
                     requestBody={

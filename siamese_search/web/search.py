@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
 from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
@@ -123,21 +122,19 @@ class Searching:
             if question.threshold is not None:
                 raise HTTPException(422, "threshold: nothing is the same picture as several together")
             return SearchReport(threshold=gallery.threshold, queries=(gallery.search_combined(sources, k=k),))
-        by_reach = question.threshold is None and question.details
-        limit = gallery.reach if by_reach else gallery.threshold_or(question.threshold)
-        try:
-            result = gallery.search(sources[0], k=k, threshold=question.threshold, details=question.details)
-        except ImageError as error:
-            if not items:
-                raise HTTPException(422, f"the picture: {error.reason}") from error
-            result = self._remembered(items[0], question)
-        return SearchReport(threshold=limit, queries=(result,))
+        report = gallery.search(sources, k=k, threshold=question.threshold, details=question.details)
+        if not report.skipped:
+            return report
+        if not items:
+            raise HTTPException(422, f"the picture: {report.skipped[0].reason}")
+        return self._remembered(items[0], question)
 
-    def _remembered(self, item: Item, question: Question) -> QueryResult:
+    def _remembered(self, item: Item, question: Question) -> SearchReport:
         """Search with a picture that cannot be read, but is known: by distance alone, so that it finds itself too."""
-        gallery = self._gallery
-        (hits,) = gallery.search_vectors(gallery.vectors_of([item.id]), k=question.k, threshold=question.threshold)
-        return QueryResult(query=str(item.path), hits=hits, alike=gallery.alike)
+        gallery, limit = self._gallery, self._gallery.threshold_or(question.threshold)
+        (hits,) = gallery.search_vectors(gallery.vectors_of([item.id]), k=question.k, threshold=limit.distance)
+        result = QueryResult(query=str(item.path), hits=hits, alike=gallery.alike)
+        return SearchReport(threshold=limit, queries=(result,))
 
     def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
         """Return a page of pictures, the last indexed first; those behind the one with the id `after`.
