@@ -141,6 +141,10 @@ class LocalStore:
         """Return the pictures with some ids."""
         return self._catalogue.items_by_id(ids)
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids."""
+        return self._catalogue.latest(limit, before=before, words=words)
+
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture, or replace what was known of it."""
         self._catalogue.add(file, embedded, item=item)
