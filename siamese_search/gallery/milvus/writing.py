@@ -1,0 +1,154 @@
+"""Writing to a server so that it is done at once or not at all: what counts is said last, by one row."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from time import time
+from typing import Any
+
+from siamese_search.encoder.embed import Embedded
+from siamese_search.errors import EncoderError, GalleryError
+from siamese_search.gallery.codes import decode, encode
+from siamese_search.gallery.milvus.head import Head
+from siamese_search.gallery.milvus.lease import Lease
+from siamese_search.gallery.milvus.reading import Reader
+from siamese_search.gallery.milvus.rows import (
+    EMBEDDING,
+    PICTURES,
+    RECORDS,
+    Row,
+    ended_rows,
+    item_of,
+    picture_row,
+    skipped_of,
+    skipped_row,
+)
+from siamese_search.gallery.milvus.server import Server
+from siamese_search.gallery.store import SkippedFile, Vectors
+from siamese_search.results import ImageFile, Item
+
+A_MILLISECOND = 20  # bits: so many numbers it has, and when they are used up those of the next
+_HEADS = 8  # kept until they are cleared away
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a transaction is about to write; `head` as it will be, the number of pictures and its own aside."""
+
+    head: Head
+    shown: dict[int, tuple[ImageFile, Embedded, Vectors]] = field(default_factory=dict)
+    moved: dict[int, ImageFile] = field(default_factory=dict)
+    removed: set[int] = field(default_factory=set)
+    skipped: dict[Path, SkippedFile | None] = field(default_factory=dict)  # None: no more
+    ended: set[int] = field(default_factory=set)  # rows of a repair
+    count: int | None = None
+
+    def change_head(self, **values: Any) -> None:
+        """Put values in place of those of the head."""
+        self.head = replace(self.head, **values)
+
+    def add(self, file: ImageFile, embedded: Embedded, *, item: int | None) -> None:
+        """Add a picture, or replace what was known of it."""
+        try:
+            (vector,) = decode(encode(embedded.vector[None]), len(embedded.vector))
+        except ValueError as error:
+            raise EncoderError(f"{file.path}: {error}") from error
+        if item is None:
+            self.change_head(given=self.head.given + 1)
+            item = self.head.given
+        self.moved.pop(item, None)
+        self.removed.discard(item)
+        self.shown[item] = file, embedded, vector
+        self.skipped[file.path] = None
+
+    def move(self, item: int, file: ImageFile) -> None:
+        """Record where a picture is now."""
+        if item in self.shown:
+            self.shown[item] = file, *self.shown[item][1:]
+        else:
+            self.moved[item] = file
+        self.skipped[file.path] = None
+
+    def remove(self, items: Iterable[int]) -> None:
+        """Forget pictures."""
+        for item in items:
+            self.shown.pop(item, None)
+            self.moved.pop(item, None)
+            self.removed.add(item)
+
+
+class Writer:
+    """Writes drafts, one after the other, while it holds the lease."""
+
+    def __init__(self, server: Server, reader: Reader, lease: Lease, head: Head) -> None:
+        self._server, self._reader, self._lease = server, reader, lease
+        self._skipped: dict[Path, int] | None = None
+        self._heads = [head.last]
+        self._is_lost = False
+        self.has_written = False
+        self.head = head
+
+    def commit(self, draft: Draft) -> None:
+        """Write what a draft holds; the head, which is written last, makes it count."""
+        self._lease.check()
+        if self._is_lost:
+            raise GalleryError(
+                f"{self._server.location}: it is not known whether the last write was done; run the same command again"
+            )
+        pictures, records, head = self._rows_of(draft)
+        if head is None:
+            return
+        self._is_lost = True  # until all of it is done
+        self._server.insert(PICTURES, pictures)
+        self._server.insert(RECORDS, records)
+        self._lease.check()
+        self._server.insert(RECORDS, [head.row()])
+        self._is_lost = False
+        self.has_written = True
+        self.head = head
+        self._heads.append(head.last)
+        if len(self._heads) > _HEADS:
+            self._server.delete(RECORDS, self._heads[:-1])
+            del self._heads[:-1]
+
+    def _rows_of(self, draft: Draft) -> tuple[list[Row], list[Row], Head | None]:
+        """Return the pictures and records to be written and the head that makes them count; None without a change."""
+        old, new = self.head, draft.head
+        numbers = count(first_number(old.last))
+        moved = self._reader.pictures_of(old, draft.moved, embedding=True)
+        before = moved | self._reader.pictures_of(old, [i for i in (*draft.shown, *draft.removed) if i <= old.given])
+        shown: dict[int, tuple[ImageFile, Embedded | Item, Any]] = dict(draft.shown)
+        for item, row in moved.items():
+            shown[item] = draft.moved[item], item_of(row, old.bases), row[EMBEDDING]
+        ended = draft.ended | {row["row"] for row in before.values()}
+        pictures = [
+            picture_row(next(numbers), item, new.place(file.path), file, content, vector)
+            for item, (file, content, vector) in sorted(shown.items())
+        ]
+        skipped, no_more = self._skipped_in(draft)
+        records = [skipped_row(next(numbers), new.place(entry.file.path), entry) for entry in skipped]
+        records += ended_rows(numbers, ended | no_more)
+        pictures_now = old.count - len(before) + len(shown) if draft.count is None else draft.count
+        head = replace(new, count=pictures_now)
+        if not (pictures or records or head != old):
+            return [], [], None
+        return pictures, records, replace(head, last=next(numbers))
+
+    def _skipped_in(self, draft: Draft) -> tuple[list[SkippedFile], set[int]]:
+        """Return the files to be recorded as skipped, and the numbers of the records that hold no more."""
+        if not draft.skipped:
+            return [], set()
+        if self._skipped is None:
+            rows = self._reader.skipped(self.head)
+            self._skipped = {skipped_of(row, self.head.bases).file.path: row["row"] for row in rows}
+        no_more = {self._skipped[path] for path in draft.skipped if path in self._skipped}
+        skipped = [entry for entry in draft.skipped.values() if entry]
+        if no_more or skipped:
+            self._skipped = None
+        return skipped, no_more
+
+
+def first_number(last: int) -> int:
+    """Return the least number that a row may have now, after another one: by the clock, and never again the same."""
+    return max(last + 1, int(time() * 1000) << A_MILLISECOND)
