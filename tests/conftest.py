@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from PIL import Image, ImageEnhance
 
+import milvus_server
 import siamese_search
 from siamese_search.actions import write_plan
 from siamese_search.cli.app import run as run_command
@@ -52,6 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """Return the folder of larger data sets; only for tests marked `shared`."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """Give the address of a real Milvus server, one for all processes of the tests; skip where none is installed."""
+    if missing := milvus_server.missing():
+        pytest.skip(f"galleries on a Milvus server are not tested: {missing} not installed; pip install -e '.[dev]'")
+    folder = tmp_path_factory.getbasetemp()
+    with milvus_server.running((folder if worker_id == "master" else folder.parent) / "milvus") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """What every store promises, asked of each in the same words: the seam under a gallery."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
+from siamese_search.gallery.milvus.rows import NOTHING_DIM, PICTURES, RECORDS
+from siamese_search.gallery.milvus.server import Server
+from siamese_search.gallery.milvus.store import MilvusStore
 from siamese_search.gallery.store import AnswerRow, SkippedFile, Store
 from siamese_search.results import Answer, ImageFile
 
@@ -23,16 +28,41 @@ SETTINGS = {
     "threshold": {"distance": 0.5, "source": "encoder"},
 }
 HOME = Path("/pictures")
+AHEAD = 6
 
 Make = Callable[[], Store]
 
 
-@pytest.fixture(params=["local", "cells", "memory"])
+@pytest.fixture(scope="session")
+def places(milvus: str) -> Iterator[Callable[[], str]]:
+    """Give addresses of galleries whose creation was begun and not ended, some ahead: a server takes seconds for it."""
+
+    def begun() -> str:
+        server = Server(f"{milvus}/g{uuid4().hex}")
+        for table, dim in ((PICTURES, DIM), (RECORDS, NOTHING_DIM)):
+            server.make(table, dim)
+        server.close()
+        return server.location
+
+    with ThreadPoolExecutor(AHEAD) as pool:
+        ahead = [pool.submit(begun) for _ in range(AHEAD)]
+
+        def place() -> str:
+            ahead.append(pool.submit(begun))
+            return ahead.pop(0).result()
+
+        yield place
+
+
+@pytest.fixture(params=["local", "cells", "memory", "milvus"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Give a function that opens the same store again, as another process would."""
     if request.param == "memory":
         kept = MemoryStore()
         return lambda: kept
+    if request.param == "milvus":
+        address = request.getfixturevalue("places")()
+        return lambda: MilvusStore(address)
     exact_up_to = 4 if request.param == "cells" else 50_000
     return lambda: LocalStore(tmp_path / "gallery", exact_up_to=exact_up_to)
 
