@@ -7,10 +7,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -23,6 +25,8 @@ from siamese_search.cli.app import run as run_command
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.milvus.rows import NOTHING_DIM, PICTURES, RECORDS
+from siamese_search.gallery.milvus.server import Server
 from siamese_search.results import SyncReport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -63,6 +67,27 @@ def milvus(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
     folder = tmp_path_factory.getbasetemp()
     with milvus_server.running((folder if worker_id == "master" else folder.parent) / "milvus") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def milvus_place(milvus: str) -> Iterator[Callable[[], str]]:
+    """Give addresses of galleries on it whose creation was begun and not ended: some ahead, as that takes seconds."""
+
+    def begun() -> str:
+        server = Server(f"{milvus}/g{uuid4().hex}")
+        for table, dim in ((PICTURES, 8), (RECORDS, NOTHING_DIM)):
+            server.make(table, dim)
+        server.close()
+        return server.location
+
+    with ThreadPoolExecutor(6) as pool:
+        ahead = [pool.submit(begun) for _ in range(6)]
+
+        def place() -> str:
+            ahead.append(pool.submit(begun))
+            return ahead.pop(0).result()
+
+        yield place
 
 
 @pytest.fixture(scope="session")

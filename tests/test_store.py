@@ -1,10 +1,8 @@
 """What every store promises, asked of each in the same words: the seam under a gallery."""
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -16,8 +14,6 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
-from siamese_search.gallery.milvus.rows import NOTHING_DIM, PICTURES, RECORDS
-from siamese_search.gallery.milvus.server import Server
 from siamese_search.gallery.milvus.store import MilvusStore
 from siamese_search.gallery.store import AnswerRow, SkippedFile, Store
 from siamese_search.results import Answer, ImageFile
@@ -28,30 +24,8 @@ SETTINGS = {
     "threshold": {"distance": 0.5, "source": "encoder"},
 }
 HOME = Path("/pictures")
-AHEAD = 6
 
 Make = Callable[[], Store]
-
-
-@pytest.fixture(scope="session")
-def places(milvus: str) -> Iterator[Callable[[], str]]:
-    """Give addresses of galleries whose creation was begun and not ended, some ahead: a server takes seconds for it."""
-
-    def begun() -> str:
-        server = Server(f"{milvus}/g{uuid4().hex}")
-        for table, dim in ((PICTURES, DIM), (RECORDS, NOTHING_DIM)):
-            server.make(table, dim)
-        server.close()
-        return server.location
-
-    with ThreadPoolExecutor(AHEAD) as pool:
-        ahead = [pool.submit(begun) for _ in range(AHEAD)]
-
-        def place() -> str:
-            ahead.append(pool.submit(begun))
-            return ahead.pop(0).result()
-
-        yield place
 
 
 @pytest.fixture(params=["local", "cells", "memory", "milvus"])
@@ -61,7 +35,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         kept = MemoryStore()
         return lambda: kept
     if request.param == "milvus":
-        address = request.getfixturevalue("places")()
+        address = request.getfixturevalue("milvus_place")()
         return lambda: MilvusStore(address)
     exact_up_to = 4 if request.param == "cells" else 50_000
     return lambda: LocalStore(tmp_path / "gallery", exact_up_to=exact_up_to)
@@ -146,6 +120,18 @@ def test_a_transaction_is_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [item.path.name for item in store.items()] == ["n0", "n1"]
+
+
+def test_names_keep_their_bytes(store: Store) -> None:
+    """Names that are no text, hold line breaks and quotes, or are as long as they can be come back as they were."""
+    names = ("caf\udce9.png", "two\nlines \"and' \\u00e9.png", "\u96ea/" * 60 + "x" * 255)
+    with store.writing(), store.transaction():
+        store.add_root(HOME)
+        for place, name in enumerate(names):
+            store.add(file(name), embedded(name, vectors(3)[place], content=place))
+        store.skip(SkippedFile(file=file("\udcff"), reason="damaged"))
+    assert [item.path for item in store.items()] == [HOME / name for name in names]
+    assert [entry.file.path for entry in store.skipped()] == [HOME / "\udcff"]
 
 
 def test_items_are_found_by_folder_and_by_id(store: Store) -> None:

@@ -40,6 +40,8 @@ from siamese_search.gallery.store import AnswerRow, Ids, Settings, SkippedFile, 
 from siamese_search.images.files import lies_in
 from siamese_search.results import ImageFile, Item
 
+COMPARED_UP_TO = 50_000  # pictures
+
 
 class _Here(local):
     """What the thread at work holds: the head of a snapshot, the writer, the draft of a transaction."""
@@ -54,8 +56,10 @@ class _Here(local):
 class MilvusStore:
     """The store at `milvus://HOST:PORT/NAME`: see `Store` for what each method promises."""
 
-    def __init__(self, location: str) -> None:
+    def __init__(self, location: str, *, compared_up_to: int = COMPARED_UP_TO) -> None:
+        """Name a store; near pairs of more than `compared_up_to` pictures are found by its index."""
         self._location = location
+        self._compared_up_to = compared_up_to
         self._server = Server(location)
         self._reader = Reader(self._server)
         self._here = _Here()
@@ -258,6 +262,10 @@ class MilvusStore:
 
     def cells(self) -> None:
         """Find none: a server does not tell how it searches."""
+
+    def is_asked(self) -> bool:
+        """Prefer the server's index where comparing all takes longer than a minute."""
+        return self.count() > self._compared_up_to
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return the nearest pictures."""
