@@ -87,9 +87,11 @@ class ThresholdSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Threshold(Printed):
-    """The distance at or below which two pictures count as near-duplicates.
+    """The distance at or below which two pictures count as near-duplicates, as far as distance alone tells.
 
-    `distance` is in [0, 2]; the expected precision and recall are fractions, or None where nobody measured them.
+    `distance` is in [0, 2]; the expected precision and recall are fractions, or None where nobody measured them. They
+    are of photos: pages, screens and drawings lie nearer to one another, and there it errs more. Where details decide,
+    a distance of the same kind is the *reach*: within it details are compared.
     """
 
     distance: float
@@ -158,9 +160,9 @@ class Relation(StrEnum):
     IDENTICAL = "identical"  # the same bytes
     SAME_PIXELS = "same-pixels"  # other bytes, the same picture pixel for pixel
     CONFIRMED = "confirmed"  # the details agree wherever both can be seen
-    ALTERED = "altered"  # one picture, but a part differs: a caption, another text in one template
-    NEAR = "near"  # within the threshold; the details were not looked at
-    UNCHECKED = "unchecked"  # the details cannot be compared
+    ALTERED = "altered"  # one picture, but a part differs, or the copy shows more: a caption, another text in one form
+    NEAR = "near"  # within the threshold, and no more is known: the details were not compared
+    UNCHECKED = "unchecked"  # the details could not be compared: there are too few, or a file is away
 
 
 SAFE_RELATIONS = (Relation.IDENTICAL, Relation.SAME_PIXELS, Relation.CONFIRMED)
@@ -172,7 +174,7 @@ class HitKind(StrEnum):
 
     SAME = "same"  # that picture itself, as far as its `Relation` says
     ALTERED = "altered"  # that picture in part: edited, or the same thing taken once more
-    ALIKE = "alike"  # another that looks like it
+    ALIKE = "alike"  # another that looks like it, however near
     NEAREST = "nearest"  # none of these: merely the nearest there is
 
 
@@ -223,12 +225,13 @@ class QueryResult(Tabular[Hit]):
 class SearchReport(Tabular[QueryResult]):
     """What `query` found, and the threshold that decided `duplicate`; `skipped` are pictures that cannot be read.
 
-    With details, `threshold` is how far off pictures were looked at.
+    With `details` these decided, and `threshold` is the reach: how far off pictures were looked at.
     """
 
     threshold: Threshold
     queries: tuple[QueryResult, ...]
     skipped: tuple[Skipped, ...] = ()
+    details: bool = False
 
 
 class Edit(StrEnum):
@@ -305,9 +308,9 @@ class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
-    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: its
-    content has another name that stays, or that is counted already, so its going frees nothing. `companions` are files
-    that belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
+    same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
+    one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
+    belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
     width and height: left, top, right, bottom.
     """
 
@@ -381,10 +384,10 @@ class Coverage(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailCounts(Printed):
-    """How many pairs within the threshold were looked at in detail, and what that said.
+    """How many pairs within reach were looked at in detail, and what that said.
 
-    `alike` are two pictures, however near, `unchecked` could not be compared, and `left_out` were not: of each picture
-    the nearest few are.
+    `alike` are two pictures that look alike, however near; `unchecked` could not be compared, and `left_out` were not:
+    each picture is compared with the nearest few.
     """
 
     compared: int
@@ -399,8 +402,8 @@ class DetailCounts(Printed):
 class DedupeReport(Tabular[DuplicateGroup]):
     """What `dedupe` found in `images` pictures; `against` is the gallery whose pictures they were compared with.
 
-    `details` is None where distance alone decided; `check` is what details are worth in this gallery, as far as that
-    was measured.
+    `details` is None where distance alone decided; with details, `threshold` is the reach: the distance within which
+    these were compared. `check` is what details are worth in this gallery, as far as that was measured.
     """
 
     threshold: Threshold
@@ -415,15 +418,17 @@ class DedupeReport(Tabular[DuplicateGroup]):
 
     def freed(self, group: DuplicateGroup, only: Collection[Relation] = ()) -> int:
         """Return the bytes that acting on a group would free."""
-        return sum(copy.facts.size for copy in group if copy.facts and not copy.linked and self.acts_on(copy, only))
+        return sum(copy.facts.size for copy in group if copy.facts and self.acts_on(copy, only))
 
     def acts_on(self, copy: Copy, only: Collection[Relation] = ()) -> bool:
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 
-        Where distance alone decided, that is all there is to go by. What a person called the same is surely that.
+        Where distance alone decided, that is all there is to go by. What a person called the same is surely that. What
+        is protected or a link stays.
         """
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
-        return not copy.protected and (copy.relation in (only or safe) or (copy.reviewed and not only))
+        stays = copy.protected or copy.linked
+        return not stays and (copy.relation in (only or safe) or (copy.reviewed and not only))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -453,8 +458,9 @@ class SyncReport(Printed):
 class GalleryInfo(Printed):
     """What `info` tells about a gallery; `size_on_disk` in bytes.
 
-    `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1 where it
-    is exact.
+    Within the `threshold` two pictures count as copies by distance alone; within `reach` details are compared, and
+    decide. `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1
+    where it is exact.
     """
 
     location: str
@@ -465,6 +471,7 @@ class GalleryInfo(Printed):
     skipped: int
     roots: tuple[Path, ...]
     threshold: Threshold
+    reach: float
     index_kind: str
     index_recall: float
     size_on_disk: int

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
-from siamese_search.duplicates.confirm import Confirmed, confirm, with_altered
+from siamese_search.duplicates.altered import with_altered
+from siamese_search.duplicates.compared import Confirmed
+from siamese_search.duplicates.confirm import confirm
 from siamese_search.duplicates.groups import Block, Group, gather
 from siamese_search.duplicates.source import Pair, Sources, likeness, words
 from siamese_search.results import Item
@@ -75,13 +77,13 @@ def item(position: int, width: int = 400, height: int = 300) -> Item:
 
 def grouped(pictures: Pictures, confirmed: Confirmed) -> list[Group]:
     """Gather what was confirmed."""
-    return gather(range(len(pictures.origins)), [confirmed.pairs(Verdict.CONFIRMED)])
+    return gather(range(len(pictures.origins)), [confirmed.same])
 
 
 def test_only_what_details_show_is_a_pair() -> None:
     """Of all that lies near, the pairs of one origin remain, with their distances."""
     pictures = Pictures([0, 1, 0, 1, 2])
-    first, second, distance = pictures.confirmed(4).pairs(Verdict.CONFIRMED)
+    first, second, distance = pictures.confirmed(4).same
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 2), (1, 3)]
     assert distance.tolist() == pytest.approx([0.002, 0.002])
 
@@ -92,7 +94,7 @@ def test_a_book_costs_a_few_comparisons_a_page() -> None:
     confirmed = pages.confirmed(299, neighbours=4)
     assert len(confirmed.comparisons) == len(pages.asked) <= 4 * 300
     assert len(pages.asked) + confirmed.left_out == 300 * 299 // 2
-    assert len(confirmed.pairs(Verdict.CONFIRMED)[0]) == 0
+    assert len(confirmed.same[0]) == 0
 
 
 def test_copies_find_their_keeper_through_one_another() -> None:
@@ -117,7 +119,7 @@ def test_altered_ones_join_keepers_last() -> None:
     """A picture that has a copy of its own is no altered one of another keeper; a single one is."""
     pictures = Pictures([0] * 5, unlike=[(a, b) for a in (0, 1) for b in (2, 3, 4)] + [(2, 4), (3, 4)])
     confirmed = pictures.confirmed(4)
-    groups = with_altered(grouped(pictures, confirmed), range(5), confirmed.pairs(Verdict.ALTERED))
+    groups = with_altered(grouped(pictures, confirmed), range(5), confirmed)
     assert [(group.keeper, [copy for copy, _ in group.copies]) for group in groups] == [(0, [1]), (2, [3, 4])]
 
 
@@ -177,7 +179,7 @@ def test_a_frame_does_not_outrank_what_it_frames() -> None:
     family = Family(2, {(0, 1): within(more=0)})
     confirmed = family.confirmed(1, standing=[0, 0])
     assert confirmed.ranked == [1, 0]
-    (group,) = gather(confirmed.ranked, [confirmed.pairs(Verdict.CONFIRMED)])
+    (group,) = gather(confirmed.ranked, [confirmed.same])
     assert (group.keeper, [copy for copy, _ in group.copies]) == (1, [0])
 
 
@@ -200,10 +202,21 @@ def test_the_source_is_what_most_agree_with() -> None:
     """One that most others are only altered pictures of is not kept, although it is first by the rules."""
     odd = {(0, other): Comparison(Verdict.ALTERED, transform=AS_IT_IS) for other in range(2, 8)}
     confirmed = Family(8, odd).confirmed(7, standing=[0] * 8)
-    (group,) = gather(confirmed.ranked, [confirmed.pairs(Verdict.CONFIRMED)])
+    (group,) = gather(confirmed.ranked, [confirmed.same])
     assert sorted(group.members) == [*range(1, 8)]
-    ((_, *others),) = with_altered([group], confirmed.ranked, confirmed.pairs(Verdict.ALTERED))
+    ((_, *others),) = with_altered([group], confirmed.ranked, confirmed)
     assert 0 in {copy for copy, _ in others[0]}
+
+
+def test_a_page_and_the_part_of_it_that_a_thumbnail_shows_are_altered_ones_of_the_photo() -> None:
+    """What shows a thumbnail in a corner keeps no group of its own beside the photo that both come from."""
+    altered = Comparison(Verdict.ALTERED, transform=AS_IT_IS)
+    described = {(0, 2): altered, (0, 3): altered, (1, 2): altered, (1, 3): altered, (2, 3): within(more=0.5)}
+    sizes = [(400, 300), (400, 300), (400, 300), (200, 150)]
+    confirmed = Family(4, described, sizes).confirmed(3, standing=[0] * 4)
+    groups = with_altered(gather(confirmed.ranked, [confirmed.same]), confirmed.ranked, confirmed)
+    ((keeper, copies, _),) = groups
+    assert (keeper, sorted(copy for copy, _ in copies)) == (0, [1, 2, 3])
 
 
 def test_families_meet_through_their_sources() -> None:

@@ -170,6 +170,54 @@ def test_icons_of_another_colour_are_not_confirmed() -> None:
     assert compared(icon("#c01020"), icon("#c01020").resize((150, 150))).verdict is Verdict.CONFIRMED
 
 
+def arrow() -> Picture:
+    """Return an arrow that points to the right."""
+    out = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(out)
+    draw.polygon(((150, 40), (230, 128), (150, 216), (150, 160), (30, 160), (30, 96), (150, 96)), fill="black")
+    return out
+
+
+@pytest.mark.parametrize("turn", [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90])
+def test_where_a_sign_points_counts(turn: Image.Transpose) -> None:
+    """An arrow to the left or down is no copy of one to the right; one that was compressed is."""
+    assert compared(arrow(), arrow().transpose(turn)).verdict is not Verdict.CONFIRMED
+    assert compared(arrow(), jpeg(arrow(), 70)).verdict is Verdict.CONFIRMED
+
+
+def test_rows_of_equal_bars_are_one_picture() -> None:
+    """Where every corner looks like every other, a copy is still a copy."""
+    bars = Image.new("RGB", (256, 256), "white")
+    for place in range(6):
+        ImageDraw.Draw(bars).rectangle((30, 30 + 36 * place, 226, 48 + 36 * place), fill="black")
+    assert compared(bars, jpeg(bars, 60)).verdict is Verdict.CONFIRMED
+
+
+def test_cloth_of_another_colour_is_not_confirmed() -> None:
+    """One weave dyed otherwise has no hue that turns, and is another cloth; a darker picture of it is a copy."""
+    rng = np.random.default_rng(3)
+    weave = cv2.GaussianBlur(rng.normal(0, 1, (300, 400)), (0, 0), 2)
+    shade = np.clip(0.75 + 1.2 * weave, 0.3, 1.0)[:, :, None]
+    red, green, dark = (
+        Image.fromarray((shade * np.array(colour)).astype(np.uint8))
+        for colour in ((200, 60, 50), (70, 150, 60), (160, 48, 40))
+    )
+    assert compared(red, green).verdict is not Verdict.CONFIRMED
+    assert compared(red, dark).verdict is Verdict.CONFIRMED
+
+
+def test_a_line_that_somebody_marked_is_seen() -> None:
+    """A page with a line in yellow is altered against the clean one; a grey copy of it is a copy."""
+    clean = page(
+        "the party of the first part hereby agrees|that all goods delivered remain|property of the seller", number=4
+    )
+    marked = np.array(clean.convert("RGB"))
+    marked[118:138, 55:420] = np.minimum(marked[118:138, 55:420], (255, 250, 120))
+    yellow = Image.fromarray(marked)
+    assert compared(clean, yellow).verdict is Verdict.ALTERED
+    assert compared(yellow, yellow.convert("L")).verdict is Verdict.CONFIRMED
+
+
 def ramp(width: int, height: int, *, turned: bool = False) -> Picture:
     """Return a smooth gradient, which has no corners."""
     across = np.linspace(20, 230, width)[None, :] * np.ones((height, 1))
@@ -183,6 +231,23 @@ def test_pictures_without_corners_are_compared_as_they_are() -> None:
     assert compared(ramp(300, 300), ramp(300, 300, turned=True)).verdict is Verdict.UNCHECKED
     blank = Image.new("RGB", (200, 200), "white")
     assert compared(blank, blank).verdict is Verdict.UNCHECKED
+
+
+def night(*stars: tuple[int, int]) -> Picture:
+    """Return a sky with some stars, and the noise of a long exposure."""
+    sky = np.full((400, 600, 3), (12, 13, 20), np.float32)
+    for place in stars:
+        cv2.circle(sky, place, 1, (220.0, 220.0, 210.0), -1)
+    noise = np.random.default_rng(5).normal(0, 2, sky.shape)
+    return Image.fromarray((cv2.GaussianBlur(sky, (0, 0), 0.8) + noise).clip(0, 255).astype(np.uint8))
+
+
+def test_each_star_counts() -> None:
+    """A compressed picture of some stars is a copy; one with another star, or with one less, is none."""
+    stars = ((60, 80), (150, 300), (240, 120), (333, 222), (420, 90), (510, 340))
+    assert compared(night(*stars), jpeg(night(*stars), 70)).verdict is Verdict.CONFIRMED
+    for others in ((*stars[:-1], (500, 200)), stars[1:]):
+        assert compared(night(*stars), night(*others)).verdict is not Verdict.CONFIRMED
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (2, 2), (31, 700)])

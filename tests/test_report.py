@@ -23,12 +23,13 @@ from siamese_search.report.data import dedupe_csv, dedupe_json, json_text, searc
 from siamese_search.report.html import write_dedupe_html, write_page
 from siamese_search.report.sheet import write_group_sheet, write_query_sheet
 from siamese_search.report.views import common_root
-from siamese_search.report.words import coverage_sentence, human_bytes, threshold_sentence
+from siamese_search.report.words import coverage_sentence, human_bytes, plan_sentence, threshold_sentence
 from siamese_search.results import (
     Burst,
     Copy,
     Coverage,
     DedupeReport,
+    DetailCounts,
     DuplicateGroup,
     Edit,
     Facts,
@@ -184,8 +185,10 @@ def test_search_json_has_the_fixed_keys() -> None:
         relation=Relation.CONFIRMED,
     )
     report = SearchReport(threshold=THRESHOLD, queries=(QueryResult(query="img.png", hits=(hit,)),))
+    assert search_json(replace(report, details=True))["reach"] == 0.71
     assert search_json(report) == {
         "threshold": 0.71,
+        "reach": None,
         "queries": [
             {
                 "query": "img.png",
@@ -211,10 +214,10 @@ def test_search_json_has_the_fixed_keys() -> None:
 def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) -> None:
     """The object of `dedupe` is an interface, groups in the order of the report."""
     data = dedupe_json(report)
-    keys = ["threshold", "expected_precision", "images", "groups", "skipped", "against", "coverage"]
+    keys = ["threshold", "reach", "expected_precision", "images", "groups", "plan", "skipped", "against", "coverage"]
     keys += ["details", "check", "bursts"]
     assert list(data) == keys
-    assert (data["threshold"], data["expected_precision"], data["images"]) == (0.71, 0.99, 1000)
+    assert (data["threshold"], data["reach"], data["expected_precision"], data["images"]) == (0.71, None, 0.99, 1000)
     assert data["groups"][1] == {
         "keep": str(tmp_path / "c.png"),
         "copies": [
@@ -229,6 +232,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "linked": False,
                 "companions": [],
                 "differences": [],
+                "planned": True,
             }
         ],
         "size": None,
@@ -271,6 +275,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
         "looks": "",
         "size": "12",
         "reason": "most pixels: 4 x 3, next 2 x 1",
+        "planned": "",
     }
     assert other == {
         "group": "1",
@@ -281,6 +286,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
         "looks": "mirrored resized",
         "size": "",
         "reason": "",
+        "planned": "true",
     }
 
 
@@ -317,21 +323,77 @@ def test_printable_leaves_valid_text_alone() -> None:
 
 def test_coverage_sentence_says_what_is_missing() -> None:
     """Exact or by cells, and then what a sample says, or that it says nothing."""
-    assert coverage_sentence(Coverage()) == "The distances of all pictures were compared: no near pair is missing."
+    assert coverage_sentence(Coverage()) == "The distances of all pictures were compared: no pair is missing."
     said = coverage_sentence(Coverage(exact=False, sampled=300, known=412, found=411))
     assert "of 412 pairs of 300 sampled pictures 411 were found (99.8%)" in said
     assert "not measured" in coverage_sentence(Coverage(exact=False, sampled=300))
 
 
 def test_threshold_sentence_says_what_to_expect() -> None:
-    """The sentence names distance and source, and counts the pairs that may be false."""
+    """The sentence names distance and source, counts the pairs that may be false, and promises nothing of pages."""
     said = threshold_sentence(THRESHOLD, found=1000)
     assert "0.710" in said
     assert "encoder's calibration" in said
-    assert "about 10 may be false" in said
+    assert "Were all of them photos, 99.0% should be true copies (about 10 of 1,000 false); pages, screens" in said
     assert "fewer than one" in threshold_sentence(THRESHOLD, found=5)
     given = Threshold(distance=0.5, source=ThresholdSource.OPTION)
     assert threshold_sentence(given, found=5).endswith("how often it errs has not been measured.")
+
+
+@pytest.mark.parametrize(
+    ("only", "words", "planned"),
+    [
+        (
+            (),
+            "A plan acts on 2 of them, 50 bytes to free; 1 altered, 1 unchecked, 1 protected, 1 linked stay; --only a",
+            {"confirmed.jpg", "same.jpg"},
+        ),
+        (
+            (Relation.ALTERED,),
+            "A plan acts on 1 of them, 30 bytes to free; 1 confirmed, 1 near, 1 unchecked, 1 protected, 1 linked stay.",
+            {"altered.jpg"},
+        ),
+        ((Relation.IDENTICAL,), "A plan acts on none of them; 1 confirmed, 1 near, 1 altered, 1 unchecked,", set()),
+    ],
+)
+def test_all_say_what_a_plan_acts_on(only: tuple[Relation, ...], words: str, planned: set[str], tmp_path: Path) -> None:
+    """Sentence, JSON, CSV and page count the copies that a plan acts on, and the bytes that these free."""
+    copies = (
+        sized("confirmed.jpg", 10, Relation.CONFIRMED),
+        replace(sized("same.jpg", 40, Relation.NEAR), reviewed=True),
+        sized("altered.jpg", 30, Relation.ALTERED),
+        sized("unchecked.jpg", 500, Relation.UNCHECKED),
+        replace(sized("protected.jpg", 600, Relation.IDENTICAL), protected=True),
+        replace(sized("linked.jpg", 700, Relation.SAME_PIXELS), linked=True),
+    )
+    counts = DetailCounts(compared=9, confirmed=1, altered=1, alike=0, unchecked=1, left_out=0)
+    report = replace(dedupe_report(DuplicateGroup(keep=Path("keep.jpg"), copies=copies)), details=counts)
+    free = sum(copy.facts.size for copy in copies if copy.facts and copy.path.name in planned)
+    assert plan_sentence(report, only).startswith(words)
+    data = dedupe_json(report, only)
+    assert data["plan"] == {"copies": len(planned), "bytes": free}
+    assert {copy["path"] for copy in data["groups"][0]["copies"] if copy["planned"]} == planned
+    rows = csv.DictReader(io.StringIO(dedupe_csv(report, only)))
+    assert {row["path"] for row in rows if row["planned"] == "true"} == planned
+    write_dedupe_html(report, tmp_path / "p.html", only=only)
+    page = Page(tmp_path / "p.html")
+    assert plan_sentence(report, only) in page.text
+    assert f'id="to-free">{human_bytes(free)}<' in page.source
+
+
+def sized(path: str, size: int, relation: Relation) -> Copy:
+    """Return a copy of so many bytes."""
+    facts = Facts(size=size, width=1, height=1, format="JPEG", content_hash=path)
+    return Copy(path=Path(path), distance=0.1, relation=relation, facts=facts)
+
+
+def test_one_and_many_are_said_in_words_that_fit() -> None:
+    """A single copy is one, and nothing found needs no sentence."""
+    one = sized("a.jpg", 10, Relation.CONFIRMED)
+    group = DuplicateGroup(keep=Path("k.jpg"), copies=(one,))
+    assert plan_sentence(dedupe_report(group)) == "A plan acts on it, 10 bytes to free."
+    assert plan_sentence(dedupe_report(group, group)) == "A plan acts on all of them, 20 bytes to free."
+    assert plan_sentence(dedupe_report()) == ""
 
 
 def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path: Path) -> None:
@@ -494,7 +556,7 @@ def test_a_page_of_several_parts_says_the_threshold_once(
     """What decides is said once, however many parts it decides."""
     write_page(tmp_path / "p.html", title="All", lead="Two <parts>", search=search, dedupe=report)
     page = Page(tmp_path / "p.html")
-    assert page.text.count("Two pictures count as near-duplicates") == 1
+    assert page.text.count("pictures count as copies within the threshold") == 1
     assert "Two <parts>" in page.text
 
 

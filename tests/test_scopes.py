@@ -41,6 +41,19 @@ def test_one_picture(gallery: Gallery, photos: Path) -> None:
         find_duplicates(gallery, folders=[photos / "new.png"])
 
 
+def test_pictures_of_a_folder_that_is_away_neither_keep_nor_go(gallery: Gallery, photos: Path) -> None:
+    """A renamed folder, indexed under its new name: its pairs are found again, and none with what is not there."""
+    before = groups(find_duplicates(gallery, threshold=NEAR))
+    moved = photos.rename(photos.with_name("moved"))
+    with pytest.raises(FolderError, match="relocate"):
+        find_duplicates(gallery)
+    gallery.sync([moved])
+    report = find_duplicates(gallery, threshold=NEAR)
+    assert groups(report) == before != {}
+    assert all(path.is_relative_to(moved) for group in report for path in (group.keep, *(copy.path for copy in group)))
+    assert [entry.path for entry in report.skipped if "left out" in entry.reason] == [photos]
+
+
 def test_against_another_gallery(
     gallery: Gallery, photos: Path, encoder: Encoder, sample: Callable[[str], Image.Image], tmp_path: Path
 ) -> None:

@@ -35,7 +35,12 @@ def dedupe(
     threshold: ThresholdOption = None,
     precision: Annotated[
         float | None,
-        typer.Option(min=0.0, max=1.0, metavar="P", help="Instead of --threshold: the share of true copies to expect."),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Instead of --threshold: the distance within which that share are true copies, on photos.",
+        ),
     ] = None,
     against: Annotated[
         str | None,
@@ -82,7 +87,9 @@ def dedupe(
 ) -> None:
     """Find the near-duplicates within a gallery.
 
-    Each group has one picture worth keeping, and the copies of it that could go. No picture is touched.
+    Each group has one picture worth keeping, and the copies of it: identical, same-pixels or confirmed ones, that a
+    plan acts on; altered ones, that stay unless asked for with --only; with --no-details near ones, of which no more is
+    known than their distance. What is merely alike is no copy. No picture is touched.
     """
     one_format(json=json, csv=csv)
     if threshold is not None and precision is not None:
@@ -123,15 +130,15 @@ def dedupe(
 
             choices = choices_json(found, gallery, against=other, protected=rules.protect, only=wanted)
             with progress_bar("Drawing", quiet=quiet) as progress:
-                write_dedupe_html(found, _page(report), choices=choices, progress=progress)
+                write_dedupe_html(found, _page(report), choices=choices, only=wanted, progress=progress)
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
             write_group_sheet(_largest(found), sheet)
     if json:
-        print_json(dedupe_json(found))
+        print_json(dedupe_json(found, wanted))
     elif csv:
-        print_csv(dedupe_csv(found))
+        print_csv(dedupe_csv(found, wanted))
     else:
         print_groups(found, wanted, quiet=quiet, page=_page(report) if report else None)
         if not quiet:

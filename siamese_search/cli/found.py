@@ -50,20 +50,20 @@ def print_summary(report: DedupeReport, only: Sequence[Relation], *, page: Path 
         counted,
         coverage_sentence,
         details_sentence,
-        human_bytes,
+        plan_sentence,
         promise_sentence,
         relations_sentence,
     )
 
     copies = sum(len(group.copies) for group in report.groups)
-    free = sum(report.freed(group, only) for group in report)
     beside = f" against {report.against}" if report.against else ""
-    print_text(
-        f"{counted(report.images, 'image')}{beside}: {counted(len(report.groups), 'group')} with"
-        f" {counted(copies, 'copy', 'copies')}, {human_bytes(free)} to free."
+    found = (
+        f"{counted(len(report.groups), 'group')} with {counted(copies, 'copy', 'copies')}" if copies else "no copies"
     )
-    if copies:
-        print_text(f"{relations_sentence(report)}.")
+    each = f": {relations_sentence(report)}" if copies else ""
+    print_text(f"{counted(report.images, 'image')}{beside}: {found}{each}.")
+    if planned := plan_sentence(report, only):
+        print_text(planned)
     print_text(details_sentence(report))
     if promise := promise_sentence(report.check):
         print_text(promise)
@@ -71,7 +71,7 @@ def print_summary(report: DedupeReport, only: Sequence[Relation], *, page: Path 
     if report.bursts:
         frames = sum(len(burst.pictures) for burst in report.bursts)
         bursts = counted(len(report.bursts), "burst")
-        print_text(f"{frames:,} pictures were taken one after another, in {bursts}: no copies.")
+        print_text(f"{frames:,} pictures were taken one after another, in {bursts}: no copies of one another.")
     if page:
         print_text(f"Report: {page}")
     if plan:

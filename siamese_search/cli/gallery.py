@@ -203,7 +203,7 @@ def info(
         return
     limit = about.threshold
     share = limit.expected_precision
-    expected = "" if share is None else f", expected precision {share_words(share)}"
+    expected = "" if share is None else f", expected precision on photos {share_words(share)}"
     rows = [
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
@@ -211,7 +211,8 @@ def info(
         *(("folder", str(root)) for root in about.roots),
         ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
         ("fingerprint", about.fingerprint),
-        ("threshold", f"{limit.distance:.4f}, {SOURCES[limit.source]}{expected}"),
+        ("threshold", f"{limit.distance:.3f}: copies by distance alone; {SOURCES[limit.source]}{expected}"),
+        ("reach", f"{about.reach:.3f}: within it, details are compared, and decide"),
         ("index", about.index_kind),
         ("on disk", human_bytes(about.size_on_disk)),
         *([("map", str(draw))] if draw else []),

@@ -32,7 +32,10 @@ ClassesOption = Annotated[
     str | None, typer.Option(metavar="0-4", help="Only these classes: digits, or places of folders by name.")
 ]
 DetailsOption = Annotated[
-    bool, typer.Option("--details/--no-details", help="Look at what is near in detail, or go by distance alone.")
+    bool,
+    typer.Option(
+        "--details/--no-details", help="Compare the details of what is within reach, or go by distance alone."
+    ),
 ]
 DeviceOption = Annotated[
     str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute; auto takes a GPU where there is one.")
@@ -44,7 +47,8 @@ ThresholdOption = Annotated[
         min=0.0,
         max=2.0,
         metavar="D",
-        help="Distance up to which pictures count as duplicates, 0 to 2.  [default: the gallery's]",
+        help="A distance, 0 to 2, in place of the gallery's reach, within which details are compared; with"
+        " --no-details in place of its threshold, within which pictures count as copies.",
     ),
 ]
 

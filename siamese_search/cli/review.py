@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, ThresholdOption, open_gallery
+from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery
 from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
 from siamese_search.results import Answer, AnsweredPair
@@ -25,7 +25,12 @@ def review(
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show all answers, ask nothing.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Take an answer back, ask nothing.")] = False,
-    threshold: ThresholdOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=2.0, metavar="D", help="Ask about pairs near this distance.  [default: the threshold]"
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 is any free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page at once.")] = True,
     import_: Annotated[

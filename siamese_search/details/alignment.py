@@ -25,7 +25,7 @@ _MAX_SCALE = 10.0
 _MAX_STRETCH = 2.5  # one side against the other
 _MAX_TILT = 3.0  # how much nearer one corner may be than another, seen from the side
 _SAME_SHAPE = 1.03
-_SAME_THUMB = 0.9  # correlation
+SAME_THUMB = 0.9  # correlation
 _SNAP = 8.0  # pixels that the corners may be off
 _NONE: Points = np.empty((0, 2), np.float32)
 
@@ -72,19 +72,22 @@ def _two_nearest(asked: NDArray[np.uint8], among: NDArray[np.uint8]) -> tuple[ND
     return distances, nearest
 
 
-def laid_on(first: Features, second: Features) -> Alignment | None:
-    """Return how two frames of one shape lie on each other, turned or mirrored, if the pictures look alike so."""
-    best, found = _SAME_THUMB, None
+def laid_on(first: Features, second: Features, *, likeness: float = SAME_THUMB) -> Alignment | None:
+    """Return how two frames of one shape lie on each other, turned or mirrored, if the pictures look alike so.
+
+    `likeness` is the least correlation of what they look like from afar.
+    """
+    best, found = likeness, None
     goal = _standardised(first.thumb)
     for turns, mirror in product(range(4), (False, True)):
         width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
         if not 1 / _SAME_SHAPE < first.width * height / (first.height * width) < _SAME_SHAPE:
             continue
         thumb = np.rot90(second.thumb[:, ::-1] if mirror else second.thumb, turns)
-        likeness = float((goal * _standardised(thumb)).mean())
-        if likeness > best:
+        correlation = float((goal * _standardised(thumb)).mean())
+        if correlation > best:
             matrix = _turn(first, second, turns=turns, mirror=mirror)
-            best, found = likeness, Alignment(matrix, 0, _NONE, _NONE)
+            best, found = correlation, Alignment(matrix, 0, _NONE, _NONE)
     return found
 
 

@@ -16,8 +16,13 @@ _TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by
 _UNLIKE = 16  # units of a* and b*
 _STRANGE = 48
 _ROUNDS = 3
+_GREY = 6  # units of a* and b*
+_LIGHT = 128  # grey levels
+_DARKER = 8
+_MEDIUM, _DARK = 128, 16  # of 256 levels of lightness
 
 Colour = NDArray[np.complex64]
+Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class Colours:
     overlap, whose colours the common change does not explain, `strange` the same of colours far from it: a red spot in
     a blue sky. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how many levels of red,
     green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned` whether one has a
-    single tint for each lightness: it is grey, or sepia.
+    single tint for each lightness: it is grey, or sepia. Where both have, `tint` is by how many units of a* and b*, in
+    medium light, these differ: no hue turns, but one cloth is red, and the other green. `marked` is the largest region,
+    as a share, that is coloured in one, and in the other neither that nor as dark as a grey copy of it would be.
     """
 
     turned: float
@@ -36,6 +43,8 @@ class Colours:
     strange: float
     repainted: float
     toned: bool
+    tint: float = 0.0
+    marked: float = 0.0
     boxes: tuple[Box, ...] = ()
 
 
@@ -54,17 +63,19 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     repainted = _repainted(base.astype(np.float32), other.astype(np.float32), inside, near)
 
     (light_a, a), (light_b, b) = _lightness_and_colour(base), _lightness_and_colour(other)
-    toned = min(_spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])) < _TONED
+    spreads = _spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])
+    tints = _tint(a[inside], light_a[inside]), _tint(b[inside], light_b[inside])
     factor, off = _common_change(a[inside], b[inside])
-    far = np.zeros(inside.shape, np.uint8)
+    far = np.zeros(inside.shape, np.bool_)
     far[inside] = off > _UNLIKE
-    unexplained = 0.0
-    if far.any():
-        _, _, stats, _ = cv2.connectedComponentsWithStats(far)
-        unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
+    unexplained = _largest_share(far, inside)
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
     strange, boxes = _strange(a, b, inside)
-    return Colours(turned, unexplained, strange, repainted, toned=bool(toned), boxes=boxes)
+    toned = min(spreads) < _TONED
+    tint = abs(tints[0] - tints[1]) if max(spreads) < _TONED else 0.0
+    grey_a, grey_b = (cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32) for pixels in (base, other))
+    marked = max(_marked(a, b, grey_a, grey_b, inside), _marked(b, a, grey_b, grey_a, inside))
+    return Colours(turned, unexplained, strange, repainted, toned=toned, tint=tint, marked=marked, boxes=boxes)
 
 
 def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
@@ -81,6 +92,27 @@ def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tu
         for x, y, width, height, _ in (_REDUCED * stats[1:]).tolist()
     )
     return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum()), boxes
+
+
+def _marked(one: Colour, other: Colour, light: Plane, other_light: Plane, inside: NDArray[np.bool_]) -> float:
+    """Return the largest region, as a share, that was coloured by hand in one picture, or lost its mark in the other.
+
+    A grey copy shows what was coloured a little darker than its surroundings.
+    """
+    is_coloured = inside & (np.abs(one) > _UNLIKE) & (np.abs(other) < _GREY)
+    is_plain = inside & (np.abs(one) < _GREY) & (light > _LIGHT)
+    if not (is_coloured.any() and is_plain.any()):
+        return 0.0
+    gain = float(np.median(other_light[is_plain] / light[is_plain]))
+    off = np.abs(other_light - gain * light) > _DARKER
+    return _largest_share(np.asarray(is_coloured & off), inside)
+
+
+def _largest_share(chosen: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
+    if not chosen.any():
+        return 0.0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(chosen.astype(np.uint8))
+    return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
 
 
 def _repainted(
@@ -107,6 +139,11 @@ def _spread_of_tints(colour: Colour, light: NDArray[np.uint8]) -> float:
     count = np.maximum(np.bincount(band, minlength=_BANDS), 1)
     mean = (np.bincount(band, colour.real, _BANDS) + 1j * np.bincount(band, colour.imag, _BANDS)) / count
     return float(np.sqrt(np.mean(np.abs(colour - mean[band]) ** 2)))
+
+
+def _tint(colour: Colour, light: NDArray[np.uint8]) -> complex:
+    """Return the mean colour as it would be in medium light; what is darker is less coloured."""
+    return complex(colour.mean()) * _MEDIUM / (float(light.mean()) + _DARK)
 
 
 def _common_change(one: Colour, other: Colour) -> tuple[complex, NDArray[np.floating]]:

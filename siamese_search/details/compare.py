@@ -13,15 +13,17 @@ from siamese_search.details.exact import laid_exactly
 from siamese_search.details.features import LONGEST, Features
 from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.places import differences
-from siamese_search.details.plain import same_shades
+from siamese_search.details.plain import same_everywhere, same_shades
 from siamese_search.details.remainder import remainders
 from siamese_search.details.verdict import Comparison, Verdict
 
 _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_WHOLE = Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
 _ORDER = {verdict: place for place, verdict in enumerate(Verdict)}
 _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
 _LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
+_SAME_FROM_AFAR = 0.995  # correlation of thumbs
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
@@ -53,10 +55,14 @@ _MAX_HUE = 25.0
 _RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
 _MAX_STRANGE = 0.002
+_MAX_TINT = 6.0
+_MAX_MARKED = 0.0005
 _MAX_REPAINTED = 18.0
 _PAPER = 0.3  # of one tone, or
 _FLAT = 0.9  # without edges, or
 _SPARSE = 40.0  # windows: it is drawn, written, or a photo that shows next to nothing
+_SIGN = 0.87  # without edges: an arrow, a hand; where it points may be all that it says
+_TILTED = 10.0  # degrees
 _RICH = 25  # tones: with so many, a change of all of them is one of light, not of paint
 _MIN_SHARP = 128  # pixels: smaller drawings and pages have lost what tells them from others
 
@@ -78,7 +84,14 @@ def compare(first: Features, second: Features) -> Comparison:
 
 def _compare(first: Features, second: Features) -> Comparison:
     if same_shades(first, second):
-        return Comparison(Verdict.CONFIRMED, agreement=1.0, covers=1.0, covered=1.0, transform=_AS_IT_IS)
+        return _WHOLE
+    found = _compare_points(first, second)
+    if found.verdict in {Verdict.ALIKE, Verdict.UNCHECKED} and same_everywhere(first, second):
+        return replace(_WHOLE, drawn=True)
+    return found
+
+
+def _compare_points(first: Features, second: Features) -> Comparison:
     found = []
     for alignment in _alignments(first, second):
         found.append(_compare_laid(first, second, alignment))
@@ -97,8 +110,8 @@ def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
         whole = snapped(first, second, best)
     elif min(len(first.points), len(second.points)) < _MANY_POINTS:
         whole = laid_on(first, second)
-    else:  # so many points, and none of them agree
-        whole = None
+    else:  # so many points, and none of them agree; but in rows of equal bars no point knows its place
+        whole = laid_on(first, second, likeness=_SAME_FROM_AFAR)
     yield from (alignment for alignment in (whole, best) if alignment)
 
 
@@ -117,20 +130,23 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
         return found
     matrix, evidence, colours = _matrix(seen.both), seen.evidence, seen.colours
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
+    turned = _turned(matrix, mirrored=mirrored)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
-    is_altered = seen.verdict is Verdict.ALTERED
+    points_elsewhere = _is_sign(evidence) and (mirrored or abs(turned) > _TILTED)
+    is_altered = seen.verdict is Verdict.ALTERED or points_elsewhere
     boxes = evidence.boxes or colours.boxes
     in_first, in_second = differences(first, second, seen.both, boxes) if is_altered else ((), ())
     only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
     return replace(
         found,
+        verdict=Verdict.ALTERED if is_altered else Verdict.CONFIRMED,
         drawn=_is_drawn(evidence),
         only_first=only_first,
         only_second=only_second,
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,
-        turned=_turned(matrix, mirrored=mirrored),
+        turned=turned,
         transform=tuple(tuple(row) for row in _in_shares(first, second, matrix).tolist()),
         differences=in_first,
         differences_in_second=in_second,
@@ -184,6 +200,7 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
         coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
     # What a negative clips is strange to it, and to greys all colours are.
     coloured |= colours.strange > _MAX_STRANGE and not (evidence.negative or colours.toned)
+    coloured |= colours.tint > _MAX_TINT or (drawn and colours.marked > _MAX_MARKED)
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
     # Of a small drawing that was enlarged, a pixel is no difference yet.
@@ -201,6 +218,11 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
 
 def _is_drawn(evidence: Evidence) -> bool:
     return evidence.paper > _PAPER or evidence.flat > _FLAT or evidence.windows < _SPARSE
+
+
+def _is_sign(evidence: Evidence) -> bool:
+    """Tell whether there is so little drawn that turned or in the mirror it says something else: left, not right."""
+    return evidence.paper > _PAPER and evidence.flat > _SIGN and evidence.tones < _RICH
 
 
 def _more_than_a_frame(both: Overlap, evidence: Evidence) -> bool:

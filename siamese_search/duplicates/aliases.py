@@ -1,13 +1,11 @@
 """Names of one file: hard links, symbolic links and mounts may give a file several, and it is no copy of itself."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from siamese_search.duplicates.groups import Group
-from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
 from siamese_search.results import Item
 
@@ -23,7 +21,10 @@ class FileIdentity:
 
 @dataclass(frozen=True, slots=True)
 class FileGroup:
-    """A group of different files, the other names of these that were in it, and which copies free nothing."""
+    """A group of different files, the other names of these that were in it, and which copies free nothing.
+
+    Those are one of several names of a file, or seen through a link.
+    """
 
     group: Group
     links: tuple[int, ...]
@@ -39,19 +40,17 @@ def file_identity(path: Path) -> FileIdentity | None:
     return FileIdentity(status.st_dev, status.st_ino, status.st_nlink)
 
 
-def without_aliases(
-    groups: Iterable[Group], items: Mapping[int, Item], origins: Origins, rules: KeeperRules
-) -> list[FileGroup]:
+def without_aliases(groups: Iterable[Group], items: Mapping[int, Item], origins: Origins) -> list[FileGroup]:
     """Take other names of the keeper's file out of groups, and what belongs to a picture that is in them.
 
     Of a file that has one name, and is seen through a link or another mount, one path stays. Groups without a copy are
     left out.
     """
-    different = [_different_files(group, items, origins, rules) for group in groups]
+    different = [_different_files(group, items, origins) for group in groups]
     return [each for each in different if each.group.copies]
 
 
-def _different_files(group: Group, items: Mapping[int, Item], origins: Origins, rules: KeeperRules) -> FileGroup:
+def _different_files(group: Group, items: Mapping[int, Item], origins: Origins) -> FileGroup:
     path = {position: items[position].path for position in (*group.members, *group.others)}
     identity = {position: file_identity(path[position]) for position in path}
     kept = {identity[position] for position in (group.keeper, *group.others)} - {None}
@@ -67,23 +66,13 @@ def _different_files(group: Group, items: Mapping[int, Item], origins: Origins, 
             if found is not None and found.names == 1:
                 kept.add(found)
     in_order = tuple(copy for copy in group.copies if copy in copies)
-    going = [copy for copy, _ in in_order if not rules.protects(path[copy])]
-    return FileGroup(group._replace(copies=in_order), tuple(links), _linked(going, identity))
+    linked = frozenset(copy for copy, _ in in_order if _is_alias(path[copy]) or _names(identity[copy]) > 1)
+    return FileGroup(group._replace(copies=in_order), tuple(links), linked)
 
 
 def _is_alias(path: Path) -> bool:
     return os.path.realpath(path) != str(path)
 
 
-def _linked(going: Sequence[int], identity: Mapping[int, FileIdentity | None]) -> frozenset[int]:
-    """Return the copies whose going frees nothing: files of which a name stays, and all names but one of the others."""
-    left = Counter(found for position in going if (found := identity[position]))
-    stays = {found for found, count in left.items() if count < found.names}
-    linked = set()
-    for position in going:
-        found = identity[position]
-        if found is not None:
-            left[found] -= 1
-            if found in stays or left[found]:
-                linked.add(position)
-    return frozenset(linked)
+def _names(identity: FileIdentity | None) -> int:
+    return identity.names if identity else 0

@@ -96,7 +96,10 @@ def find_duplicates(
         threshold=limit,
         images=len(read.named.singles) or read.scope.images,
         groups=described,
-        skipped=tuple(entry for entry in read.skipped if places is None or lies_in(entry.path, places)),
+        skipped=(
+            *(entry for entry in read.skipped if places is None or lies_in(entry.path, places)),
+            *read.named.absent,
+        ),
         against=None if against is None else against.location,
         coverage=read.candidates.coverage,
         bursts=described_bursts,
@@ -164,7 +167,7 @@ def _arranged(
     if singles:
         groups = [group for group in groups if any(items[member].path in singles for member in group.members)]
         bursts = [burst for burst in bursts if any(items[member].path in singles for member in burst)]
-    files = without_aliases(groups, items, origins, rules)
+    files = without_aliases(groups, items, origins)
     return (
         sorted(files, key=lambda each: items[each.group.keeper].path),
         sorted(bursts, key=lambda burst: items[burst[0]].path),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_search.duplicates.origin import Origin, Origins
+from siamese_search.duplicates.origin import Origin, Origins, derived_name
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
@@ -19,14 +19,23 @@ _WEBP_HEAD = 4096  # bytes; in an extended WebP the picture comes after colour p
 
 _Key = int | str | tuple[int, ...]
 _Value = int | str
+_Picture = tuple[Item, Origin]
 
 
 class _Criterion(NamedTuple):
-    """A rule, what sorts the better picture first, and what to show of a picture in words or as a number."""
+    """A rule, what sorts the better picture first, and what to show of two that it tells apart: words or a number.
+
+    Whatever the rule tells apart, the two values do too: a reason with two equal ones is none.
+    """
 
     rule: Rule
     key: Callable[[Item, Origin], _Key]
-    value: Callable[[Item, Origin], _Value]
+    values: Callable[[_Picture, _Picture], tuple[_Value, _Value]]
+
+
+def _each(value: Callable[[Item, Origin], _Value]) -> Callable[[_Picture, _Picture], tuple[_Value, _Value]]:
+    """Return what shows the same of either picture."""
+    return lambda first, second: (value(*first), value(*second))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +113,7 @@ class KeeperRules:
         for criterion in self._criteria():
             first, second = (criterion.key(*each) for each in both)
             if first != second:
-                kept, next_best = (criterion.value(*each) for each in both)
+                kept, next_best = criterion.values(*both)
                 return Reason(rule=criterion.rule, keeper=kept, runner_up=next_best)
         return Reason(rule=Rule.NAME, keeper=str(keeper.path), runner_up=str(runner_up.path))
 
@@ -114,13 +123,15 @@ class KeeperRules:
             _Criterion(
                 Rule.PROTECTED,
                 lambda item, _: not self.protects(item.path),
-                lambda item, _: _home(item, self.protect),
+                _each(lambda item, _: _home(item, self.protect)),
             ),
             _Criterion(
-                Rule.PREFERRED, lambda item, _: _place(item, self.prefer), lambda item, _: _home(item, self.prefer)
+                Rule.PREFERRED,
+                lambda item, _: _place(item, self.prefer),
+                _each(lambda item, _: _home(item, self.prefer)),
             ),
             *(_CRITERIA[rule] for rule in chosen),
-            _Criterion(Rule.NAME, lambda item, _: str(item.path), lambda item, _: str(item.path)),
+            _Criterion(Rule.NAME, lambda item, _: str(item.path), _each(lambda item, _: str(item.path))),
         ]
 
 
@@ -149,9 +160,18 @@ def _age(item: Item, origin: Origin) -> tuple[int, ...]:
     return (1, _file_time(item)) if captured is None else (0, captured, _file_time(item))
 
 
-def _date(item: Item, origin: Origin) -> int:
-    captured = origin.metadata.captured_ns
-    return _file_time(item) if captured is None else captured
+def _ages(first: _Picture, second: _Picture) -> tuple[_Value, _Value]:
+    """Return the times of capture where they differ, those of the files where they do not, or what only one has."""
+    captured = [origin.metadata.captured_ns for _, origin in (first, second)]
+    if captured[0] == captured[1]:
+        return _file_time(first[0]), _file_time(second[0])
+    one, other = ("without a date of capture" if moment is None else moment for moment in captured)
+    return one, other
+
+
+def _derivation(item: Item, origin: Origin) -> str:
+    """Return what tells that a picture is derived; of one whose data tell it as well, its name."""
+    return derived_name(item.path.stem) or origin.derived or "not derived"
 
 
 def _file_time(item: Item) -> int:
@@ -165,30 +185,34 @@ _CRITERIA = {
     criterion.rule: criterion
     for criterion in (
         # Told of a family by its details, not of a picture alone.
-        _Criterion(Rule.SOURCE, lambda _, __: 0, lambda _, __: ""),
-        _Criterion(Rule.CAMERA, lambda _, origin: not origin.is_cameras, lambda _, origin: origin.words),
+        _Criterion(Rule.SOURCE, lambda _, __: 0, _each(lambda _, __: "")),
+        _Criterion(Rule.CAMERA, lambda _, origin: not origin.is_cameras, _each(lambda _, origin: origin.words)),
         _Criterion(
             Rule.COMPANIONS,
             lambda _, origin: not origin.companions,
-            lambda _, origin: ", ".join(path.name for path in origin.companions) or "none",
+            _each(lambda _, origin: ", ".join(path.name for path in origin.companions) or "none"),
         ),
         _Criterion(
             Rule.NOT_DERIVED,
             lambda _, origin: bool(origin.derived) and not origin.is_rewritten,
-            lambda _, origin: origin.derived,
+            _each(_derivation),
         ),
         _Criterion(
-            Rule.METADATA, lambda _, origin: -origin.metadata.details, lambda _, origin: origin.metadata.details
+            Rule.METADATA, lambda _, origin: -origin.metadata.details, _each(lambda _, origin: origin.metadata.details)
         ),
         _Criterion(
             Rule.PIXELS,
             lambda item, _: -item.width * item.height,
-            lambda item, _: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}",
+            _each(lambda item, _: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}"),
         ),
-        _Criterion(Rule.LOSSLESS, lambda item, _: not is_lossless(item), lambda item, _: item.format),
-        _Criterion(Rule.SIZE, lambda item, _: -item.size, lambda item, _: item.size),
-        _Criterion(Rule.OLDEST, _age, _date),
-        _Criterion(Rule.NEWEST, lambda item, _: -_file_time(item), lambda item, _: _file_time(item)),
-        _Criterion(Rule.SHORTEST_PATH, lambda item, _: len(str(item.path)), lambda item, _: len(str(item.path))),
+        _Criterion(
+            Rule.LOSSLESS,
+            lambda item, _: not is_lossless(item),
+            _each(lambda item, _: item.format if is_lossless(item) else f"lossy {item.format}"),
+        ),
+        _Criterion(Rule.SIZE, lambda item, _: -item.size, _each(lambda item, _: item.size)),
+        _Criterion(Rule.OLDEST, _age, _ages),
+        _Criterion(Rule.NEWEST, lambda item, _: -_file_time(item), _each(lambda item, _: _file_time(item))),
+        _Criterion(Rule.SHORTEST_PATH, lambda item, _: len(str(item.path)), _each(lambda item, _: len(str(item.path)))),
     )
 }

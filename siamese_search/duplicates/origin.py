@@ -62,6 +62,8 @@ class Origin:
         """The camera and the time of capture, or what it is instead."""
         if self.is_cameras and self.metadata.captured:
             return f"{self.metadata.camera}, {self.metadata.captured:%Y-%m-%d %H:%M:%S}"
+        if self.metadata.camera and self.metadata.captured and not self.derived:
+            return "in a format that no camera writes"
         return self.derived or "without a camera's data"
 
 

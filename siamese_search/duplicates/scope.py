@@ -19,9 +19,9 @@ from siamese_search.errors import FolderError, GalleryError, OptionError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.join import Embeddings, Ids
 from siamese_search.gallery.locations import Location
-from siamese_search.images.files import lies_in
+from siamese_search.images.files import folder_trouble, lies_in
 from siamese_search.paths import expanded
-from siamese_search.results import Answer, Item
+from siamese_search.results import Answer, Item, Skipped
 
 Positions = NDArray[np.int64]
 
@@ -31,10 +31,14 @@ Answers = dict[tuple[str, str], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a user asked to look through: everything, or what lies in `places`; groups with a picture of `singles`."""
+    """What a user asked to look through: everything, or what lies in `places`; groups with a picture of `singles`.
+
+    `absent` are the gallery's folders that are away: what is known of their pictures neither keeps nor goes.
+    """
 
     places: tuple[Path, ...] | None
     singles: frozenset[Path]
+    absent: tuple[Skipped, ...] = ()
 
     def holds(self, path: Path) -> bool:
         """Tell whether a file was named, by itself or by a folder."""
@@ -99,10 +103,15 @@ class Scope:
 def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
     """Tell folders from single pictures: a picture is compared with the folders named beside it, or with everything.
 
-    Raises FolderError for a picture that is not indexed.
+    Raises FolderError for a picture that is not indexed, and where all there is to look through is away.
     """
+    absent = tuple(
+        Skipped(path=root, reason=f"{trouble}; its pictures are left out")
+        for root in gallery.roots
+        if (trouble := folder_trouble(root)) and gallery.items([root])
+    )
     if folders is None:
-        return Named(None, frozenset())
+        return Named(_present(gallery.roots, absent) if absent else None, frozenset(), absent)
     singles = {path: expanded(path).resolve() for path in folders if expanded(path).is_file()}
     known = {item.path for item in gallery.items()} if singles else set()
     for given, path in singles.items():
@@ -111,7 +120,22 @@ def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
                 f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.location}"
             )
     places = tuple(expanded(folder).resolve() for folder in folders if folder not in singles)
-    return Named(places or None, frozenset(singles.values()))
+    if absent:
+        places = _present(places or (() if singles else gallery.roots), absent)
+    return Named(places or None, frozenset(singles.values()), absent)
+
+
+def _present(places: Sequence[Path], absent: Sequence[Skipped]) -> tuple[Path, ...]:
+    """Return the places that are in no folder that is away."""
+    away = [root.path for root in absent]
+    present = tuple(place for place in places if not lies_in(place, away))
+    if places and not present:
+        first = absent[0]
+        raise FolderError(
+            f"{first.path}: {first.reason.partition(';')[0]}: connect its drive, or if it has another name now:"
+            f" simsearch relocate {first.path} NEW-NAME"
+        )
+    return present
 
 
 def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None) -> Scope:

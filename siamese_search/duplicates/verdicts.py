@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
+from siamese_search.duplicates.altered import with_altered
 from siamese_search.duplicates.candidates import Candidates
-from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, confirm, with_altered
+from siamese_search.duplicates.compared import Confirmed
+from siamese_search.duplicates.confirm import NEIGHBOURS, confirm
 from siamese_search.duplicates.groups import Block, Group, gather_with_equals
 from siamese_search.duplicates.scope import Scope
 from siamese_search.duplicates.source import Pair, Sources
@@ -79,12 +81,12 @@ def look_at(
     ranked = [position for one in confirmed.ranked for position in equals[one]]
     groups = gather_with_equals(
         ranked,
-        [confirmed.pairs(Verdict.CONFIRMED)],
+        [confirmed.same],
         by_content.equals,
         apart=scope.apart,
         are_copies=scope.other is None,
     )
-    groups = with_altered(groups, ranked, confirmed.pairs(Verdict.ALTERED))
+    groups = with_altered(groups, ranked, confirmed)
     return Looked(groups, by_content, stands, confirmed.comparisons, _counts(confirmed))
 
 

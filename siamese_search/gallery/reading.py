@@ -120,7 +120,7 @@ class GalleryReader:
 
     @property
     def threshold(self) -> Threshold:
-        """The threshold in force: distances at or below it count as near-duplicates."""
+        """The threshold in force: within it two pictures count as near-duplicates, where distance alone decides."""
         return threshold_in(self._store.settings(), self.location)
 
     @property
@@ -188,6 +188,7 @@ class GalleryReader:
                 skipped=len(self._store.skipped()),
                 roots=self.roots,
                 threshold=self.threshold,
+                reach=self.reach.distance,
                 index_kind=store.index_kind,
                 index_recall=store.index_recall,
                 size_on_disk=store.size_on_disk,
@@ -253,7 +254,7 @@ class GalleryReader:
         )
         if is_source(images):
             return results[0]
-        return SearchReport(threshold=limit, queries=results, skipped=tuple(skipped))
+        return SearchReport(threshold=limit, queries=results, skipped=tuple(skipped), details=details)
 
     def search_combined(
         self,
@@ -361,7 +362,7 @@ class GalleryReader:
 
     @property
     def reach(self) -> Threshold:
-        """How far apart two pictures may lie for their details to be looked at: as far as copies do, if affordable."""
+        """The distance within which details are compared, and decide: as far as copies lie, if affordable."""
         own, limit = self.calibration, self.threshold
         if own is None or own.reach <= limit.distance:
             return limit

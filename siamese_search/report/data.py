@@ -21,6 +21,7 @@ from siamese_search.results import (
     Facts,
     GalleryInfo,
     Item,
+    Relation,
     SearchReport,
     Skipped,
     SyncReport,
@@ -28,7 +29,7 @@ from siamese_search.results import (
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate", "kind", "relation", "group")
-DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason")
+DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason", "planned")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -55,11 +56,14 @@ def search_json(report: SearchReport, *, copies: bool = False) -> dict[str, Any]
     """Return what `query` found, queries in the order they were asked, hits nearest first.
 
     `rank` counts the hits and `group` the different pictures: with `copies` all copies of a picture are hits of its
-    group, and without they are counted. `kind` says what a hit is (`HitKind`), `relation` how sure that is; null where
-    nothing says that it is the same picture. `alike` is null where nobody knows up to which distance pictures look so.
+    group, and without they are counted. `threshold` is the distance within which a hit may be the same picture: where
+    details decide it is the gallery's `reach`, which is null where distance alone does. `kind` says what a hit is
+    (`HitKind`), `relation` how sure that is; null where nothing says that it is the same picture. `alike` is null where
+    nobody knows up to which distance pictures look so.
     """
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
+        "reach": round(report.threshold.distance, _DIGITS) if report.details else None,
         "queries": [
             {
                 "query": result.query,
@@ -112,18 +116,23 @@ def verify_json(report: VerifyReport) -> dict[str, Any]:
     return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
-def dedupe_json(report: DedupeReport) -> dict[str, Any]:
-    """Return what `dedupe` found; `expected_precision` is null where nobody measured it.
+def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str, Any]:
+    """Return what `dedupe` found; `expected_precision`, of photos, is null where nobody measured it.
 
-    `looks` is an impression, of small pictures; sizes are in bytes, null where they are unknown. `coverage`
-    tells whether all pictures were compared with all; if not, how many of the pairs that `sampled` pictures have were
-    found.
+    `threshold` is the distance within which copies were looked for: where details decide it is the gallery's `reach`,
+    which is null where distance alone does. `planned` tells of each copy whether a plan would act on it, as `plan`
+    counts: by default, or on `only` some relations. `looks` is an impression, of small pictures; sizes are in bytes,
+    null where they are unknown. `coverage` tells whether all pictures were compared with all; if not, how many of the
+    pairs that `sampled` pictures have were found.
     """
+    planned = [copy for group in report for copy in group if report.acts_on(copy, only)]
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
+        "reach": None if report.details is None else round(report.threshold.distance, _DIGITS),
         "expected_precision": report.threshold.expected_precision,
         "images": report.images,
-        "groups": [_group(group) for group in report.groups],
+        "groups": [_group(group, report, only) for group in report.groups],
+        "plan": {"copies": len(planned), "bytes": sum(copy.facts.size for copy in planned if copy.facts)},
         "skipped": _skipped(report.skipped),
         "against": report.against,
         "coverage": {
@@ -144,7 +153,7 @@ def dedupe_json(report: DedupeReport) -> dict[str, Any]:
     }
 
 
-def _group(group: DuplicateGroup) -> dict[str, Any]:
+def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]) -> dict[str, Any]:
     return {
         "keep": str(group.keep),
         "copies": [
@@ -159,6 +168,7 @@ def _group(group: DuplicateGroup) -> dict[str, Any]:
                 "linked": copy.linked,
                 "companions": [str(path) for path in copy.companions],
                 "differences": [list(box) for box in copy.differences],
+                "planned": report.acts_on(copy, only),
             }
             for copy in group.copies
         ],
@@ -221,14 +231,15 @@ def search_csv(report: SearchReport, *, copies: bool = False) -> str:
     )
 
 
-def dedupe_csv(report: DedupeReport) -> str:
+def dedupe_csv(report: DedupeReport, only: Sequence[Relation] = ()) -> str:
     """Return one row a picture: group (from 1), role (keep or copy), path, for copies distance, relation and looks.
 
-    `size` is in bytes, `reason` says why the keeper is kept.
+    `size` is in bytes, `reason` says why the keeper is kept, `planned` (true or false) whether a plan would act on a
+    copy, by default or on `only` some relations.
     """
     rows: list[tuple[object, ...]] = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason)))
+        rows.append((number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason), ""))
         rows.extend(
             (
                 number,
@@ -239,6 +250,7 @@ def dedupe_csv(report: DedupeReport) -> str:
                 " ".join(copy.looks),
                 _file_size(copy.facts),
                 "",
+                str(report.acts_on(copy, only)).lower(),
             )
             for copy in group.copies
         )

@@ -23,10 +23,15 @@ _SCRIPTS = ("groups.js", "choices.js", "compare.js", "keys.js")
 
 
 def write_dedupe_html(
-    report: DedupeReport, path: Path, *, choices: Mapping[str, Any] | None = None, progress: Progress | None = None
+    report: DedupeReport,
+    path: Path,
+    *,
+    choices: Mapping[str, Any] | None = None,
+    only: Sequence[Relation] = (),
+    progress: Progress | None = None,
 ) -> None:
     """Write the page of a dedupe report, as `write_page` does."""
-    write_page(path, title="Near-duplicates", dedupe=report, choices=choices, progress=progress)
+    write_page(path, title="Near-duplicates", dedupe=report, choices=choices, only=only, progress=progress)
 
 
 def write_page(
@@ -37,13 +42,15 @@ def write_page(
     search: SearchReport | None = None,
     dedupe: DedupeReport | None = None,
     choices: Mapping[str, Any] | None = None,
+    only: Sequence[Relation] = (),
     pictures: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> None:
     """Write one page with any of its parts: a search, a dedupe report, a plain wall of pictures.
 
     `title` and `lead` are plain text. With the `choices` that `choices_json` makes of the dedupe report, a person can
-    choose on the page what is kept and what is acted on, and save that as a plan. The page appears at `path` whole or
+    choose on the page what is kept and what is acted on, and save that as a plan; `only` are the relations that those
+    were made for. The page appears at `path` whole or
     not at all; FolderError if it cannot be written.
     """
     shown = list(pictures)
@@ -64,7 +71,7 @@ def write_page(
         script=_trusted(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         search=viewer.search(search) if search is not None else None,
-        dedupe=viewer.dedupe(dedupe) if dedupe is not None else None,
+        dedupe=viewer.dedupe(dedupe, only) if dedupe is not None else None,
         choices=None if choices is None else _data({**choices, "words": _WORDS}),
         skipped=dedupe.skipped if dedupe is not None else (),
         pictures=viewer.pictures(pictures) if pictures else None,

@@ -7,7 +7,7 @@ import base64
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from siamese_search.report.words import (
     details_sentence,
     hit_words,
     note_words,
+    plan_sentence,
     reason_words,
     relation_words,
     threshold_sentence,
@@ -137,6 +138,7 @@ class DedupeView:
     group_count: int
     copy_count: int
     reclaimable: int
+    planned: str
     sentence: str
     coverage: str
     threshold: float
@@ -179,12 +181,9 @@ class Viewer:
             while waiting:
                 yield self._next(waiting)
 
-    def dedupe(self, report: DedupeReport) -> DedupeView:
-        """Return the view of a dedupe report."""
-        savings = [
-            sum(_bytes(copy.path) for copy in group.copies if report.acts_on(copy) and not copy.linked)
-            for group in report.groups
-        ]
+    def dedupe(self, report: DedupeReport, only: Collection[Relation] = ()) -> DedupeView:
+        """Return the view of a dedupe report, with what a plan acts on by default or for `only` some relations."""
+        savings = [sum(_bytes(copy) for copy in group.copies if report.acts_on(copy, only)) for group in report.groups]
         places = range(len(report.groups))
         ranked = sorted(
             zip(savings, report.groups, places, strict=True), key=lambda entry: (-entry[0], entry[1].keep, entry[2])
@@ -196,6 +195,7 @@ class Viewer:
             group_count=len(report.groups),
             copy_count=len(distances),
             reclaimable=sum(savings),
+            planned=plan_sentence(report, only),
             sentence=details_sentence(report),
             coverage=coverage_sentence(report.coverage),
             threshold=report.threshold.distance,
@@ -363,8 +363,10 @@ def _share(part: float, whole: float) -> float:
     return min(max(part / whole, 0.0), 1.0) if whole > 0 else 0.0
 
 
-def _bytes(path: Path) -> int:
+def _bytes(copy: Copy) -> int:
+    if copy.facts:
+        return copy.facts.size
     try:
-        return path.stat().st_size
+        return copy.path.stat().st_size
     except (OSError, ValueError):
         return 0

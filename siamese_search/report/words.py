@@ -1,6 +1,7 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from siamese_search.results import (
@@ -43,7 +44,7 @@ _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
     Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
-    Rule.NOT_DERIVED: "not derived, next is {1}",
+    Rule.NOT_DERIVED: "{0}, next is {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
     Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
     Rule.SOURCE: "source of the others: {0}, next {1}",
@@ -57,6 +58,7 @@ _REASONS = {
     Rule.AGAINST: "in the gallery compared with",
 }
 _PAST = {"trash": "put in the trash", "move": "moved", "hardlink": "made hard links", "reflink": "made to share blocks"}
+_NOT_OF_PAGES = "pages, screens and drawings lie nearer to one another, and only their details tell them apart"
 _UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
 
@@ -77,11 +79,11 @@ def note_words(copy: Copy) -> str:
     """Say what else is known of a copy, "" if nothing; what its edit looks like is named as an impression."""
     notes = [f"looks {' and '.join(edit.value for edit in copy.looks)}"] if copy.looks else []
     if copy.reviewed:
-        notes.append("confirmed by you")
+        notes.append("the same, you said")
     if copy.protected:
         notes.append("protected")
     if copy.linked:
-        notes.append("linked elsewhere, frees nothing")
+        notes.append("linked, frees nothing")
     if copy.companions:
         notes.append(f"with {', '.join(path.name for path in copy.companions)}")
     return ", ".join(notes)
@@ -115,33 +117,52 @@ def reason_words(reason: Reason | None) -> str:
     """Say why a keeper is kept: the first rule in which it beats the best of its copies."""
     if reason is None:
         return ""
-    values: tuple[str | int, ...] = (reason.keeper, reason.runner_up)
-    if reason.rule is Rule.SIZE:
-        values = tuple(human_bytes(int(value)) for value in values)
-    elif reason.rule in {Rule.OLDEST, Rule.NEWEST}:
-        values = tuple(_day(int(value)) for value in values)
-    return _REASONS[reason.rule].format(*values)
+    ways = _WAYS.get(reason.rule, (str,))
+    shown = ("", "")
+    for way in ways:  # until the two differ, as they do
+        one, other = (way(value) if isinstance(value, int) else value for value in (reason.keeper, reason.runner_up))
+        shown = one, other
+        if one != other:
+            break
+    return _REASONS[reason.rule].format(*shown)
 
 
-def _day(mtime_ns: int) -> str:
-    return datetime.fromtimestamp(mtime_ns / 1e9).astimezone().strftime("%Y-%m-%d %H:%M")
+def _moment(digits: int) -> Callable[[int], str]:
+    """Return what shows nanoseconds since 1970 to the minute, to the second, or to so many `digits` of it."""
+
+    def shown(moment_ns: int) -> str:
+        second, fraction = divmod(moment_ns, 10**9)
+        try:
+            minute = datetime.fromtimestamp(second)  # noqa: DTZ006  as the clocks of this machine show it
+        except (OverflowError, ValueError, OSError):
+            return f"{moment_ns:,} ns since 1970"
+        if digits < 0:
+            return f"{minute:%Y-%m-%d %H:%M}"
+        return f"{minute:%Y-%m-%d %H:%M:%S}" + (f".{fraction:09}"[: digits + 1] if digits else "")
+
+    return shown
+
+
+_MOMENTS = tuple(map(_moment, (-1, 0, 2, 6, 9)))
+_WAYS: dict[Rule, tuple[Callable[[int], str], ...]] = {
+    Rule.SIZE: (human_bytes, "{:,} bytes".format),
+    Rule.OLDEST: _MOMENTS,
+    Rule.NEWEST: _MOMENTS,
+}
 
 
 def threshold_sentence(threshold: Threshold, *, found: int) -> str:
     """Say which distance decides, where it comes from, and how many of the `found` copies may be false."""
     rule = (
-        f"Two pictures count as near-duplicates at a distance of {threshold.distance:.3f} or less, "
-        f"{SOURCES[threshold.source]}"
+        f"By distance alone: pictures count as copies within the threshold, {threshold.distance:.3f},"
+        f" {SOURCES[threshold.source]}"
     )
     if threshold.expected_precision is None:
         return f"{rule}; how often it errs has not been measured."
-    expected = f"{rule}; {share_words(threshold.expected_precision)} of what it finds should be true copies"
-    if not found:
-        return f"{expected}."
+    expected = f"{rule}. Were all of them photos, {share_words(threshold.expected_precision)} should be true copies"
     false = (1 - threshold.expected_precision) * found
-    return (
-        f"{expected}, so of these {found:,}, {'fewer than one' if false < 1 else f'about {false:,.0f}'} may be false."
-    )
+    of_these = f" ({'fewer than one' if false < 1 else f'about {false:,.0f}'} of {found:,} false)" if found else ""
+    return f"{expected}{of_these}; {_NOT_OF_PAGES}."
 
 
 def share_words(share: float) -> str:
@@ -156,13 +177,12 @@ def details_sentence(report: DedupeReport) -> str:
     if counts is None:
         return threshold_sentence(report.threshold, found=found)
     said = (
-        f"{counted(counts.compared, 'pair')} at a distance of {report.threshold.distance:.3f} or less looked at in"
-        f" detail: {counts.confirmed:,} confirmed,"
-        f" {counts.altered:,} altered, {counts.alike:,} only alike"
+        f"Details of {counted(counts.compared, 'pair')} within reach, {report.threshold.distance:.3f}, were compared:"
+        f" {counts.confirmed:,} confirmed, {counts.altered:,} altered, {counts.alike:,} alike"
     )
-    said += f", {counts.unchecked:,} that cannot be compared" if counts.unchecked else ""
+    said += f", {counts.unchecked:,} unchecked" if counts.unchecked else ""
     if counts.left_out:
-        return f"{said}. Not looked at: {counted(counts.left_out, 'pair')} beyond the nearest of each picture."
+        return f"{said}. Not compared: {counted(counts.left_out, 'pair')} beyond the nearest few of each picture."
     return f"{said}."
 
 
@@ -189,6 +209,27 @@ def relations_sentence(report: DedupeReport) -> str:
     return ", ".join(f"{counts[relation]:,} {relation_words(relation)}" for relation in Relation if counts[relation])
 
 
+def plan_sentence(report: DedupeReport, only: Collection[Relation] = ()) -> str:
+    """Say how many of the copies a plan acts on, what that frees, and what of the others; "" without any."""
+    copies = [copy for group in report for copy in group]
+    staying = Counter(_stays(copy) for copy in copies if not report.acts_on(copy, only))
+    free = human_bytes(sum(report.freed(group, only) for group in report))
+    if not staying:
+        return f"A plan acts on {'it' if len(copies) == 1 else 'all of them'}, {free} to free." if copies else ""
+    others = ", ".join(f"{count:,} {words}" for words, count in staying.items())
+    hint = "" if only or not staying[_RELATIONS[Relation.ALTERED]] else "; --only altered plans for those"
+    acted = len(copies) - staying.total()
+    said = f"A plan acts on {acted:,} of them, {free} to free" if acted else "A plan acts on none of them"
+    return f"{said}; {others} {'stays' if staying.total() == 1 else 'stay'}{hint}."
+
+
+def _stays(copy: Copy) -> str:
+    """Say by what a copy that a plan leaves alone stays."""
+    if copy.protected:
+        return "protected"
+    return "linked" if copy.linked else relation_words(copy.relation)
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun, in the plural but for one."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
@@ -197,7 +238,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
 def coverage_sentence(coverage: Coverage) -> str:
     """Say whether all pairs were found, and how many as far as that was measured."""
     if coverage.exact:
-        return "The distances of all pictures were compared: no near pair is missing."
+        return "The distances of all pictures were compared: no pair is missing."
     said = "Pairs were looked for by cells, not by comparing all pictures"
     if not coverage.known:
         return f"{said}; a sample of {coverage.sampled:,} had no pairs, so what is missing was not measured."

@@ -80,6 +80,7 @@ SCHEMAS = {
     "Found": object_of(
         {
             "threshold": DISTANCE,
+            "reach": or_null(DISTANCE),
             "queries": list_of(
                 object_of(
                     {

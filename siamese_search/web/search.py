@@ -134,7 +134,7 @@ class Searching:
             with suppress(ImageError):  # one that cannot be looked at may still be known
                 result = gallery.search(sources[0], k=k, threshold=question.threshold)
                 limit = gallery.reach if question.threshold is None else gallery.threshold_or(question.threshold)
-                return SearchReport(threshold=limit, queries=(result,))
+                return SearchReport(threshold=limit, queries=(result,), details=True)
         limit = gallery.threshold_or(question.threshold)
         vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
         vectors += map(self._embedded, pictures)

@@ -9,7 +9,7 @@ const about = async () => {
   }
   const info = await ask("/api/info");
   const left = info.skipped ? `; ${counted(info.skipped, "file")} could not be read` : "";
-  at("about").textContent = `${counted(info.images, "picture")}${left}. Up to a distance of ${info.threshold.distance.toFixed(3)} two count as the same. Encoder ${info.encoder}, ${bytes(info.size_on_disk)} on disk.`;
+  at("about").textContent = `${counted(info.images, "picture")}${left}. Details are compared within a reach of ${info.reach.toFixed(3)}, and decide; where distance alone does, the threshold is ${info.threshold.distance.toFixed(3)}. Encoder ${info.encoder}, ${bytes(info.size_on_disk)} on disk.`;
   at("roots").replaceChildren(...info.roots.map((root) => make("li", { textContent: root })));
 };
 
