@@ -78,6 +78,15 @@ class Reader:
         for rows in self._windows(head, ABOUT, _ITEMS_AT_ONCE):
             yield from rows
 
+    def backwards(self, head: Head, before: int, *, at_once: int) -> Iterator[list[Row]]:
+        """Yield what is known of the pictures with ids less than `before`, from the greatest on, by more and more."""
+        high = min(before - 1, head.given)
+        while high > 0:
+            low = max(0, high - at_once)
+            rows = _newest(self.rows(PICTURES, head, _between(low, high), ABOUT))
+            yield [rows[item] for item in sorted(rows, reverse=True)]
+            high, at_once = low, min(4 * at_once, _ITEMS_AT_ONCE)
+
     def pictures_of(self, head: Head, items: Iterable[int], *, embedding: bool = False) -> dict[int, Row]:
         """Return what is known of some pictures, by their ids; ids that no picture has are left out."""
         wanted = sorted(set(items))

@@ -165,7 +165,12 @@ class MilvusStore:
         return self._newest.settings
 
     def set_setting(self, name: str, value: dict[str, Any]) -> None:
-        """Put a setting in place of an earlier one."""
+        """Put a setting in place of an earlier one; raises GalleryError for an encoder of another dim."""
+        if name == "encoder" and value["dim"] != self._draft.head.dim:
+            raise GalleryError(
+                f"{self.location}: holds embeddings of {self._draft.head.dim} numbers, this encoder makes"
+                f" {value['dim']}; index the folders again into another --index: what is here stays as it is"
+            )
         self._draft.change_head(settings=self._draft.head.settings | {name: value})
 
     def roots(self) -> tuple[Path, ...]:
@@ -200,6 +205,17 @@ class MilvusStore:
         """Return the pictures with some ids."""
         head = self._head
         return {id_: item_of(row, head.bases) for id_, row in self._reader.pictures_of(head, ids).items()}
+
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids."""
+        head = self._head
+        found: list[Item] = []
+        for rows in self._reader.backwards(head, head.given + 1 if before is None else before, at_once=2 * limit):
+            items = (item_of(row, head.bases) for row in rows)
+            found += [item for item in items if all(word in str(item.path).casefold() for word in words)]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture, or replace what was known of it."""

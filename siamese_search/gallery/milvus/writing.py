@@ -1,11 +1,11 @@
 """Writing to a server so that it is done at once or not at all: what counts is said last, by one row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
@@ -78,6 +78,15 @@ class Draft:
             self.removed.add(item)
 
 
+class _Rows(NamedTuple):
+    """What is written for a draft, and the numbers that are left; the head gets its own last."""
+
+    numbers: Iterator[int]
+    pictures: list[Row]
+    records: list[Row]
+    head: Head
+
+
 class Writer:
     """Writes drafts, one after the other, while it holds the lease."""
 
@@ -96,24 +105,27 @@ class Writer:
             raise GalleryError(
                 f"{self._server.location}: it is not known whether the last write was done; run the same command again"
             )
-        pictures, records, head = self._rows_of(draft)
-        if head is None:
-            return
         self._is_lost = True  # until all of it is done
-        self._server.insert(PICTURES, pictures)
-        self._server.insert(RECORDS, records)
+        rows = self._rows_of(draft)
+        if not (rows.pictures or rows.records or rows.head != self.head):
+            self._is_lost = False
+            return
+        head = replace(rows.head, last=next(rows.numbers))
+        self._server.insert(PICTURES, rows.pictures)
+        self._server.insert(RECORDS, rows.records)
         self._lease.check()
         self._server.insert(RECORDS, [head.row()])
         self._is_lost = False
         self.has_written = True
+        if head.bases != self.head.bases:  # they are called otherwise now
+            self._skipped = None
         self.head = head
         self._heads.append(head.last)
         if len(self._heads) > _HEADS:
             self._server.delete(RECORDS, self._heads[:-1])
             del self._heads[:-1]
 
-    def _rows_of(self, draft: Draft) -> tuple[list[Row], list[Row], Head | None]:
-        """Return the pictures and records to be written and the head that makes them count; None without a change."""
+    def _rows_of(self, draft: Draft) -> _Rows:
         old, new = self.head, draft.head
         numbers = count(first_number(old.last))
         moved = self._reader.pictures_of(old, draft.moved, embedding=True)
@@ -121,32 +133,29 @@ class Writer:
         shown: dict[int, tuple[ImageFile, Embedded | Item, Any]] = dict(draft.shown)
         for item, row in moved.items():
             shown[item] = draft.moved[item], item_of(row, old.bases), row[EMBEDDING]
-        ended = draft.ended | {row["row"] for row in before.values()}
         pictures = [
             picture_row(next(numbers), item, new.place(file.path), file, content, vector)
             for item, (file, content, vector) in sorted(shown.items())
         ]
-        skipped, no_more = self._skipped_in(draft)
-        records = [skipped_row(next(numbers), new.place(entry.file.path), entry) for entry in skipped]
-        records += ended_rows(numbers, ended | no_more)
+        ended = draft.ended | {row["row"] for row in before.values()}
+        records: list[Row] = []
+        for path, entry in draft.skipped.items():
+            if number := self._skipped_files.pop(path, None):
+                ended.add(number)
+            if entry:
+                records.append(skipped_row(next(numbers), new.place(path), entry))
+                self._skipped_files[path] = records[-1]["row"]
+        records += ended_rows(numbers, ended)
         pictures_now = old.count - len(before) + len(shown) if draft.count is None else draft.count
-        head = replace(new, count=pictures_now)
-        if not (pictures or records or head != old):
-            return [], [], None
-        return pictures, records, replace(head, last=next(numbers))
+        return _Rows(numbers, pictures, records, replace(new, count=pictures_now))
 
-    def _skipped_in(self, draft: Draft) -> tuple[list[SkippedFile], set[int]]:
-        """Return the files to be recorded as skipped, and the numbers of the records that hold no more."""
-        if not draft.skipped:
-            return [], set()
+    @property
+    def _skipped_files(self) -> dict[Path, int]:
+        """The files that could not be embedded, with the numbers of their records, as the last commit leaves them."""
         if self._skipped is None:
             rows = self._reader.skipped(self.head)
             self._skipped = {skipped_of(row, self.head.bases).file.path: row["row"] for row in rows}
-        no_more = {self._skipped[path] for path in draft.skipped if path in self._skipped}
-        skipped = [entry for entry in draft.skipped.values() if entry]
-        if no_more or skipped:
-            self._skipped = None
-        return skipped, no_more
+        return self._skipped
 
 
 def first_number(last: int) -> int:
