@@ -19,10 +19,10 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.milvus import lease as lease_module
 from siamese_search.gallery.milvus import search as search_module
 from siamese_search.gallery.milvus.lease import Claim
-from siamese_search.gallery.milvus.rows import CLAIM, PICTURES, RECORDS, picture_row, record_row
+from siamese_search.gallery.milvus.rows import CLAIM, HEAD, PICTURES, RECORDS, picture_row, record_row
 from siamese_search.gallery.milvus.server import Address, Server
 from siamese_search.gallery.milvus.store import MilvusStore
-from siamese_search.gallery.store import AnswerRow
+from siamese_search.gallery.store import AnswerRow, DamagedError
 from siamese_search.results import Answer
 from test_store import SETTINGS, file, fill, vectors
 
@@ -198,6 +198,20 @@ def test_damage_is_found_and_mended(store: MilvusStore) -> None:
     assert other.count() == 4
     server.delete(PICTURES, [row["row"] for row in server.query(PICTURES, "item == 4", ["row"])])
     assert again(store).verify(repair=False).problems == ("1 pictures are not there",)
+
+
+def test_a_strangers_gallery_leads_nowhere(store: MilvusStore) -> None:
+    """A path out of its folder is damage; a head of a newer version is called so, and is not written over."""
+    fill(store, vectors(1))
+    server: Server = store._server  # noqa: SLF001
+    (row,) = server.query(PICTURES, "item == 1", ["*"])
+    server.replace(PICTURES, [row | {"path": "../secret"}])
+    with pytest.raises(DamagedError, match="below no folder"):
+        again(store).items()
+    server.insert(RECORDS, [record_row(1 << 62, HEAD, {"format": 2})])
+    for ask in (again(store).items, lambda: fill(again(store), vectors(1))):
+        with pytest.raises(GalleryError, match="newer version"):
+            ask()
 
 
 # -- searching

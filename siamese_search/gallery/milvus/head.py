@@ -12,6 +12,10 @@ from siamese_search.images.files import lies_in
 FORMAT = 1
 
 
+class NewerError(Exception):
+    """A head of a format that this version does not know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What holds since a commit.
@@ -30,12 +34,15 @@ class Head:
 
     @classmethod
     def of(cls, row: Row) -> "Head":
-        """Return what a row says; raises ValueError, KeyError or TypeError where it is not as it was written."""
+        """Return what a row says; raises ValueError, KeyError or TypeError where it is not as it was written.
+
+        Raises NewerError for a format to come.
+        """
         if not is_whole(RECORDS, row):
             raise ValueError("another checksum")
         said = json.loads(row["data"])
         if said["format"] != FORMAT:
-            raise ValueError(f"format {said['format']}, made by a newer version")
+            raise NewerError(f"format {said['format']}")
         return cls(
             last=row["row"],
             given=said["given"],

@@ -7,10 +7,23 @@ import numpy as np
 
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.codes import Codes, encode
-from siamese_search.gallery.milvus.head import Head
-from siamese_search.gallery.milvus.rows import ANSWER, EMBEDDING, ENDED, FIELDS, HEAD, PICTURES, RECORDS, SKIPPED, Row
+from siamese_search.gallery.milvus.head import Head, NewerError
+from siamese_search.gallery.milvus.rows import (
+    ANSWER,
+    EMBEDDING,
+    ENDED,
+    FIELDS,
+    HEAD,
+    PICTURES,
+    RECORDS,
+    SKIPPED,
+    Row,
+    item_of,
+    skipped_of,
+)
 from siamese_search.gallery.milvus.server import Server
-from siamese_search.gallery.store import DamagedError, Ids
+from siamese_search.gallery.store import DamagedError, Ids, SkippedFile
+from siamese_search.results import Item
 
 ABOUT = tuple(FIELDS[PICTURES])  # all of a picture but its embedding
 RECORD = tuple(FIELDS[RECORDS])
@@ -38,8 +51,12 @@ class Reader:
             return None
         try:
             return Head.of(rows[0])
+        except NewerError as error:
+            raise GalleryError(
+                f"{self._server.location}: was made by a newer version of simsearch ({error}); upgrade this one"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedError(self._server.location, self._server.location, f"its head: {error}") from error
+            raise self._damaged(f"its head: {error}") from error
 
     def settle(self, head: Head) -> None:
         """Wait until everybody can read what a head counts."""
@@ -72,6 +89,13 @@ class Reader:
         return numbers
 
     # -- pictures
+
+    def item(self, head: Head, row: Row) -> Item:
+        """Return the picture that a row is about; raises DamagedError for one that lies nowhere."""
+        try:
+            return item_of(row, head.bases)
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     def pictures(self, head: Head) -> Iterator[Row]:
         """Yield what is known of all pictures, without embeddings, by their ids."""
@@ -125,6 +149,13 @@ class Reader:
         """Return the records of the files that could not be embedded."""
         return self.rows(RECORDS, head, f"kind == {SKIPPED}", RECORD)
 
+    def skipped_file(self, head: Head, row: Row) -> SkippedFile:
+        """Return the file that such a record is about; raises DamagedError for one that lies nowhere."""
+        try:
+            return skipped_of(row, head.bases)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(error) from error
+
     def answers(self) -> list[Row]:
         """Return the records of all that people said; they count by themselves."""
         return self._server.query(RECORDS, f"kind == {ANSWER}", RECORD)
@@ -144,6 +175,9 @@ class Reader:
         if head is None:
             raise self.nothing_here()
         return head
+
+    def _damaged(self, detail: object) -> DamagedError:
+        return DamagedError(self._server.location, self._server.location, detail)
 
     def nothing_here(self) -> GalleryError:
         """Return the error of who asks for a gallery that was not made."""

@@ -7,7 +7,7 @@ record. What a person said counts as soon as it is written; the newest row about
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +78,11 @@ def picture_row(
     return row | {"checksum": _picture_checksum(row)}
 
 
-def item_of(row: Row, bases: dict[int, Path]) -> Item:
-    """Return the picture that a row is about; raises KeyError for a base that there is not."""
+def item_of(row: Row, bases: Mapping[int, Path]) -> Item:
+    """Return the picture that a row is about; raises ValueError for a path below no base, or leading out of it."""
     return Item(
         id=row["item"],
-        path=bases[row["base"]] / _as_path(row["path"]),
+        path=_below(bases, row["base"], row["path"]),
         size=row["size"],
         mtime_ns=row["mtime_ns"],
         content_hash=row["content_hash"],
@@ -125,10 +125,10 @@ def skipped_row(number: int, place: tuple[int, Path], entry: SkippedFile) -> Row
     return record_row(number, SKIPPED, about)
 
 
-def skipped_of(row: Row, bases: dict[int, Path]) -> SkippedFile:
-    """Return the file that such a record is about; raises KeyError for a base that there is not."""
+def skipped_of(row: Row, bases: Mapping[int, Path]) -> SkippedFile:
+    """Return the file that such a record is about; raises ValueError for a path below no base, or leading out of it."""
     base, inside, size, mtime_ns, reason = json.loads(row["data"])
-    file = ImageFile(path=bases[base] / _as_path(inside), size=size, mtime_ns=mtime_ns)
+    file = ImageFile(path=_below(bases, base, inside), size=size, mtime_ns=mtime_ns)
     return SkippedFile(file=file, reason=reason)
 
 
@@ -156,5 +156,8 @@ def _as_text(path: Path) -> str:
     return json.dumps(os.fspath(path))[1:-1]
 
 
-def _as_path(text: str) -> str:
-    return str(json.loads(f'"{text}"'))
+def _below(bases: Mapping[int, Path], base: int, text: str) -> Path:
+    inside = Path(json.loads(f'"{text}"'))
+    if base not in bases or inside.is_absolute() or ".." in inside.parts:
+        raise ValueError(f"a path that is below no folder: {text}")
+    return bases[base] / inside

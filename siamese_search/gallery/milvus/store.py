@@ -29,8 +29,6 @@ from siamese_search.gallery.milvus.rows import (
     RECORDS,
     answer_row,
     answers_in,
-    item_of,
-    skipped_of,
 )
 from siamese_search.gallery.milvus.search import Search
 from siamese_search.gallery.milvus.server import Server
@@ -198,20 +196,20 @@ class MilvusStore:
     def items(self, folders: Sequence[Path] | None = None) -> list[Item]:
         """Return the pictures: all, or those under some folders."""
         head = self._head
-        items = [item_of(row, head.bases) for row in self._reader.pictures(head)]
+        items = [self._reader.item(head, row) for row in self._reader.pictures(head)]
         return items if folders is None else [item for item in items if lies_in(item.path, folders)]
 
     def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
         """Return the pictures with some ids."""
         head = self._head
-        return {id_: item_of(row, head.bases) for id_, row in self._reader.pictures_of(head, ids).items()}
+        return {id_: self._reader.item(head, row) for id_, row in self._reader.pictures_of(head, ids).items()}
 
     def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
         """Return the pictures with the greatest ids."""
         head = self._head
         found: list[Item] = []
         for rows in self._reader.backwards(head, head.given + 1 if before is None else before, at_once=2 * limit):
-            items = (item_of(row, head.bases) for row in rows)
+            items = (self._reader.item(head, row) for row in rows)
             found += [item for item in items if all(word in str(item.path).casefold() for word in words)]
             if len(found) >= limit:
                 break
@@ -232,7 +230,7 @@ class MilvusStore:
     def skipped(self) -> list[SkippedFile]:
         """Return the files that could not be embedded."""
         head = self._head
-        entries = [skipped_of(row, head.bases) for row in self._reader.skipped(head)]
+        entries = [self._reader.skipped_file(head, row) for row in self._reader.skipped(head)]
         return sorted(entries, key=lambda entry: entry.file.path)
 
     def skip(self, entry: SkippedFile) -> None:

@@ -133,7 +133,7 @@ def _path_in(row: Row, head: Head) -> Path | None:
     """Return where a picture is; None when its row is not as it was written."""
     try:
         return item_of(row, head.bases).path if is_whole(PICTURES, row) else None
-    except (ValueError, KeyError):
+    except ValueError:
         return None
 
 

@@ -19,9 +19,7 @@ from siamese_search.gallery.milvus.rows import (
     RECORDS,
     Row,
     ended_rows,
-    item_of,
     picture_row,
-    skipped_of,
     skipped_row,
 )
 from siamese_search.gallery.milvus.server import Server
@@ -132,7 +130,7 @@ class Writer:
         before = moved | self._reader.pictures_of(old, [i for i in (*draft.shown, *draft.removed) if i <= old.given])
         shown: dict[int, tuple[ImageFile, Embedded | Item, Any]] = dict(draft.shown)
         for item, row in moved.items():
-            shown[item] = draft.moved[item], item_of(row, old.bases), row[EMBEDDING]
+            shown[item] = draft.moved[item], self._reader.item(old, row), row[EMBEDDING]
         pictures = [
             picture_row(next(numbers), item, new.place(file.path), file, content, vector)
             for item, (file, content, vector) in sorted(shown.items())
@@ -154,7 +152,7 @@ class Writer:
         """The files that could not be embedded, with the numbers of their records, as the last commit leaves them."""
         if self._skipped is None:
             rows = self._reader.skipped(self.head)
-            self._skipped = {skipped_of(row, self.head.bases).file.path: row["row"] for row in rows}
+            self._skipped = {self._reader.skipped_file(self.head, row).file.path: row["row"] for row in rows}
         return self._skipped
 
 
