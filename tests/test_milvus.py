@@ -209,6 +209,7 @@ def test_a_strangers_gallery_leads_nowhere(store: MilvusStore) -> None:
     with pytest.raises(DamagedError, match="below no folder"):
         again(store).items()
     server.insert(RECORDS, [record_row(1 << 62, HEAD, {"format": 2})])
+    server.count(RECORDS, f"kind == {HEAD}", strong=True)  # now others read it too
     for ask in (again(store).items, lambda: fill(again(store), vectors(1))):
         with pytest.raises(GalleryError, match="newer version"):
             ask()
