@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.overlap import Overlap
+from siamese_search.details.regions import AREA, largest, regions
 from siamese_search.results import Box
 
 _REDUCED = 4  # colours are compared at a quarter of the size
@@ -66,11 +67,11 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     spreads = _spread_of_tints(a[inside], light_a[inside]), _spread_of_tints(b[inside], light_b[inside])
     tints = _tint(a[inside], light_a[inside]), _tint(b[inside], light_b[inside])
     factor, off = _common_change(a[inside], b[inside])
-    far = np.zeros(inside.shape, np.bool_)
+    far = np.zeros(inside.shape, np.uint8)
     far[inside] = off > _UNLIKE
-    unexplained = _largest_share(far, inside)
+    unexplained = largest(far) / float(inside.sum())
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
-    strange, boxes = _strange(a, b, inside)
+    strange, boxes = _strange(np.maximum(off, _common_change(b[inside], a[inside])[1]), inside)
     toned = min(spreads) < _TONED
     tint = abs(tints[0] - tints[1]) if max(spreads) < _TONED else 0.0
     grey_a, grey_b = (cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32) for pixels in (base, other))
@@ -78,20 +79,17 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     return Colours(turned, unexplained, strange, repainted, toned=toned, tint=tint, marked=marked, boxes=boxes)
 
 
-def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
-    """Return the largest region, as a share, that is strange when one of two pictures is explained by the other."""
+def _strange(off: NDArray[np.floating], inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
+    """Return the largest strange region, as a share; `off` is what is left when one picture explains the other."""
     strange = np.zeros(inside.shape, np.uint8)
-    off = np.maximum(_common_change(a[inside], b[inside])[1], _common_change(b[inside], a[inside])[1])
     strange[inside] = off > _STRANGE
     strange = np.asarray(cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
-    if not strange.any():
-        return 0.0, ()
-    _, _, stats, _ = cv2.connectedComponentsWithStats(strange)
+    found = regions(strange)
     boxes = tuple(
         (float(x), float(y), float(x + width), float(y + height))
-        for x, y, width, height, _ in (_REDUCED * stats[1:]).tolist()
+        for x, y, width, height, _ in (_REDUCED * found).tolist()
     )
-    return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum()), boxes
+    return float(found[:, AREA].max(initial=0)) / float(inside.sum()), boxes
 
 
 def _marked(one: Colour, other: Colour, light: Plane, other_light: Plane, inside: NDArray[np.bool_]) -> float:
@@ -105,14 +103,7 @@ def _marked(one: Colour, other: Colour, light: Plane, other_light: Plane, inside
         return 0.0
     gain = float(np.median(other_light[is_plain] / light[is_plain]))
     off = np.abs(other_light - gain * light) > _DARKER
-    return _largest_share(np.asarray(is_coloured & off), inside)
-
-
-def _largest_share(chosen: NDArray[np.bool_], inside: NDArray[np.bool_]) -> float:
-    if not chosen.any():
-        return 0.0
-    _, _, stats, _ = cv2.connectedComponentsWithStats(chosen.astype(np.uint8))
-    return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
+    return largest((is_coloured & off).astype(np.uint8)) / float(inside.sum())
 
 
 def _repainted(
@@ -123,7 +114,8 @@ def _repainted(
         return 0.0
     one, two = base[inside], other[inside]
     gain = float((one * two).sum()) / max(1.0, float((two * two).sum()))
-    off = np.abs(base - gain * other).max(axis=2)[near] * min(1.0, 1 / max(gain, 0.01))
+    blue, green, red = np.abs(base[near] - gain * other[near]).T
+    off = np.maximum(np.maximum(blue, green), red) * min(1.0, 1 / max(gain, 0.01))
     return float(np.percentile(off, 90))
 
 
