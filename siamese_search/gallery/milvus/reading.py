@@ -168,10 +168,9 @@ class Reader:
             head = self.head(strong=strong)
         except DamagedError:
             raise
-        except GalleryError:
-            if self._server.is_ready(RECORDS):
-                raise
-            head = None
+        except GalleryError:  # there is nothing, or a server just started
+            ready = all(map(self._server.is_ready, (RECORDS, PICTURES)))
+            head = self.head(strong=strong) if ready else None
         if head is None:
             raise self.nothing_here()
         return head

@@ -77,12 +77,15 @@ class Server:
             return bool(self._client.has_collection(self._name(table), timeout=_SECONDS))
 
     def is_ready(self, table: str) -> bool:
-        """Tell whether a collection is there and can be asked."""
+        """Tell whether a collection is there and can be asked; waits for a server that loads it after a start."""
         if not self.exists(table):
             return False
+        name = self._name(table)
         with self._explained():
-            state = self._client.get_load_state(self._name(table), timeout=_SECONDS)["state"]
-        return bool(state.name == "Loaded")
+            if not self._client.list_indexes(name, timeout=_SECONDS):  # its maker was killed
+                return False
+            self._client.load_collection(name, timeout=_LOAD_SECONDS)
+        return True
 
     def dim(self) -> int:
         """Return the length of the embeddings that fit into the collection of pictures."""
