@@ -48,7 +48,7 @@ _REASONS = {
     Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
     Rule.NOT_DERIVED: "{0}, next is {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
-    Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
+    Rule.METADATA: "knows more of how it was taken: {0} of 4 facts, next {1}",
     Rule.SOURCE: "source of the others: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
