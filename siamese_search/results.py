@@ -294,13 +294,17 @@ class Reason(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts(Printed):
-    """What the gallery knows of a file: `size` in bytes, `width` and `height` in pixels as shown."""
+    """What is known of a file: `size` in bytes, `width` and `height` in pixels as shown.
+
+    `entries` are what people wrote into it, date and place: of each its kind, and a checksum of what it says.
+    """
 
     size: int
     width: int
     height: int
     format: str
     content_hash: str
+    entries: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +314,8 @@ class Copy(Printed):
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
     one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
-    belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
+    belong to it and go where it goes. `holds` names what its file knows and the keeper's does not, "keywords" or
+    "place", which would be lost with it. `differences` are where an altered one differs, as shares of the keeper's
     width and height: left, top, right, bottom.
     """
 
@@ -323,6 +328,7 @@ class Copy(Printed):
     protected: bool = False
     linked: bool = False
     companions: tuple[Path, ...] = ()
+    holds: tuple[str, ...] = ()
     differences: tuple[Box, ...] = ()
     differences_in_copy: tuple[Box, ...] = ()
     transform: tuple[tuple[float, ...], ...] = ()
@@ -424,10 +430,10 @@ class DedupeReport(Tabular[DuplicateGroup]):
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 
         Where distance alone decided, that is all there is to go by. What a person called the same is surely that. What
-        is protected or a link stays.
+        is protected or a link stays, and what holds data that its keeper lacks.
         """
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
-        stays = copy.protected or copy.linked
+        stays = copy.protected or copy.linked or copy.holds
         return not stays and (copy.relation in (only or safe) or (copy.reviewed and not only))
 
 

@@ -12,8 +12,10 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import derived_name
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
+from siamese_search.report.data import dedupe_csv, dedupe_json
+from siamese_search.report.words import note_words, plan_sentence
 from siamese_search.results import DedupeReport, Rule
-from test_metadata import exif
+from test_metadata import exif, place, xmp
 
 NEAR = 0.7
 Sample = Callable[[str], Image.Image]
@@ -297,3 +299,40 @@ def test_pictures_with_companions_are_kept(folder: Path, sample: Sample, found: 
     (folder / "a.xmp").write_text("<x/>")
     (group,) = found(folder).groups
     assert (Path(group.keep).name, [path.name for path in group.copies[0].companions]) == ("a.jpg", ["long name.CR2"])
+
+
+def test_what_people_wrote_is_never_lost(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Who has keywords is kept, and whose keywords or place the kept one lacks stays, whatever rule decides."""
+    photo = sample("coffee.png")
+    photo.save(folder / "scan.jpg", quality=85, xmp=xmp(keywords="Karl Linz"))
+    photo.save(folder / "scan large.jpg", quality=97, xmp=xmp(keywords="Linz"))
+    report = found(folder)
+    assert names(report) == {"scan.jpg": {"scan large.jpg"}}
+    assert [report.acts_on(copy) for copy in report.groups[0]] == [True]
+    by_size = found(folder, rules=KeeperRules(rules=(Rule.SIZE,)))
+    (copy,) = by_size.groups[0]
+    assert (copy.path.name, copy.relation, copy.holds) == ("scan.jpg", "confirmed", ("keywords",))
+    for only in ((), ("confirmed",)):
+        assert not by_size.acts_on(copy, only)
+        assert by_size.freed(by_size.groups[0], only) == 0
+    assert plan_sentence(by_size) == "A plan acts on none of them; 1 with data that the kept one lacks stays."
+    assert note_words(copy) == "looks re-encoded, holds keywords that the kept one lacks"
+    assert [entry["holds"] for entry in dedupe_json(by_size)["groups"][0]["copies"]] == [["keywords"]]
+    assert dedupe_csv(by_size).splitlines()[2].endswith(",false,keywords")
+
+
+def test_a_catalogued_picture_stays_beside_the_cameras(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """To write a place and keywords into a file is no edit of the picture, and they are not in the camera's file."""
+    sample("coffee.png").save(folder / "DSC_1.jpg", quality=90, exif=exif())
+    written = place()
+    written.update(exif(software="digiKam-8.1.0"))
+    written.get_ifd(0x8769).update(exif().get_ifd(0x8769))
+    sample("coffee.png").save(folder / "catalogued.jpg", quality=90, exif=written, xmp=xmp(xmp_Rating="4"))
+    report = found(folder)
+    (copy,) = report.groups[0]
+    assert (copy.path.name, copy.relation, copy.holds) == ("catalogued.jpg", "same-pixels", ("place", "rating"))
+    assert not report.acts_on(copy)
+    (folder / "catalogued.jpg").write_bytes((folder / "DSC_1.jpg").read_bytes())
+    assert [copy.holds for copy in found(folder).groups[0]] == [()]

@@ -9,10 +9,11 @@ picked.
      "groups": [{"members": [{"path": "/…/b.jpg", "hash": "…", "size": 51234, "frees": 51234, "blocked": ""},
                              {"path": "/…/a.jpg", "hash": "…", "size": 31234, "frees": 31234, "blocked": "",
                               "relation": "confirmed", "distance": 0.03, "looks": ["resized"], "along": [],
-                              "acts": true}],
+                              "knows": [["keywords", "…"]], "acts": true}],
                  "reason": "pixels", "pairs": [[1, 2, "confirmed"]]}]}
 
-The first member of a group is its keeper. `plan` is a text, and stays one: the checksum in it is that of the very
+The first member of a group is its keeper. What a picture `knows`, and the one kept does not, lets it stay where nobody
+ticks it. `plan` is a text, and stays one: the checksum in it is that of the very
 numbers.
 """
 
@@ -93,7 +94,8 @@ def _copy(copy: Copy, report: DedupeReport, only: Sequence[Relation]) -> dict[st
 
 def _facts(path: Path, facts: Facts | None) -> dict[str, Any]:
     size = facts.size if facts else 0
-    return {"path": str(path), "hash": facts.content_hash if facts else "", "size": size, "frees": size}
+    knows = list(map(list, facts.entries)) if facts else []
+    return {"path": str(path), "hash": facts.content_hash if facts else "", "size": size, "frees": size, "knows": knows}
 
 
 def _blocked(path: Path, facts: Facts | None, *, is_protected: bool) -> str:

@@ -60,7 +60,7 @@ class Describer:
             keep=keeper.path,
             copies=self._copies(keeper, files),
             reason=self._reason(files.group),
-            facts=_facts(keeper),
+            facts=self._facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
             companions=self.origins.of(keeper).companions,
             pairs=tuple(sorted(self._pairs(files.group, compared), key=lambda pair: (pair.keep, pair.copy))),
@@ -99,6 +99,7 @@ class Describer:
             relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison, keeper, copy))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
+        known = self.origins.of(keeper).metadata
         first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
         return tuple(
             Copy(
@@ -106,11 +107,12 @@ class Describer:
                 distance=distance,
                 relation=kind,
                 looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
-                facts=_facts(copy),
+                facts=self._facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
                 companions=self.origins.of(copy).companions,
+                holds=() if kind is Relation.IDENTICAL else self.origins.of(copy).metadata.beyond(known),
                 differences=comparison.differences if kind is Relation.ALTERED else (),
                 differences_in_copy=comparison.differences_in_second if kind is Relation.ALTERED else (),
                 transform=comparison.transform,
@@ -119,6 +121,16 @@ class Describer:
                 copies, files.group.copies, kinds, seen, strict=True
             )
             for hashes in [(keeper.content_hash, copy.content_hash)]
+        )
+
+    def _facts(self, item: Item) -> Facts:
+        return Facts(
+            size=item.size,
+            width=item.width,
+            height=item.height,
+            format=item.format,
+            content_hash=item.content_hash,
+            entries=self.origins.of(item).metadata.entries,
         )
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
@@ -131,14 +143,4 @@ def _relation_of(seen: Comparison, keeper: Item, copy: Item) -> Relation:
         Relation.ALTERED
         if seen.verdict is Verdict.CONFIRMED and would_lose(seen, keeper, copy)
         else _OF_VERDICT[seen.verdict]
-    )
-
-
-def _facts(item: Item) -> Facts:
-    return Facts(
-        size=item.size,
-        width=item.width,
-        height=item.height,
-        format=item.format,
-        content_hash=item.content_hash,
     )

@@ -198,7 +198,9 @@ _CRITERIA = {
             _each(_derivation),
         ),
         _Criterion(
-            Rule.METADATA, lambda _, origin: -origin.metadata.details, _each(lambda _, origin: origin.metadata.details)
+            Rule.METADATA,
+            lambda _, origin: (-len(origin.metadata.details), -len(origin.metadata.entries)),
+            _each(lambda _, origin: ", ".join(origin.metadata.details) or "nothing"),
         ),
         _Criterion(
             Rule.PIXELS,

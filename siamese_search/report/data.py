@@ -29,7 +29,7 @@ from siamese_search.results import (
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate", "kind", "relation", "group")
-DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason", "planned")
+DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason", "planned", "holds")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -122,8 +122,9 @@ def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str
     `threshold` is the distance within which copies were looked for: where details decide it is the gallery's `reach`,
     which is null where distance alone does. `planned` tells of each copy whether a plan would act on it, as `plan`
     counts: by default, or on `only` some relations. `looks` is an impression, of small pictures; sizes are in bytes,
-    null where they are unknown. `coverage` tells whether all pictures were compared with all; if not, how many of the
-    pairs that `sampled` pictures have were found.
+    null where they are unknown. `holds` is what a copy's file knows and the keeper's does not: then it stays.
+    `coverage` tells whether all pictures were compared with all; if not, how many of the pairs that `sampled` pictures
+    have were found.
     """
     planned = [copy for group in report for copy in group if report.acts_on(copy, only)]
     return {
@@ -166,6 +167,7 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "reviewed": copy.reviewed,
                 "protected": copy.protected,
                 "linked": copy.linked,
+                "holds": list(copy.holds),
                 "companions": [str(path) for path in copy.companions],
                 "differences": [list(box) for box in copy.differences],
                 "planned": report.acts_on(copy, only),
@@ -235,11 +237,13 @@ def dedupe_csv(report: DedupeReport, only: Sequence[Relation] = ()) -> str:
     """Return one row a picture: group (from 1), role (keep or copy), path, for copies distance, relation and looks.
 
     `size` is in bytes, `reason` says why the keeper is kept, `planned` (true or false) whether a plan would act on a
-    copy, by default or on `only` some relations.
+    copy, by default or on `only` some relations, and `holds` what its file knows that the keeper's does not.
     """
     rows: list[tuple[object, ...]] = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason), ""))
+        rows.append(
+            (number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason), "", "")
+        )
         rows.extend(
             (
                 number,
@@ -251,6 +255,7 @@ def dedupe_csv(report: DedupeReport, only: Sequence[Relation] = ()) -> str:
                 _file_size(copy.facts),
                 "",
                 str(report.acts_on(copy, only)).lower(),
+                ", ".join(copy.holds),
             )
             for copy in group.copies
         )

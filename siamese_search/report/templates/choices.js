@@ -39,6 +39,13 @@ class Group {
     return from(a) ?? (this.members[a].relation === "same-pixels" ? from(0) ?? this.members[b].relation : null);
   }
 
+  // What the file of a picture knows, and that of the one kept does not: keywords, a caption, a place.
+  holds(place) {
+    if (this.like[place] === this.like[this.keep]) return [];
+    const kept = new Set(this.members[this.keep].knows.map(String));
+    return [...new Set(this.members[place].knows.filter((entry) => !kept.has(String(entry))).map(([kind]) => kind))];
+  }
+
   isMarked(place) {
     return this.marks.some(([marked]) => this.like[marked] === this.like[place]);
   }
@@ -56,7 +63,7 @@ class Group {
   }
 
   isChosenAtFirst(place) {
-    return this.keep === 0 ? this.members[place].acts : data.only.includes(this.relation(place));
+    return this.keep === 0 ? this.members[place].acts : data.only.includes(this.relation(place)) && !this.holds(place).length;
   }
 
   isChosen(place) {
@@ -136,6 +143,8 @@ const startChoosing = () => {
       const relation = group.relation(place);
       verdict.append(element("span", relation ? data.words[relation] : "not compared", "label"));
       made.append(verdict);
+      const holds = group.holds(place);
+      if (holds.length) made.append(element("p", `holds ${holds.join(", ")} that the kept one lacks`, "looks"));
     }
     return made;
   };
