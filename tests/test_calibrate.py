@@ -210,6 +210,20 @@ def test_tiny_galleries_get_an_answer(photos: Path, tmp_path: Path, encoder: Enc
         assert 0 < gallery.threshold.distance < nearest_allowed
 
 
+def test_without_a_pair_there_is_nothing_to_learn_from(photos: Path, tmp_path: Path, encoder: Encoder) -> None:
+    """A gallery of no picture or one is not calibrated, and its threshold stays."""
+    (tmp_path / "few").mkdir()
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        for photo in (None, photos / "rocket.png"):
+            if photo:
+                (tmp_path / "few" / photo.name).write_bytes(photo.read_bytes())
+            gallery.sync([tmp_path / "few"])
+            before = gallery.threshold
+            with pytest.raises(OptionError, match="two pictures"):
+                gallery.calibrate()
+            assert gallery.threshold == before
+
+
 def test_labelled_pairs_move_the_threshold(photos: Path, tmp_path: Path, run: Run) -> None:
     """`calibrate --pairs` keeps the labels, says how they changed the estimate, and names a pair it cannot find."""
     assert run("index", photos, "--json").returncode == 0

@@ -9,7 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
-from siamese_search.duplicates.confirm import Confirmed, confirm, with_altered
+from siamese_search.duplicates.altered import with_altered
+from siamese_search.duplicates.compared import Confirmed
+from siamese_search.duplicates.confirm import confirm
 from siamese_search.duplicates.groups import Block, Group, gather
 from siamese_search.duplicates.source import Pair, Sources, likeness, words
 from siamese_search.results import Item

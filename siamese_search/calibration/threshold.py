@@ -95,9 +95,12 @@ def calibrate(
     `vectors_of` gives the embeddings `(n, dim)` of items, named by their ids. The threshold is the loosest that keeps a
     `precision`; without one, the nearest that finds nearly all that 0.99 would. Where look-alikes are so near that no
     threshold keeps the precision, the one of the highest precision is returned, with that as what to expect. Takes some
-    seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError when the
-    encoder does not bring what it takes, FolderError when next to none of the pictures can be read.
+    seconds whatever the gallery's size: of a large one, a sample is compared with all. Raises OptionError for fewer
+    than two pictures and when the encoder does not bring what it takes, FolderError when next to none of the pictures
+    can be read.
     """
+    if len(items) < 2:  # noqa: PLR2004  a pair
+        raise OptionError("fewer than two pictures tell nothing of distances; index more of them first")
     if precision is not None and not 0 < precision < 1:
         raise OptionError(f"precision {precision}: expected a share between 0 and 1")
     if len(encoder.spec.distinct) < 2:  # noqa: PLR2004  no line goes through fewer points

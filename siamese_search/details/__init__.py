@@ -10,7 +10,21 @@ and features are compared.
 from siamese_search.details.compare import compare
 from siamese_search.details.features import LONGEST, Features, features
 from siamese_search.details.fine import FINEST, look_closer
+from siamese_search.details.quality import Quality, poorer, quality
 from siamese_search.details.threads import one_thread
 from siamese_search.details.verdict import Comparison, Verdict
 
-__all__ = ["FINEST", "LONGEST", "Comparison", "Features", "Verdict", "compare", "features", "look_closer", "one_thread"]
+__all__ = [
+    "FINEST",
+    "LONGEST",
+    "Comparison",
+    "Features",
+    "Quality",
+    "Verdict",
+    "compare",
+    "features",
+    "look_closer",
+    "one_thread",
+    "poorer",
+    "quality",
+]

@@ -32,7 +32,8 @@ class Comparison:
     second's width and height, as homogeneous columns, to those of the first; `drawn` are pages, screens and drawings,
     whose details may be finer than what was compared: see `look_closer`. Of altered ones, `differences` are the
     places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
-    second, and `largest` is the size of the largest as a share of what was compared.
+    second, and `largest` is the size of the largest as a share of what was compared. `poorer` is 1 or 2 where of two
+    whole pictures the first or the second is clearly the poorer one, by its palette, compression or blur; see `poorer`.
     """
 
     verdict: Verdict
@@ -51,6 +52,7 @@ class Comparison:
     drawn: bool = False
     only_first: float = 0.0
     only_second: float = 0.0
+    poorer: int = 0
 
     def reversed(self) -> "Comparison":
         """Return what the details say of the second picture and the first."""
@@ -68,4 +70,5 @@ class Comparison:
             differences_in_second=self.differences,
             turned=self.turned if self.mirrored else -self.turned,
             transform=transform,
+            poorer=(0, 2, 1)[self.poorer],
         )

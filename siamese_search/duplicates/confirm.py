@@ -6,63 +6,19 @@ is the same picture. Pictures that hang together by such pairs are a family: the
 compared with all of it, and the source goes before the others. A copy is one of its keeper, never of another copy.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details import Comparison, Verdict
-from siamese_search.duplicates.groups import Block, Group, gather
-from siamese_search.duplicates.source import Pair, Sources, is_confirmed
+from siamese_search.details import Verdict
+from siamese_search.duplicates.compared import Compare, Compared, Confirmed, Distances, each_pair
+from siamese_search.duplicates.groups import Block
+from siamese_search.duplicates.source import Pair, Sources, is_confirmed, is_part
 
 NEIGHBOURS = 8  # of a picture that it is compared with
-_FIRST = 2  # of these, before the others
-_PART = 0.5  # of a picture: what shows less of it is not that picture again
 
 Positions = NDArray[np.int64]
-
-Compare = Callable[[Sequence[Pair]], Iterable[Comparison]]
-Distances = Callable[[Sequence[Pair]], NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Confirmed:
-    """What the details say of the pairs that were compared; `left_out` candidates were not.
-
-    `ranked` holds the positions, the one most worth keeping first, now that the sources of families are known; of each
-    pair the first outranks the second. What shows more than that, or has colours where that has none, is an altered
-    picture of it, no copy.
-    """
-
-    ranked: Sequence[int]
-    comparisons: Mapping[Pair, Comparison]
-    distances: Mapping[Pair, float]
-    source_of: Mapping[int, int]
-    left_out: int
-
-    @property
-    def same(self) -> Block:
-        """The confirmed pairs; what has a source is in none with another picture that outranks it."""
-        return self._block(
-            (above, below)
-            for above, below in self._pairs(Verdict.CONFIRMED)
-            if self.source_of.get(below, above) in {above, below}
-        )
-
-    @property
-    def altered(self) -> Block:
-        """The pairs of pictures of which one is an altered one of the other."""
-        return self._block(self._pairs(Verdict.ALTERED))
-
-    def _pairs(self, verdict: Verdict) -> Iterator[Pair]:
-        return (pair for pair, comparison in self.comparisons.items() if comparison.verdict is verdict)
-
-    def _block(self, pairs: Iterable[Pair]) -> Block:
-        found = [*pairs]
-        one, other = (np.array([pair[side] for pair in found], np.int64) for side in (0, 1))
-        return one, other, np.array([self.distances[pair] for pair in found], np.float64)
 
 
 def confirm(
@@ -82,99 +38,15 @@ def confirm(
     made within one of them. `distances` gives those of pairs that are no candidates.
     """
     nearest, count = _nearest_above(np.array(ranked, np.int64), candidates, neighbours)
-    seen = _Seen(ranked, compare, distances)
+    seen = Compared(ranked, compare, distances)
     seen.compare_until_confirmed(nearest)
     seen.compare(always)
-    families = {} if across else _settle(seen, sources, [(above, below) for above, below, _ in _each(nearest)])
+    families = {} if across else _settle(seen, sources, [(above, below) for above, below, _ in each_pair(nearest)])
     named = {position for pair in always for position in pair}
     return seen.confirmed(families, named, sources, left_out=max(0, count - len(nearest[0])))
 
 
-class _Seen:
-    """The comparisons of a run: of each pair, the one that outranked the other at first comes first."""
-
-    def __init__(self, ranked: Sequence[int], compare: Compare, distances: Distances) -> None:
-        self._rank = {position: place for place, position in enumerate(ranked)}
-        self._compare = compare
-        self._distances = distances
-        self._known: dict[Pair, Comparison] = {}
-        self._apart: dict[Pair, float] = {}
-
-    def compare_until_confirmed(self, nearest: Block) -> None:
-        """Compare pictures with their nearest, two at first; those that are the same as one of these are done."""
-        places = _places(nearest[1])
-        done: set[int] = set()
-        for few in (places < _FIRST, places >= _FIRST):
-            new = {
-                (above, below): distance
-                for above, below, distance in _each((nearest[0][few], nearest[1][few], nearest[2][few]))
-                if below not in done
-            }
-            self._apart |= new
-            self._add([*new])
-            done |= {below for _, below in self.pairs(Verdict.CONFIRMED)}
-
-    def compare(self, pairs: Iterable[Pair]) -> None:
-        """Compare pairs that are not known yet."""
-        new = self.unknown(pairs)
-        self._apart |= zip(new, self._distances(new).tolist(), strict=True)
-        self._add(new)
-
-    def unknown(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Return those of the pairs that were not compared, each once."""
-        return [pair for pair in dict.fromkeys(map(self._ordered, pairs)) if pair not in self._known]
-
-    def between(self, one: int, other: int) -> Comparison | None:
-        """Return what is known of two pictures, the given one first."""
-        pair = self._ordered((one, other))
-        known = self._known.get(pair)
-        return known.reversed() if known and pair[0] != one else known
-
-    def pairs(self, verdict: Verdict) -> list[Pair]:
-        """Return the pairs of a verdict."""
-        return [pair for pair, comparison in self._known.items() if comparison.verdict is verdict]
-
-    def confirmed(
-        self,
-        families: Mapping[int, Collection[int]],
-        named: Collection[int],
-        sources: Sources,
-        *,
-        left_out: int,
-    ) -> Confirmed:
-        """Let the sources of families outrank these, and altered pictures of theirs; return what is known then.
-
-        Only what is of equal standing changes places. What is `named` is free to go with another
-        than its source.
-        """
-        place = {position: (rank, 1, 0) for position, rank in self._rank.items()}
-        for source, family in families.items():
-            place[source] = min(place[source], (min(self._rank[member] for member in family), 0, self._rank[source]))
-        members = {member for family in families.values() for member in family}
-        for one, other in self.pairs(Verdict.ALTERED):
-            for source, single in ((one, other), (other, one)):
-                if source in families and single not in members and sources.are_equal(source, single):
-                    place[single] = max(place[single], (place[source][0], 2, self._rank[single]))
-        known, apart = {}, {}
-        for (one, other), comparison in self._known.items():
-            swapped = place[other] < place[one]
-            pair = (other, one) if swapped else (one, other)
-            found = comparison.reversed() if swapped else comparison
-            if found.verdict is Verdict.CONFIRMED and sources.would_lose(pair, found):
-                found = replace(found, verdict=Verdict.ALTERED)
-            known[pair], apart[pair] = found, self._apart[one, other]
-        source_of = {member: source for source, family in families.items() for member in family if member not in named}
-        return Confirmed(sorted(place, key=place.__getitem__), known, apart, source_of, left_out)
-
-    def _add(self, pairs: Sequence[Pair]) -> None:
-        self._known |= zip(pairs, self._compare(pairs), strict=True)
-
-    def _ordered(self, pair: Pair) -> Pair:
-        one, other = pair
-        return (one, other) if self._rank[one] < self._rank[other] else (other, one)
-
-
-def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int, set[int]]:
+def _settle(seen: Compared, sources: Sources, nearest: Sequence[Pair]) -> dict[int, set[int]]:
     """Compare what it takes to tell families apart; return them, each by its source.
 
     Where a picture of one was near, or altered, a picture of another, or one in none, the sources are compared; and
@@ -193,7 +65,7 @@ def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int,
             for source, other in seen.pairs(Verdict.ALTERED)
             if source in families
             for member in families.get(other, ())
-            if _is_part(seen.between(other, member))
+            if is_part(seen.between(other, member))
         )
         new = seen.unknown(pair for pair in (*between, *parts) if pair[0] != pair[1])
         seen.compare(new)
@@ -201,7 +73,7 @@ def _settle(seen: _Seen, sources: Sources, nearest: Sequence[Pair]) -> dict[int,
             return families
 
 
-def _compare_families(seen: _Seen, sources: Sources) -> dict[int, set[int]]:
+def _compare_families(seen: Compared, sources: Sources) -> dict[int, set[int]]:
     """Compare the likely sources of families with all of these; return the families, each by its source.
 
     What is not the same as the source of its family may be a family by itself.
@@ -222,44 +94,6 @@ def _compare_families(seen: _Seen, sources: Sources) -> dict[int, set[int]]:
             found[source] = alike
             unsettled -= alike
     return found
-
-
-def with_altered(groups: Sequence[Group], ranked: Sequence[int], confirmed: Confirmed) -> list[Group]:
-    """Add to groups the pictures that are altered ones of keepers, or of each other, and in no group by themselves.
-
-    So do groups that are but a part of such a picture: a page that a photo was pasted into, and the photo's thumbnail,
-    are altered ones of the photo, although the page shows the thumbnail as well.
-    """
-    one, other, distance = confirmed.altered
-    groups = _independent(groups, ranked, confirmed)
-    grouped = {position for group in groups for position in group.members}
-    copies = grouped - {group.keeper for group in groups}
-    wanted = ~(np.isin(one, [*copies]) | np.isin(other, [*grouped]))
-    added = {group.keeper: group.copies for group in gather(ranked, [(one[wanted], other[wanted], distance[wanted])])}
-    whole = [group._replace(copies=(*group.copies, *added.pop(group.keeper, ()))) for group in groups]
-    return [*whole, *(Group(keeper, its_copies) for keeper, its_copies in added.items())]
-
-
-def _independent(groups: Sequence[Group], ranked: Sequence[int], confirmed: Confirmed) -> list[Group]:
-    """Return the groups without those whose copies are parts of their keeper, and altered as it is, of another's."""
-    above: defaultdict[int, set[int]] = defaultdict(set)
-    for one, other, _ in _each(confirmed.altered):
-        above[other].add(one)
-    rank_of = {position: place for place, position in enumerate(ranked)}
-    keepers: set[int] = set()
-    kept = []
-    for group in sorted(groups, key=lambda group: rank_of[group.keeper]):
-        are_parts = all(_is_part(confirmed.comparisons.get((group.keeper, copy))) for copy, _ in group.copies)
-        of_all = keepers.intersection(*(above[member] for member in group.members))
-        if not (are_parts and of_all):
-            kept.append(group)
-            keepers.add(group.keeper)
-    return kept
-
-
-def _is_part(seen: Comparison | None) -> bool:
-    """Tell whether the second of two pictures shows but a part of the first."""
-    return seen is not None and 0 < seen.covers < _PART
 
 
 def _families(positions: set[int], same: Iterable[Pair]) -> list[set[int]]:
@@ -292,13 +126,3 @@ def _nearest_above(ranked: Positions, candidates: Iterable[Block], neighbours: i
         kept = above[few], below[few], distance[few]
     above, below, distance = kept
     return (ranked[above], ranked[below], distance), count
-
-
-def _places(below: Positions) -> Positions:
-    """Return the place of each pair among those of its picture, which follow one another, from 0."""
-    starts = np.flatnonzero(np.diff(below, prepend=-1))
-    return np.arange(len(below)) - np.repeat(starts, np.diff(starts, append=len(below)))
-
-
-def _each(block: Block) -> Iterator[tuple[int, int, float]]:
-    return zip(*(column.tolist() for column in block), strict=True)

@@ -24,13 +24,16 @@ _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
 _CHANCE = 2
 _LOST = 0.004  # of a picture: a line of text
 _FINER = 2.0  # pixels for one of the other
+_RICHER = 16.0  # times as many, whatever the size, has what is not clearly poorer
+_PART = 0.5  # of a picture: what shows less of it is not that picture again
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
 
 
 class Likeness(NamedTuple):
     """How a picture relates to another one.
 
-    `finer` is how many pixels it has for one of the other's, on what both show. `scene` is the share of the other one's
+    `finer` is how many pixels it has for one of the other's, on what both show; those of a poorer picture count little.
+    `scene` is the share of the other one's
     area that it shows more than that, less where negative, and `border` that of plain bars around it.
     """
 
@@ -43,6 +46,8 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
     """Relate a picture, the first of a comparison, to the second."""
     area = _area(seen)
     finer = area * picture.width * picture.height / max(1, other.width * other.height) if area else 1.0
+    if seen.poorer:
+        finer = 1 / _RICHER if seen.poorer == 1 else _RICHER
     whole = 1 / area if area else 1.0  # the picture's area as a share of the other's
     return Likeness(
         finer,
@@ -130,6 +135,8 @@ def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
     Where it is not better itself, it is because the others of the family show more of it.
     """
     found = likeness(seen, keeper, other)
+    if seen.poorer == 2:  # noqa: PLR2004  the second
+        return "more detail, or colours", "compressed, blurred or burnt out"
     if found.finer > math.sqrt(2):
         return f"{found.finer:.1f} pixels", "1 pixel for the same"
     if found.scene > _SHARE / 2:
@@ -151,6 +158,11 @@ def _agreement(comparisons: Iterable[Comparison | None]) -> int:
 def is_confirmed(seen: Comparison | None) -> bool:
     """Tell whether two pictures were compared, and are one."""
     return seen is not None and seen.verdict is Verdict.CONFIRMED
+
+
+def is_part(seen: Comparison | None) -> bool:
+    """Tell whether the second of two pictures shows but a part of the first."""
+    return seen is not None and 0 < seen.covers < _PART
 
 
 def _area(seen: Comparison) -> float:

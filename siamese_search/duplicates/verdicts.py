@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
+from siamese_search.duplicates.altered import with_altered
 from siamese_search.duplicates.candidates import Candidates
-from siamese_search.duplicates.confirm import NEIGHBOURS, Confirmed, confirm, with_altered
+from siamese_search.duplicates.compared import Confirmed
+from siamese_search.duplicates.confirm import NEIGHBOURS, confirm
 from siamese_search.duplicates.groups import Block, Group, gather_with_equals
 from siamese_search.duplicates.scope import Scope
 from siamese_search.duplicates.source import Pair, Sources

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from threading import Lock
 
@@ -17,17 +17,23 @@ from siamese_search.details import (
     LONGEST,
     Comparison,
     Features,
+    Quality,
     Verdict,
     compare,
     features,
     look_closer,
     one_thread,
+    poorer,
+    quality,
 )
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source, is_file
 
 _HELD = 1500  # pictures: some 190 MB
+_HELD_LARGE = 60  # of these: some 60 MB
+_WHOLE = 0.93  # of a picture: all of it, but for what an edge may hide
+_NEARLY_UPRIGHT = 2.0  # degrees
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +50,7 @@ class Look:
         self._progress = progress
         self._seen: OrderedDict[int, Future[_Seen | None]] = OrderedDict()
         self._lock = Lock()
+        self._quality = lru_cache(_HELD_LARGE)(self._measured)
 
     def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs."""
@@ -87,7 +94,7 @@ class Look:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
                 seen = self._closer(above, close_second, compare(first.features, second.features))
-                found.append(_with_transparency(first, second, seen))
+                found.append(_with_transparency(first, second, self._with_quality(above, below, seen)))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
@@ -102,6 +109,24 @@ class Look:
         except ImageError:
             return Comparison(Verdict.UNCHECKED)
         return look_closer(first, second, found)
+
+    def _with_quality(self, first: int, second: int, seen: Comparison) -> Comparison:
+        """Return a comparison that knows which of the two, if any, is clearly the poorer one.
+
+        Of pictures of which one shows more, or lies another way, that is not asked.
+        """
+        upright = abs(seen.turned) < _NEARLY_UPRIGHT and not (seen.mirrored or seen.inverted)
+        if seen.verdict is not Verdict.CONFIRMED or not upright or min(seen.covers, seen.covered) < _WHOLE:
+            return seen
+        try:
+            which = poorer(self._quality(first), self._quality(second), drawn=seen.drawn)
+        except ImageError:
+            return replace(seen, verdict=Verdict.UNCHECKED)
+        return replace(seen, poorer=which)
+
+    def _measured(self, position: int) -> Quality:
+        picture = self._decoder.thumbnail(self._pictures[position], longest=FINEST)
+        return quality(picture.pixels, own_size=picture.pixels.shape[1::-1] == (picture.width, picture.height))
 
     def _close(self, position: int) -> NDArray[np.uint8]:
         return self._decoder.thumbnail(self._pictures[position], longest=FINEST).pixels
