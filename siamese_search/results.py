@@ -258,8 +258,10 @@ class Rule(StrEnum):
     METADATA = "metadata"  # it says when, with what and where it was taken
     SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
+    DEPTH = "depth"  # bits a channel
     LOSSLESS = "lossless"
-    SIZE = "size"
+    FORMAT = "format"  # of equals, the one that cameras write
+    SIZE = "size"  # within one format: bytes of two do not compare
     OLDEST = "oldest"  # by the time of capture, then by the file's
     NEWEST = "newest"
     SHORTEST_PATH = "shortest-path"
@@ -274,7 +276,9 @@ KEEP_RULES = (
     Rule.METADATA,
     Rule.SOURCE,
     Rule.PIXELS,
+    Rule.DEPTH,
     Rule.LOSSLESS,
+    Rule.FORMAT,
     Rule.SIZE,
     Rule.OLDEST,
     Rule.NEWEST,

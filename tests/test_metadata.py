@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -289,3 +291,22 @@ def test_damaged_records_are_read_as_far_as_they_go(tail: bytes) -> None:
         read_resources(b"8BIM\x04\x04\0\0" + data)
         read_xmp(xmp(keywords="Karl")[:200] + data)
         list(read_texts(BytesIO(b"\x89PNG\r\n\x1a\n" + data)))
+
+
+def test_the_depth_of_a_file_is_read(tmp_path: Path) -> None:
+    """Of colours and of greys, in every format that has more than eight bits."""
+    values = np.arange(192, dtype=np.uint16).reshape(8, 8, 3).repeat(8, 0).repeat(8, 1) * 300
+    for extension in ("png", "tif", "ppm", "jp2"):
+        cv2.imwrite(str(tmp_path / f"a.{extension}"), values)
+        assert DECODER.metadata(tmp_path / f"a.{extension}").bits == 16, extension
+        assert DECODER.thumbnail(tmp_path / f"a.{extension}", longest=8).bits == 16, extension
+    Image.fromarray(values[:, :, 0]).save(tmp_path / "grey.png")
+    Image.fromarray(values[:, :, 0].astype(np.float32)).save(tmp_path / "float.tif")
+    Image.new("1", (9, 9)).save(tmp_path / "lines.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "plain.jpg")
+    bits = {
+        name: DECODER.metadata(tmp_path / name).bits for name in ("grey.png", "float.tif", "lines.png", "plain.jpg")
+    }
+    assert bits == {"grey.png": 16, "float.tif": 32, "lines.png": 8, "plain.jpg": 8}
+    assert Metadata(bits=16).beyond(Metadata()) == ("16 bits a channel",)
+    assert Metadata().beyond(Metadata(bits=16)) == Metadata(bits=12).beyond(Metadata(bits=16)) == ()

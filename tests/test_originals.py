@@ -4,17 +4,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.keeper import KeeperRules, is_lossless
 from siamese_search.duplicates.origin import derived_name
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
 from siamese_search.report.data import dedupe_csv, dedupe_json
-from siamese_search.report.words import note_words, plan_sentence
-from siamese_search.results import DedupeReport, Rule
+from siamese_search.report.words import note_words, plan_sentence, reason_words
+from siamese_search.results import DedupeReport, Item, Rule
 from test_metadata import exif, place, xmp
 
 NEAR = 0.7
@@ -336,3 +338,72 @@ def test_a_catalogued_picture_stays_beside_the_cameras(
     assert not report.acts_on(copy)
     (folder / "catalogued.jpg").write_bytes((folder / "DSC_1.jpg").read_bytes())
     assert [copy.holds for copy in found(folder).groups[0]] == [()]
+
+
+def test_a_deep_master_stays(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """A scan of 16 bits never goes for an export of 8, whatever rule decides, and is kept where all else is equal."""
+    photo = sample("coffee.png")
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    deep[:, ::2] -= np.minimum(deep[:, ::2], 90)
+    cv2.imwrite(str(folder / "master.tif"), deep[..., ::-1])
+    cv2.imwrite(str(folder / "master.png"), deep[..., ::-1])
+    photo.save(folder / "export.png", compress_level=0)
+    photo.save(folder / "export.jpg", quality=90, exif=exif())
+    report = found(folder)
+    assert set(names(report)) == {"export.jpg"}  # it knows when it was taken
+    assert {name for name, relation in relations(report).items() if relation == "altered"} == {
+        "master.tif",
+        "master.png",
+    }
+    assert {copy.holds for copy in report.groups[0] if copy.relation == "altered"} == {("16 bits a channel",)}
+    (folder / "export.jpg").unlink()
+    (group,) = found(folder).groups
+    assert group.reason
+    assert group.keep.name.startswith("master")
+    (folder / group.copies[0].path.name).unlink()
+    (group,) = found(folder).groups
+    assert group.reason
+    assert (group.reason.rule, group.reason.keeper, group.reason.runner_up) == (Rule.DEPTH, 16, 8)
+
+
+def test_a_telephones_heic_is_kept(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Its export as a JPEG has all of its data and more bytes; bytes of two codecs do not compare."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    photo = sample("coffee.png").resize((600, 400))
+    made = exif(make="Apple", model="iPhone 12")
+    photo.save(folder / "IMG_1.heic", quality=50, exif=made)
+    photo.save(folder / "IMG_1.jpg", quality=95, exif=made)
+    (group,) = found(folder).groups
+    assert (group.keep.name, relations(found(folder))) == ("IMG_1.heic", {"IMG_1.jpg": "confirmed"})
+    assert reason_words(group.reason) == "the more original format: a camera's HEIF, next JPEG"
+    photo.save(folder / "IMG_1.heic", quality=50)
+    photo.save(folder / "IMG_1.jpg", quality=50)
+    assert set(names(found(folder))) == {"IMG_1.jpg"}
+
+
+def test_a_photo_with_a_palette_is_not_lossless(tmp_path: Path, sample: Sample) -> None:
+    """A GIF, or a PNG of few colours, of a photo lost what its JPEG has; a drawing did not."""
+    drawing = Image.new("RGB", (600, 400), "white")
+    for at in range(20):
+        ImageDraw.Draw(drawing).rectangle((at * 25, at * 10, at * 25 + 60, at * 10 + 40), "navy", "orange")
+    expected = {}
+    for name, image in (("photo", sample("coffee.png")), ("drawing", drawing)):
+        for path in (tmp_path / f"{name}.gif", tmp_path / f"{name}.png"):
+            image.quantize(64).save(path)
+            expected[path] = name == "drawing"
+        image.save(tmp_path / f"{name} with all colours.png")
+        expected[tmp_path / f"{name} with all colours.png"] = True
+    for path, lossless in expected.items():
+        with Image.open(path) as image:
+            item = Item(
+                id=1,
+                path=path,
+                size=path.stat().st_size,
+                mtime_ns=0,
+                content_hash="",
+                width=image.width,
+                height=image.height,
+                format=image.format or "",
+            )
+        assert is_lossless(item) is lossless, path

@@ -130,7 +130,7 @@ class Describer:
             height=item.height,
             format=item.format,
             content_hash=item.content_hash,
-            entries=self.origins.of(item).metadata.entries,
+            entries=self.origins.of(item).metadata.known,
         )
 
     def _seen(self, keeper: int, copy: int) -> Comparison:

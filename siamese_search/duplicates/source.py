@@ -59,7 +59,8 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
 def would_lose(seen: Comparison, picture: Item, other: Item) -> bool:
     """Tell whether something would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
 
-    A part of the scene, its colours or transparency, or details: where it has twice as many pixels for the same.
+    A part of the scene, colours, their depth or transparency, or details: where it has twice as many pixels for the
+    same.
     """
     return seen.only_second > _LOST or (bool(seen.transform) and likeness(seen, picture, other).finer < 1 / _FINER)
 

@@ -94,7 +94,7 @@ class Look:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
                 seen = self._closer(above, close_second, compare(first.features, second.features))
-                found.append(_with_transparency(first, second, self._with_quality(above, below, seen)))
+                found.append(_with_unseen(first, second, self._with_quality(above, below, seen)))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
@@ -166,20 +166,25 @@ class Look:
             picture = self._decoder.thumbnail(self._pictures[position], longest=LONGEST)
         except ImageError:
             return None
-        return _Seen(features(picture.pixels), picture.is_whole, picture.see_through)
+        return _Seen(features(picture.pixels), picture.is_whole, picture.see_through, picture.bits)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was seen of a picture, whether that is all there is, and whether some of it is transparent."""
+    """What was seen of a picture, whether that is all there is, and what is not seen: transparency, depth in bits."""
 
     features: Features
     is_whole: bool
     see_through: bool
+    bits: int
+
+    def would_lose(self, other: "_Seen") -> bool:
+        """Tell whether the other one has what is lost in this one: what a cut-out leaves out, more than eight bits."""
+        return other.bits > self.bits or (other.see_through and not self.see_through)
 
 
-def _with_transparency(first: _Seen, second: _Seen, seen: Comparison) -> Comparison:
-    """Return a comparison that knows that all of a cut-out would be lost with it if one on a ground stayed."""
-    if first.see_through == second.see_through:
-        return seen
-    return replace(seen, only_first=1.0) if first.see_through else replace(seen, only_second=1.0)
+def _with_unseen(first: _Seen, second: _Seen, seen: Comparison) -> Comparison:
+    """Return a comparison that knows of what cannot be seen: it would be lost with a picture if the other stayed."""
+    if first.would_lose(second):
+        seen = replace(seen, only_second=1.0)
+    return replace(seen, only_first=1.0) if second.would_lose(first) else seen

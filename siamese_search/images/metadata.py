@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
 from typing import Any, BinaryIO, Literal
@@ -28,6 +28,7 @@ from siamese_search.images.catalogued import (
     without_doubles,
 )
 from siamese_search.images.decode import open_image
+from siamese_search.images.depth import read_depth
 from siamese_search.images.jpeg import APP1, APP13, exif_weight, read_header, segments
 from siamese_search.images.png import read_texts
 from siamese_search.images.raw import find_preview
@@ -47,6 +48,7 @@ _EXIF_HEAD = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 
+_USUAL_BITS = 8
 _MAX_TEXT = 100
 _HEAD = 1 << 18  # bytes of a JPEG that hold its EXIF data
 _MAX_WEIGHT = 1 << 20  # bytes that reading them may copy
@@ -59,7 +61,7 @@ class Metadata:
     `captured` is the time on the camera's clock, to the microsecond where `has_fraction`; `offset` is that clock's from
     UTC. `changed` is when software last wrote the file, on some clock. `size` is that of the picture when it was
     written, as width and height in pixels. `has_notes`: the camera's maker left notes of its own. `entries` are what
-    people wrote into it, or had written, and that date and place of it are known.
+    people wrote into it, or had written, and that date and place of it are known. `bits` is the depth of a channel.
     """
 
     captured: datetime | None = None
@@ -70,6 +72,7 @@ class Metadata:
     software: str = ""
     size: tuple[int, int] | None = None
     has_notes: bool = False
+    bits: int = 8
     entries: tuple[Entry, ...] = ()
 
     @property
@@ -82,9 +85,15 @@ class Metadata:
             *(["the maker's notes"] if self.has_notes else []),
         )
 
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """All that would be lost if a file without it stayed in its place: the entries, and more than eight bits."""
+        return self.entries if self.bits <= _USUAL_BITS else (*self.entries, Entry(f"{self.bits} bits a channel", ""))
+
     def beyond(self, other: "Metadata") -> tuple[str, ...]:
         """Return of what kinds something is known here that another file does not know: "keywords", "place"."""
-        return tuple(dict.fromkeys(each.kind for each in self.entries if each not in other.entries))
+        deeper = [self.known[-1].kind] if self.bits > other.bits else []
+        return (*dict.fromkeys(each.kind for each in self.entries if each not in other.entries), *deeper)
 
     @property
     def captured_ns(self) -> int | None:
@@ -102,19 +111,24 @@ def read_metadata(file: BinaryIO) -> Metadata:
     """Return what an open file of any format says of itself; nothing for one that has no such data, or is damaged."""
     try:
         with image_errors("-"):
-            head = file.read(4)
-            file.seek(0)
-            if head in {b"II*\0", b"MM\0*"}:  # a TIFF, or a RAW file that begins like one, is itself what EXIF data are
-                exif = Image.Exif()
-                exif.load(file.read())
-                return _metadata(exif, _entries_of_tiff(exif))
-            if head == b"\x89PNG":
-                return _png_metadata(file)
-            preview = find_preview(file)
-            with open_image(BytesIO(preview.jpeg) if preview else file) as image:
-                return _metadata(image.getexif(), _entries_of(image))
+            bits = read_depth(file).bits
+            return replace(_read_metadata(file), bits=bits)
     except ImageError:
         return Metadata()
+
+
+def _read_metadata(file: BinaryIO) -> Metadata:
+    head = file.read(4)
+    file.seek(0)
+    if head in {b"II*\0", b"MM\0*"}:  # a TIFF, or a RAW file that begins like one, is itself what EXIF data are
+        exif = Image.Exif()
+        exif.load(file.read())
+        return _metadata(exif, _entries_of_tiff(exif))
+    if head == b"\x89PNG":
+        return _png_metadata(file)
+    preview = find_preview(file)
+    with open_image(BytesIO(preview.jpeg) if preview else file) as image:
+        return _metadata(image.getexif(), _entries_of(image))
 
 
 def read_jpeg_metadata(file: BinaryIO) -> Metadata | None:
