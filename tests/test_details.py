@@ -206,6 +206,18 @@ def test_cloth_of_another_colour_is_not_confirmed() -> None:
     assert compared(red, dark).verdict is Verdict.CONFIRMED
 
 
+def test_a_line_that_somebody_marked_is_seen() -> None:
+    """A page with a line in yellow is altered against the clean one; compressed it is a copy."""
+    clean = page(
+        "the party of the first part hereby agrees|that all goods delivered remain|property of the seller", number=4
+    )
+    marked = np.array(clean.convert("RGB"))
+    marked[118:138, 55:420] = np.minimum(marked[118:138, 55:420], (255, 250, 120))
+    yellow = Image.fromarray(marked)
+    assert compared(clean, yellow).verdict is Verdict.ALTERED
+    assert compared(yellow, jpeg(yellow, 60)).verdict is Verdict.CONFIRMED
+
+
 def ramp(width: int, height: int, *, turned: bool = False) -> Picture:
     """Return a smooth gradient, which has no corners."""
     across = np.linspace(20, 230, width)[None, :] * np.ones((height, 1))

@@ -8,13 +8,14 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details.features import LONGEST, Features
+from siamese_search.details.features import LONGEST, Features, Points
 from siamese_search.faiss_threads import one_thread
 
 Matrix = NDArray[np.float64]
-Points = NDArray[np.float32]
+Places = NDArray[np.float32]
 
 MIN_INLIERS = 8
+_SURE = 50  # inliers: as something else it will not lie there better
 _RATIO = 0.8  # a match counts when the second nearest surroundings are at least that much farther (Lowe, 2004)
 _TOLERANCE = 4.0  # pixels
 _FINE_TOLERANCE = 3.0
@@ -27,7 +28,7 @@ _MAX_TILT = 3.0  # how much nearer one corner may be than another, seen from the
 _SAME_SHAPE = 1.03
 SAME_THUMB = 0.9  # correlation
 _SNAP = 8.0  # pixels that the corners may be off
-_NONE: Points = np.empty((0, 2), np.float32)
+_NONE: Places = np.empty((0, 2), np.float32)
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,28 @@ class Alignment:
 
     matrix: Matrix
     inliers: int
-    source: Points
-    target: Points
+    source: Places
+    target: Places
 
 
-def matched(first: Features, second: Features) -> list[Alignment]:
-    """Return the alignments that enough matched points obey, the best supported first: at most three."""
-    if min(len(first.points), len(second.points)) < MIN_INLIERS:
-        return []
-    variants = (second.descriptors, second.mirrored, second.inverted)
-    distances, nearest = _two_nearest(np.concatenate(variants), first.descriptors)
-    distinct = distances[:, 0] < _RATIO * distances[:, 1]
-    found: list[Alignment] = []
-    start = 0
-    for descriptors in variants:
-        rows = np.flatnonzero(distinct[start : start + len(descriptors)])
-        source, target = second.points[rows], first.points[nearest[start + rows, 0]]
-        start += len(descriptors)
-        fit = _fitted(source, target)
-        if fit:
-            found.append(Alignment(*fit, source, target))
-    return sorted(found, key=lambda alignment: -alignment.inliers)
+def best_match(first: Points, second: Points) -> Alignment | None:
+    """Return the alignment that most matched points obey, as the second is, in the mirror or as a negative."""
+    if min(len(first.places), len(second.places)) < MIN_INLIERS:
+        return None
+    found = _matches(first, second, second.descriptors)
+    if found and found.inliers >= _SURE:
+        return found
+    others = (_matches(first, second, descriptors) for descriptors in (second.mirrored, second.inverted))
+    return max(filter(None, (found, *others)), key=lambda alignment: alignment.inliers, default=None)
+
+
+def _matches(first: Points, second: Points, descriptors: NDArray[np.uint8]) -> Alignment | None:
+    """Return the alignment that the second's points obey by these descriptors of theirs, if enough do."""
+    distances, nearest = _two_nearest(descriptors, first.descriptors)
+    rows = np.flatnonzero(distances[:, 0] < _RATIO * distances[:, 1])
+    source, target = second.places[rows], first.places[nearest[rows, 0]]
+    fit = _fitted(source, target)
+    return Alignment(*fit, source, target) if fit else None
 
 
 @one_thread()
@@ -101,7 +103,7 @@ def snapped(first: Features, second: Features, alignment: Alignment) -> Alignmen
     return None
 
 
-def corners(width: float, height: float) -> Points:
+def corners(width: float, height: float) -> Places:
     """Return the corners of a frame, float32 `(4, 2)`, one after the other around it."""
     return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
@@ -122,7 +124,7 @@ def _turn(first: Features, second: Features, *, turns: int, mirror: bool) -> Mat
     return np.asarray(np.linalg.inv(half) @ placed @ half, np.float64)
 
 
-def _fitted(source: Points, target: Points) -> tuple[Matrix, int] | None:
+def _fitted(source: Places, target: Places) -> tuple[Matrix, int] | None:
     """Return the affine transform that most matches obey, or one in perspective where clearly more obey that."""
     if len(source) < MIN_INLIERS:
         return None
@@ -136,13 +138,14 @@ def _fitted(source: Points, target: Points) -> tuple[Matrix, int] | None:
     inliers = _obeying(matrix, source, target)
     if inliers < MIN_INLIERS or not _possible(matrix):
         return None
-    if inliers >= _MIN_FOR_PERSPECTIVE:
+    enough = 1.1 * inliers + 3
+    if inliers >= _MIN_FOR_PERSPECTIVE and len(source) > enough:
         seen, _ = cv2.findHomography(
             source, target, cv2.RANSAC, _FINE_TOLERANCE, maxIters=_ROUNDS // 2, confidence=_CERTAINTY
         )
         if seen is not None and _possible(seen):
             more = _obeying(seen, source, target)
-            if more > 1.1 * inliers + 3:
+            if more > enough:
                 return np.asarray(seen, np.float64), more
     return matrix, inliers
 
@@ -153,7 +156,7 @@ def project(matrix: Matrix, points: NDArray[np.floating]) -> Matrix:
     return np.asarray(through[:, :2] / through[:, 2:], np.float64)
 
 
-def _obeying(matrix: Matrix, source: Points, target: Points) -> int:
+def _obeying(matrix: Matrix, source: Places, target: Places) -> int:
     with np.errstate(all="ignore"):
         off = np.linalg.norm(project(matrix, source) - target, axis=1)
     return int((off < _TOLERANCE).sum())

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.overlap import Overlap
+from siamese_search.details.regions import AREA, largest, regions
 from siamese_search.results import Box
 
 _REDUCED = 4  # colours are compared at a quarter of the size
@@ -16,9 +17,13 @@ _TONED = 2.5  # units of a* and b* that the colours of one lightness may vary by
 _UNLIKE = 16  # units of a* and b*
 _STRANGE = 48
 _ROUNDS = 3
+_GREY = 6  # units of a* and b*
+_LIGHT = 128  # grey levels
+_DARKER = 8
 _MEDIUM, _DARK = 128, 16  # of 256 levels of lightness
 
 Colour = NDArray[np.complex64]
+Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Colours:
     a blue sky. `boxes` are around the latter, in pixels of the base's frame. `repainted` is by how many levels of red,
     green or blue the surroundings of edges differ, exposure matched, at the 90th percentile; `toned` whether one has a
     single tint for each lightness: it is grey, or sepia. Where both have, `tint` is by how many units of a* and b*, in
-    medium light, these differ: no hue turns, but one cloth is red, and the other green.
+    medium light, these differ: no hue turns, but one cloth is red, and the other green. `marked` is the largest region,
+    as a share, that is coloured in one, and in the other neither that nor as dark as a grey copy of it would be.
     """
 
     turned: float
@@ -39,6 +45,7 @@ class Colours:
     repainted: float
     toned: bool
     tint: float = 0.0
+    marked: float = 0.0
     boxes: tuple[Box, ...] = ()
 
 
@@ -62,31 +69,41 @@ def relate(both: Overlap, content: NDArray[np.bool_], *, negative: bool) -> Colo
     factor, off = _common_change(a[inside], b[inside])
     far = np.zeros(inside.shape, np.uint8)
     far[inside] = off > _UNLIKE
-    unexplained = 0.0
-    if far.any():
-        _, _, stats, _ = cv2.connectedComponentsWithStats(far)
-        unexplained = float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum())
+    unexplained = largest(far) / float(inside.sum())
     turned = float(abs(np.degrees(np.angle(-factor if negative else factor))))
-    strange, boxes = _strange(a, b, inside)
+    strange, boxes = _strange(np.maximum(off, _common_change(b[inside], a[inside])[1]), inside)
     toned = min(spreads) < _TONED
     tint = abs(tints[0] - tints[1]) if max(spreads) < _TONED else 0.0
-    return Colours(turned, unexplained, strange, repainted, toned=toned, tint=tint, boxes=boxes)
+    grey_a, grey_b = (cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY).astype(np.float32) for pixels in (base, other))
+    marked = max(_marked(a, b, grey_a, grey_b, inside), _marked(b, a, grey_b, grey_a, inside))
+    return Colours(turned, unexplained, strange, repainted, toned=toned, tint=tint, marked=marked, boxes=boxes)
 
 
-def _strange(a: Colour, b: Colour, inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
-    """Return the largest region, as a share, that is strange when one of two pictures is explained by the other."""
+def _strange(off: NDArray[np.floating], inside: NDArray[np.bool_]) -> tuple[float, tuple[Box, ...]]:
+    """Return the largest strange region, as a share; `off` is what is left when one picture explains the other."""
     strange = np.zeros(inside.shape, np.uint8)
-    off = np.maximum(_common_change(a[inside], b[inside])[1], _common_change(b[inside], a[inside])[1])
     strange[inside] = off > _STRANGE
     strange = np.asarray(cv2.morphologyEx(strange, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
-    if not strange.any():
-        return 0.0, ()
-    _, _, stats, _ = cv2.connectedComponentsWithStats(strange)
+    found = regions(strange)
     boxes = tuple(
         (float(x), float(y), float(x + width), float(y + height))
-        for x, y, width, height, _ in (_REDUCED * stats[1:]).tolist()
+        for x, y, width, height, _ in (_REDUCED * found).tolist()
     )
-    return float(stats[1:, cv2.CC_STAT_AREA].max()) / float(inside.sum()), boxes
+    return float(found[:, AREA].max(initial=0)) / float(inside.sum()), boxes
+
+
+def _marked(one: Colour, other: Colour, light: Plane, other_light: Plane, inside: NDArray[np.bool_]) -> float:
+    """Return the largest region, as a share, that was coloured by hand in one picture, or lost its mark in the other.
+
+    A grey copy shows what was coloured a little darker than its surroundings.
+    """
+    is_coloured = inside & (np.abs(one) > _UNLIKE) & (np.abs(other) < _GREY)
+    is_plain = inside & (np.abs(one) < _GREY) & (light > _LIGHT)
+    if not (is_coloured.any() and is_plain.any()):
+        return 0.0
+    gain = float(np.median(other_light[is_plain] / light[is_plain]))
+    off = np.abs(other_light - gain * light) > _DARKER
+    return largest((is_coloured & off).astype(np.uint8)) / float(inside.sum())
 
 
 def _repainted(
@@ -97,7 +114,8 @@ def _repainted(
         return 0.0
     one, two = base[inside], other[inside]
     gain = float((one * two).sum()) / max(1.0, float((two * two).sum()))
-    off = np.abs(base - gain * other).max(axis=2)[near] * min(1.0, 1 / max(gain, 0.01))
+    blue, green, red = np.abs(base[near] - gain * other[near]).T
+    off = np.maximum(np.maximum(blue, green), red) * min(1.0, 1 / max(gain, 0.01))
     return float(np.percentile(off, 90))
 
 

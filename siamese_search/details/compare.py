@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from siamese_search.details.alignment import Alignment, Matrix, laid_on, matched, snapped
+from siamese_search.details.alignment import Alignment, Matrix, best_match, laid_on, snapped
 from siamese_search.details.colours import Colours, relate
 from siamese_search.details.differences import Evidence, examine
 from siamese_search.details.exact import laid_exactly
@@ -24,6 +24,9 @@ _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
 _LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
 _SAME_FROM_AFAR = 0.995  # correlation of thumbs
+_CLEARLY_ALIKE, _CLEARLY_AGREES = 0.96, 0.9  # correlation of thumbs, and agreement: no points are needed then
+_MEETING, _NEARLY = 0.05, 0.2  # roughness of edges that lie on each other, and of those that nearly do
+_LARGE, _BROAD = 0.03, 300  # what differs, as a share and in pixels, where something was added or exchanged
 _MIN_INLIERS = 10
 _MIN_COVERED = 0.93  # of one of the two: what both have more than that is another picture
 _MIN_WINDOWS = 5.0
@@ -56,6 +59,7 @@ _RECOLOURED = 12.0
 _MAX_UNEXPLAINED = 0.08
 _MAX_STRANGE = 0.002
 _MAX_TINT = 6.0
+_MAX_MARKED = 0.0005
 _MAX_REPAINTED = 18.0
 _PAPER = 0.3  # of one tone, or
 _FLAT = 0.9  # without edges, or
@@ -84,58 +88,145 @@ def compare(first: Features, second: Features) -> Comparison:
 def _compare(first: Features, second: Features) -> Comparison:
     if same_shades(first, second):
         return _WHOLE
-    found = _compare_points(first, second)
+    found = _compare_laid(first, second)
     if found.verdict in {Verdict.ALIKE, Verdict.UNCHECKED} and same_everywhere(first, second):
         return replace(_WHOLE, drawn=True)
     return found
 
 
-def _compare_points(first: Features, second: Features) -> Comparison:
-    found = []
+def _compare_laid(first: Features, second: Features) -> Comparison:
+    at_once = laid_on(first, second, likeness=_CLEARLY_ALIKE)
+    known = _lay(first, second, at_once) if at_once else None
+    if known and _is_clear(known):
+        return _comparison(first, second, known)
+    best: _Laid | None = None
     for alignment in _alignments(first, second):
-        found.append(_compare_laid(first, second, alignment))
-        if found[-1].verdict is Verdict.CONFIRMED or found[-1].agreement > _LAID_RIGHT:
+        laid = _lay(first, second, alignment, known)
+        if best is None or _ORDER[laid.verdict] < _ORDER[best.verdict]:
+            best = laid
+        if laid.verdict is Verdict.CONFIRMED or not _may_lie_otherwise(laid):
             break
-    if found:
-        return min(found, key=lambda comparison: _ORDER[comparison.verdict])
-    few = min(len(first.points), len(second.points)) < _MIN_POINTS
+    if best:
+        return _comparison(first, second, best)
+    few = _fewest_points(first, second) < _MIN_POINTS
     return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
 def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
     """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
-    best = next(iter(matched(first, second)), None)
+    best = best_match(first.points, second.points)
     if best:
         whole = snapped(first, second, best)
-    elif min(len(first.points), len(second.points)) < _MANY_POINTS:
+    elif _fewest_points(first, second) < _MANY_POINTS:
         whole = laid_on(first, second)
     else:  # so many points, and none of them agree; but in rows of equal bars no point knows its place
         whole = laid_on(first, second, likeness=_SAME_FROM_AFAR)
     yield from (alignment for alignment in (whole, best) if alignment)
 
 
-def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Comparison:
+def _fewest_points(first: Features, second: Features) -> int:
+    return min(len(first.points.places), len(second.points.places))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Two pictures on one frame, and what that shows."""
+
+    both: Overlap
+    evidence: Evidence
+    colours: Colours
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """How one picture lies in another, what that shows, if one is all in the other, and what it says."""
+
+    alignment: Alignment
+    covers: float
+    covered: float
+    seen: _Seen | None
+    verdict: Verdict
+
+
+def _lay(first: Features, second: Features, alignment: Alignment, known: _Laid | None = None) -> _Laid:
+    """Look at two pictures laid on each other, unless it is `known` what that shows."""
     of_first, of_second = covered(first, second, alignment.matrix)
-    found = Comparison(Verdict.ALIKE, covers=of_first, covered=of_second, matches=alignment.inliers)
     if max(of_first, of_second) < _MIN_COVERED or 0 < alignment.inliers < _MIN_INLIERS:
-        return found
+        return _Laid(alignment, of_first, of_second, None, Verdict.ALIKE)
     sharp = min(first.sharp, second.sharp)
-    seen = _looked_at(overlap(first, second, alignment), alignment, sharp)
-    if seen.verdict is Verdict.ALTERED and len(alignment.source):  # or laid on it a pixel off
-        exact = _looked_at(laid_exactly(first, second, alignment.matrix), alignment, sharp)
-        seen = exact if exact.verdict is Verdict.CONFIRMED else seen
-    found = replace(found, verdict=seen.verdict, agreement=seen.evidence.agreement)
-    if seen.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+    if known and known.seen and np.array_equal(known.alignment.matrix, alignment.matrix):
+        seen = known.seen
+    else:
+        seen = _look(overlap(first, second, alignment))
+    verdict = _verdict(alignment, seen, sharp)
+    if verdict is Verdict.ALTERED and len(alignment.source) and _may_lie_closer(seen):
+        exact = _look(laid_exactly(first, second, alignment.matrix))
+        if _verdict(alignment, exact, sharp) is Verdict.CONFIRMED:
+            seen, verdict = exact, Verdict.CONFIRMED
+    return _Laid(alignment, of_first, of_second, seen, verdict)
+
+
+def _look(both: Overlap) -> _Seen:
+    evidence = examine(both)
+    return _Seen(both, evidence, relate(both, evidence.content, negative=evidence.negative))
+
+
+def _is_clear(laid: _Laid) -> bool:
+    """Tell whether frames that look alike at a glance need no points to say that they are one.
+
+    Photos of two things do not agree so; pages of one book may.
+    """
+    return (
+        laid.verdict is Verdict.CONFIRMED
+        and laid.seen is not None
+        and laid.seen.evidence.agreement >= _CLEARLY_AGREES
+        and not _is_drawn(laid.seen.evidence)
+    )
+
+
+def _may_lie_closer(seen: _Seen) -> bool:
+    """Tell whether altered pictures may be one that is laid on itself a pixel off.
+
+    Where edges meet, or what differs is large or of another colour, it is no matter of where they lie.
+    """
+    evidence = seen.evidence
+    return (
+        evidence.roughness > _MEETING
+        and evidence.differing <= _LARGE
+        and evidence.strokes <= _BROAD
+        and seen.colours.strange <= _MAX_STRANGE
+    )
+
+
+def _may_lie_otherwise(laid: _Laid) -> bool:
+    """Tell whether another alignment may show more: frames that were laid on each other may be no more than near."""
+    if laid.seen is None:
+        return True
+    right = laid.seen.evidence.agreement > _LAID_RIGHT
+    near = laid.verdict is not Verdict.ALTERED or (
+        laid.seen.evidence.roughness > _NEARLY and _may_lie_closer(laid.seen)
+    )
+    return near and not right
+
+
+def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
+    """Say what is seen of two pictures, and of those that are one, what the second is of the first."""
+    found = Comparison(laid.verdict, covers=laid.covers, covered=laid.covered, matches=laid.alignment.inliers)
+    if laid.seen is None:
         return found
-    matrix, evidence, colours = _matrix(seen.both), seen.evidence, seen.colours
+    seen, evidence, colours = laid.seen, laid.seen.evidence, laid.seen.colours
+    found = replace(found, agreement=evidence.agreement)
+    if laid.verdict not in {Verdict.CONFIRMED, Verdict.ALTERED}:
+        return found
+    matrix = _matrix(seen.both)
     mirrored = bool(np.linalg.det(matrix[:2, :2]) < 0)
     turned = _turned(matrix, mirrored=mirrored)
     recoloured = colours.turned > _RECOLOURED or colours.unexplained > _MAX_UNEXPLAINED
     points_elsewhere = _is_sign(evidence) and (mirrored or abs(turned) > _TILTED)
-    is_altered = seen.verdict is Verdict.ALTERED or points_elsewhere
-    boxes = evidence.boxes or colours.boxes
-    in_first, in_second = differences(first, second, seen.both, boxes) if is_altered else ((), ())
-    only_first, only_second = remainders(first, second, matrix, whole=min(of_first, of_second) >= _MIN_COVERED)
+    is_altered = laid.verdict is Verdict.ALTERED or points_elsewhere
+    boxes = (evidence.boxes() or colours.boxes) if is_altered else ()
+    in_first, in_second = differences(first, second, seen.both, boxes)
+    only_first, only_second = remainders(first, second, matrix, whole=min(laid.covers, laid.covered) >= _MIN_COVERED)
     return replace(
         found,
         verdict=Verdict.ALTERED if is_altered else Verdict.CONFIRMED,
@@ -153,31 +244,17 @@ def _compare_laid(first: Features, second: Features, alignment: Alignment) -> Co
     )
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Two pictures on one frame, what that shows, and what it says."""
-
-    both: Overlap
-    evidence: Evidence
-    colours: Colours
-    verdict: Verdict
-
-
-def _looked_at(both: Overlap, alignment: Alignment, sharp: int) -> _Seen:
-    evidence = examine(both)
-    colours = relate(both, evidence.content, negative=evidence.negative)
-    return _Seen(both, evidence, colours, _verdict(alignment, both, evidence, colours, sharp))
-
-
 def _matrix(both: Overlap) -> Matrix:
     """Return what takes the second picture's points to the first's."""
     return both.to_other if both.swapped else np.asarray(np.linalg.inv(both.to_other), np.float64)
 
 
-def _verdict(alignment: Alignment, both: Overlap, evidence: Evidence, colours: Colours, sharp: int) -> Verdict:
-    if evidence.windows < _MIN_WINDOWS or (evidence.windows < _FEW_WINDOWS and not _more_than_a_frame(both, evidence)):
+def _verdict(alignment: Alignment, seen: _Seen, sharp: int) -> Verdict:
+    evidence = seen.evidence
+    few = evidence.windows < _FEW_WINDOWS
+    if evidence.windows < _MIN_WINDOWS or (few and not _more_than_a_frame(seen.both, evidence)):
         return Verdict.UNCHECKED
-    if _one(evidence, colours, sharp):
+    if _one(evidence, seen.colours, sharp):
         return Verdict.CONFIRMED
     if evidence.agreement >= _ALTERED_AGREEMENT and (not alignment.inliers or alignment.inliers >= _ALTERED_INLIERS):
         return Verdict.ALTERED
@@ -199,7 +276,7 @@ def _one(evidence: Evidence, colours: Colours, sharp: int) -> bool:
         coloured = not colours.toned and (colours.turned > _MAX_HUE or colours.unexplained > _MAX_UNEXPLAINED)
     # What a negative clips is strange to it, and to greys all colours are.
     coloured |= colours.strange > _MAX_STRANGE and not (evidence.negative or colours.toned)
-    coloured |= colours.tint > _MAX_TINT
+    coloured |= colours.tint > _MAX_TINT or (drawn and colours.marked > _MAX_MARKED)
     if coloured or (drawn and sharp < _MIN_SHARP):
         return False
     # Of a small drawing that was enlarged, a pixel is no difference yet.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details.overlap import Overlap, Pixels
+from siamese_search.details.regions import AREA, largest, regions
 from siamese_search.results import Box
 
 Plane = NDArray[np.float32]
@@ -46,8 +47,8 @@ class Evidence:
     difference that is finer than that; `crowded` the area of all such in one place, fainter ones too: of the digits of
     a date no single one need be large; `roughness` the usual difference at an edge as a share of the edge (0.05 when
     only compressed, 0.5 when blurred); `flat` the share without edges; `paper` the share of the commonest tone; `tones`
-    how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges; `boxes`
-    are the differing regions, in pixels of the base's frame, the largest first.
+    how many of 64 tones are in use; `negative` whether light and dark are exchanged. `content` marks the edges,
+    `marked` what differs.
     """
 
     agreement: float
@@ -61,7 +62,16 @@ class Evidence:
     tones: int
     negative: bool
     content: NDArray[np.bool_]
-    boxes: tuple[Box, ...]
+    marked: Pixels
+
+    def boxes(self) -> tuple[Box, ...]:
+        """Return the differing regions, near ones together, in pixels of the base's frame, the largest first."""
+        joined = regions(np.asarray(cv2.dilate(self.marked, np.ones((_NEAR + 1, _NEAR + 1), np.uint8)), np.uint8))
+        order = np.argsort(-joined[:, AREA], kind="stable")[:_MAX_BOXES]
+        return tuple(
+            (float(x), float(y), float(x + width), float(y + height))
+            for x, y, width, height, _ in joined[order].tolist()
+        )
 
 
 def examine(both: Overlap) -> Evidence:
@@ -75,17 +85,18 @@ def examine(both: Overlap) -> Evidence:
     seen_a = np.asarray(cv2.LUT(a, _curve(counts.T)), np.uint8)
     # A tone that one picture has clipped is excused: the difference must be seen from both sides.
     contrast = _contrast(a, b, valid)
-    residual = cv2.min(_residual(a, seen_b, valid), _residual(b, seen_a, valid) / min(1.0, contrast))
+    share = cv2.blur(valid, _WIDE).astype(np.float32) / 255 + 0.01
+    residual = cv2.min(_residual(a, seen_b, valid, share), _residual(b, seen_a, valid, share) / min(1.0, contrast))
 
-    windows, regions, agreement, negative = _windows(a, b, both.mask, np.asarray(residual, np.float32))
+    windows, differing, agreement, negative = _windows(a, b, both.mask, np.asarray(residual, np.float32))
     faint = float(np.clip(_range(counts) / _FULL_RANGE, _PALEST, 1))
     strokes, crowded, roughness, content = _strokes(a, seen_b, valid, np.asarray(residual, np.float32), faint)
-    marked = cv2.resize(regions, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_NEAREST) | strokes
+    marked = cv2.resize(differing, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_NEAREST) | strokes
     return Evidence(
         agreement=agreement,
         windows=windows,
-        differing=4 * _largest(regions) / total,
-        strokes=_largest(strokes),
+        differing=4 * largest(differing) / total,
+        strokes=largest(strokes),
         crowded=crowded,
         roughness=roughness,
         flat=1 - float(content.sum()) / total,
@@ -93,7 +104,7 @@ def examine(both: Overlap) -> Evidence:
         tones=min(_in_use(counts.sum(axis=0)), _in_use(counts.sum(axis=1))),
         negative=negative,
         content=content,
-        boxes=_boxes(np.asarray(marked, np.uint8)),
+        marked=np.asarray(marked, np.uint8),
     )
 
 
@@ -152,11 +163,13 @@ def _in_use(counts: NDArray[np.floating]) -> int:
     return int((counts > _IN_USE * counts.sum()).sum())
 
 
-def _residual(one: Pixels, other: Pixels, valid: Pixels) -> Plane:
-    """Return how much two pictures differ, without what differs evenly over a wide area: a shade, a tint."""
+def _residual(one: Pixels, other: Pixels, valid: Pixels, share: Plane) -> Plane:
+    """Return how much two pictures differ, without what differs evenly over a wide area: a shade, a tint.
+
+    `share` is how much of that area is valid.
+    """
     difference = cv2.subtract(one, other, mask=valid, dtype=cv2.CV_32F)
-    share = cv2.blur(valid, _WIDE).astype(np.float32) / 255 + 0.01
-    return np.asarray(np.abs(difference - cv2.blur(difference, _WIDE) / share), np.float32)
+    return np.asarray(cv2.absdiff(difference, cv2.divide(cv2.blur(difference, _WIDE), share)), np.float32)
 
 
 def _contrast(a: Pixels, b: Pixels, valid: Pixels) -> float:
@@ -194,8 +207,8 @@ def _windows(a: Pixels, b: Pixels, mask: Pixels, residual: Plane) -> tuple[float
         correlation = -correlation
     agreement = float(weight[correlation[structured] > _AGREES].sum()) / float(weight.sum())
     differs = inside & (spread > _STRONG) & (correlation < _DIFFERS) & (cv2.blur(rest, window) > _SEEN)
-    regions = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return len(weight) / _WINDOW**2, np.asarray(regions, np.uint8), agreement, negative
+    differing = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return len(weight) / _WINDOW**2, np.asarray(differing, np.uint8), agreement, negative
 
 
 def _range(counts: NDArray[np.floating]) -> int:
@@ -225,22 +238,3 @@ def _strokes(
     any_strokes = ((off > _QUANTA * _OFF) & (residual > _CROWD_LEVELS * faint)).astype(np.float32)
     crowded = round(float(cv2.boxFilter(any_strokes, -1, _CROWD, normalize=False).max()))
     return strokes.astype(np.uint8), crowded, usual, np.asarray(content, np.bool_)
-
-
-def _largest(marked: Pixels) -> int:
-    if not marked.any():
-        return 0
-    _, _, stats, _ = cv2.connectedComponentsWithStats(marked)
-    return int(stats[1:, cv2.CC_STAT_AREA].max())
-
-
-def _boxes(marked: Pixels) -> tuple[Box, ...]:
-    """Return boxes around what is marked, near ones together."""
-    if not marked.any():
-        return ()
-    joined = cv2.dilate(marked, np.ones((_NEAR + 1, _NEAR + 1), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(joined)
-    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")[:_MAX_BOXES] + 1
-    return tuple(
-        (float(x), float(y), float(x + width), float(y + height)) for x, y, width, height, _ in stats[order].tolist()
-    )

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from siamese_search.details.alignment import Alignment, Matrix, Points
+from siamese_search.details.alignment import Alignment, Matrix, Places
 from siamese_search.details.overlap import Framed, Overlap, overlap
 
 _TILES = 24  # along the longer side
@@ -14,7 +14,7 @@ _MIN_TILES = 6
 _TOLERANCE = 1.0  # pixels
 _EXACT = 0.1
 _ROUNDS = 2
-_NONE: Points = np.empty((0, 2), np.float32)
+_NONE: Places = np.empty((0, 2), np.float32)
 
 
 def laid_exactly(first: Framed, second: Framed, matrix: Matrix) -> Overlap:
@@ -42,7 +42,7 @@ def _difference(both: Overlap) -> float:
     return float(cv2.mean(apart, mask=both.mask)[0])
 
 
-def _shifts(both: Overlap) -> tuple[Points, Points]:
+def _shifts(both: Overlap) -> tuple[Places, Places]:
     """Return the middles of tiles and by how much what lies on them is off, each float32 `(n, 2)`."""
     a, b = (np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.float32) for pixels in (both.base, both.other))
     side = max(_MIN_TILE, max(a.shape) // _TILES)

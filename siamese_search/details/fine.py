@@ -104,7 +104,7 @@ class _Look:
 
 
 def _altered(found: Comparison, look: _Look) -> Comparison:
-    in_first, in_second = differences(look.one, look.other, look.both, look.evidence.boxes)
+    in_first, in_second = differences(look.one, look.other, look.both, look.evidence.boxes())
     return replace(
         found,
         verdict=Verdict.ALTERED,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from siamese_search.details.alignment import Alignment, Matrix, Points, corners, project
+from siamese_search.details.alignment import Alignment, Matrix, Places, corners, project
 
 Pixels = NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ def _terms(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.float
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 
-def _bend(matrix: Matrix, at: Points, to: Points) -> Matrix | None:
+def _bend(matrix: Matrix, at: Places, to: Places) -> Matrix | None:
     """Return what a matrix leaves over, as a polynomial of the second degree: a lens, a curved page, a skewed cut.
 
     `(6, 2)`, or nothing where it would help little or the matches are few.

@@ -19,8 +19,6 @@ _LEFT_OVER = 0.2  # of the strongest that a picture shows: more is something tha
 
 def same_shades(first: Features, second: Features) -> bool:
     """Tell whether two pictures without edges, of more than one colour, have the same colours everywhere."""
-    if len(first.points) or len(second.points):
-        return False
     shape = first.width * second.height / (first.height * second.width)
     one, other = first.thumb.astype(np.float32), second.thumb.astype(np.float32)
     return (
@@ -30,6 +28,8 @@ def same_shades(first: Features, second: Features) -> bool:
         and float(np.abs(one - other).max()) <= _EQUAL
         and _is_smooth(first)
         and _is_smooth(second)
+        and not len(first.points.places)
+        and not len(second.points.places)
     )
 
 
