@@ -3,7 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -312,15 +312,23 @@ class Facts(Printed):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared(Printed):
+    """A file that belongs to several pictures by its name: it goes with the last of them, if all go."""
+
+    path: Path
+    pictures: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Printed):
     """A member of a duplicate group other than its keeper.
 
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
     one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
-    belong to it and go where it goes. `holds` names what its file knows and the keeper's does not, "keywords" or
-    "place", which would be lost with it. `differences` are where an altered one differs, as shares of the keeper's
-    width and height: left, top, right, bottom.
+    belong to it and go where it goes, `shared` those that belong to other pictures too. `holds` names what its file
+    knows and the keeper's does not, "keywords" or "place", which would be lost with it. `differences` are where an
+    altered one differs, as shares of the keeper's width and height: left, top, right, bottom.
     """
 
     path: Path
@@ -332,6 +340,7 @@ class Copy(Printed):
     protected: bool = False
     linked: bool = False
     companions: tuple[Path, ...] = ()
+    shared: tuple[Shared, ...] = ()
     holds: tuple[str, ...] = ()
     differences: tuple[Box, ...] = ()
     differences_in_copy: tuple[Box, ...] = ()
@@ -365,6 +374,7 @@ class DuplicateGroup(Tabular[Copy]):
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
     companions: tuple[Path, ...] = ()
+    shared: tuple[Shared, ...] = ()
     pairs: tuple[CopyPair, ...] = ()
 
 
@@ -439,6 +449,16 @@ class DedupeReport(Tabular[DuplicateGroup]):
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
         stays = copy.protected or copy.linked or copy.holds
         return not stays and (copy.relation in (only or safe) or (copy.reviewed and not only))
+
+
+def companions_of(going: Iterable[Copy]) -> dict[Path, tuple[Path, ...]]:
+    """Return the companions of copies that go, by the copy that each goes with: a shared one with the last of all."""
+    along = {copy.path: copy for copy in going}
+    last = {each.path: path for path, copy in along.items() for each in copy.shared if along.keys() >= {*each.pictures}}
+    return {
+        path: (*copy.companions, *(each.path for each in copy.shared if last.get(each.path) == path))
+        for path, copy in along.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rawfile import raw_file
-from siamese_search.duplicates.companions import Companions
+from siamese_search.duplicates.companions import Belongings, Companions
 from siamese_search.images.catalogued import Entry, entry, read_iptc, read_resources, read_xmp
 from siamese_search.images.metadata import Metadata, read_jpeg_metadata
 from siamese_search.images.png import read_texts
 from siamese_search.images.sandbox import Decoder
+from siamese_search.results import Shared
 
 DECODER = Decoder()
 
@@ -118,25 +119,62 @@ def test_times_as_software_writes_them(tmp_path: Path, time: str, expected: date
     assert DECODER.metadata(tmp_path / "a.jpg").captured == expected
 
 
+def belongings(folder: Path, *names: str, folders: tuple[str, ...] = ()) -> dict[str, Belongings]:
+    """Make files in a folder; return what belongs to each."""
+    for name in (*names, *folders):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    companions = Companions()
+    return {name: companions.of(folder / name) for name in names}
+
+
 def test_companions(tmp_path: Path) -> None:
-    """Same stem, or the name and more; what may belong to another picture belongs to none."""
-    names = (
+    """Same stem, or the name and more; what may belong to another picture is shared with it."""
+    found = belongings(
+        tmp_path,
         *("IMG_1.JPG", "IMG_1.CR2", "img_1.xmp", "IMG_1.JPG.json", "IMG_10.MOV", "IMG_1.txt"),
         *("IMG_2.HEIC", "IMG_2.jpg", "IMG_2.MOV", "IMG_2.jpg.xmp"),
-        *("IMG_3.HEIC", "IMG_3.MOV", "IMG_3.AAE", "IMG_3.HEIC.supplemental-metadata.json"),
+        *("IMG_3.HEIC", "IMG_3.MOV", "IMG_3.AAE", "IMG_3.HEIC.supplemental-metadata.json", "IMG_O3.aae"),
         *("IMG_4(1).jpg", "IMG_4.jpg(1).json", "IMG_4.jpg", "IMG_4.jpg.json"),
+        *("IMG_4.jpg.supplemental-metadata(1).json", "IMG_4.jpg.supplemental-met(2).json"),
         *("a-rather-long-name-that-goes-on.jpg", "a-rather-long-name-that-goes-on.jpg.supplement.json"),
+        *("b.jpg", "b.WAV", "b.MP", "b.acr", "b.pdf", "b.mp3", "b.png.txt", "b.jpg_original", "b.jpg.webp", "c.DNG"),
+        *("c.xmp", "c.DNG.dop"),
     )
-    for name in names:
-        (tmp_path / name).touch()
-    companions = Companions()
-    found = {name: {path.name for path in companions.of(tmp_path / name)} for name in names}
-    assert found["IMG_1.JPG"] == {"IMG_1.CR2", "img_1.xmp", "IMG_1.JPG.json"}
-    assert (found["IMG_2.HEIC"], found["IMG_2.jpg"]) == (set(), {"IMG_2.jpg.xmp"})
-    assert found["IMG_3.HEIC"] == {"IMG_3.MOV", "IMG_3.AAE", "IMG_3.HEIC.supplemental-metadata.json"}
-    assert (found["IMG_4(1).jpg"], found["IMG_4.jpg"]) == ({"IMG_4.jpg(1).json"}, {"IMG_4.jpg.json"})
-    assert found["a-rather-long-name-that-goes-on.jpg"] == {"a-rather-long-name-that-goes-on.jpg.supplement.json"}
-    assert companions.of(tmp_path / "nowhere" / "x.jpg") == ()
+    own = {name: {path.name for path in each.own} for name, each in found.items()}
+    assert own["IMG_1.JPG"] == {"IMG_1.CR2", "img_1.xmp", "IMG_1.JPG.json", "IMG_1.txt"}
+    assert own["IMG_1.CR2"] == set()
+    assert (own["IMG_2.HEIC"], own["IMG_2.jpg"]) == (set(), {"IMG_2.jpg.xmp"})
+    shared = (Shared(path=tmp_path / "IMG_2.MOV", pictures=(tmp_path / "IMG_2.HEIC", tmp_path / "IMG_2.jpg")),)
+    assert found["IMG_2.HEIC"].shared == found["IMG_2.jpg"].shared == shared
+    assert own["IMG_3.HEIC"] == {"IMG_3.MOV", "IMG_3.AAE", "IMG_3.HEIC.supplemental-metadata.json", "IMG_O3.aae"}
+    assert own["IMG_4(1).jpg"] == {"IMG_4.jpg(1).json", "IMG_4.jpg.supplemental-metadata(1).json"}
+    assert own["IMG_4.jpg"] == {"IMG_4.jpg.json"}
+    assert own["a-rather-long-name-that-goes-on.jpg"] == {"a-rather-long-name-that-goes-on.jpg.supplement.json"}
+    assert own["b.jpg"] == {"b.WAV", "b.MP", "b.acr", "b.jpg_original"}
+    assert own["c.DNG"] == {"c.xmp", "c.DNG.dop"}
+    assert Companions().of(tmp_path / "nowhere" / "x.jpg") == Belongings()
+
+
+def test_a_film_is_no_clip(tmp_path: Path) -> None:
+    """A picture beside a long film of its name is its poster, and the film stays where it is."""
+    (tmp_path / "a.jpg").touch()
+    for name, size in (("a.mov", 99_000_000), ("a.mp4", 700_000_000)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    assert [path.name for path in Companions().of(tmp_path / "a.jpg").own] == ["a.mov"]
+
+
+def test_settings_in_folders_of_programs(tmp_path: Path) -> None:
+    """What Nikon's and Phase One's programs keep of a picture, by its name; by its stem where that is one picture's."""
+    names = ("a.jpg", "b.jpg", "b.png", "c.jpg")
+    found = belongings(
+        tmp_path,
+        *names,
+        folders=("NKSC_PARAM/a.jpg.nksc", "CaptureOne/Settings153/a.cos", "CaptureOne/Settings/b.cos", "x/c.cos"),
+    )
+    settings = {name: {path.name for path in each.settings} for name, each in found.items()}
+    assert settings == {"a.jpg": {"a.jpg.nksc", "a.cos"}, "b.jpg": set(), "b.png": set(), "c.jpg": set()}
 
 
 def xmp(*, keywords: str = "", **attributes: str) -> bytes:

@@ -62,7 +62,8 @@ class Describer:
             reason=self._reason(files.group),
             facts=self._facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
-            companions=self.origins.of(keeper).companions,
+            companions=self.origins.of(keeper).belongings.own,
+            shared=self.origins.of(keeper).belongings.shared,
             pairs=tuple(sorted(self._pairs(files.group, compared), key=lambda pair: (pair.keep, pair.copy))),
         )
 
@@ -99,7 +100,6 @@ class Describer:
             relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison, keeper, copy))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
-        known = self.origins.of(keeper).metadata
         first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
         return tuple(
             Copy(
@@ -111,8 +111,9 @@ class Describer:
                 reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
-                companions=self.origins.of(copy).companions,
-                holds=() if kind is Relation.IDENTICAL else self.origins.of(copy).metadata.beyond(known),
+                companions=self.origins.of(copy).belongings.own,
+                shared=self.origins.of(copy).belongings.shared,
+                holds=self._holds(copy, keeper),
                 differences=comparison.differences if kind is Relation.ALTERED else (),
                 differences_in_copy=comparison.differences_in_second if kind is Relation.ALTERED else (),
                 transform=comparison.transform,
@@ -123,6 +124,10 @@ class Describer:
             for hashes in [(keeper.content_hash, copy.content_hash)]
         )
 
+    def _holds(self, copy: Item, keeper: Item) -> tuple[str, ...]:
+        one, other = self.origins.of(copy), self.origins.of(keeper)
+        return (*one.metadata.beyond(other.metadata), *(each.kind for each in one.known[len(one.metadata.known) :]))
+
     def _facts(self, item: Item) -> Facts:
         return Facts(
             size=item.size,
@@ -130,7 +135,7 @@ class Describer:
             height=item.height,
             format=item.format,
             content_hash=item.content_hash,
-            entries=self.origins.of(item).metadata.known,
+            entries=self.origins.of(item).known,
         )
 
     def _seen(self, keeper: int, copy: int) -> Comparison:

@@ -8,13 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from siamese_search.cores import usable_cores
-from siamese_search.duplicates.companions import Companions
+from siamese_search.duplicates.companions import Belongings, Companions
+from siamese_search.images.catalogued import Entry
 from siamese_search.images.metadata import Metadata
 from siamese_search.images.raw import RAW_KINDS
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Item
 
 _CAMERA_FORMATS = RAW_KINDS | {"JPEG", "HEIF", "HEIC", "AVIF", "TIFF"}  # none writes PNG, WebP or BMP
+_NONE = Belongings()
 _RESIZED = "resized or cropped"
 _EDITED_AFTER = timedelta(minutes=1)  # between capture and the last writing; a camera needs seconds
 
@@ -55,7 +57,19 @@ class Origin:
     derived: str = ""
     is_cameras: bool = False
     is_rewritten: bool = False
-    companions: tuple[Path, ...] = ()
+    belongings: Belongings = _NONE
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """All files that belong to it, to it alone or not."""
+        shared = (each.path for each in self.belongings.shared)
+        return (*self.belongings.own, *shared, *self.belongings.settings)
+
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """What would be lost with it: what its file knows, and what programs keep of it in folders of their own."""
+        edits = (Entry(f"edits ({path.name})", "") for path in self.belongings.settings)
+        return (*self.metadata.known, *edits)
 
     @property
     def words(self) -> str:
@@ -98,7 +112,7 @@ def read_origin(item: Item, companions: Companions, decoder: Decoder) -> Origin:
         derived=rewritten or named,
         is_rewritten=bool(rewritten and not named and not rewritten.startswith(_RESIZED)),
         is_cameras=bool(metadata.camera and metadata.captured) and item.format in _CAMERA_FORMATS and not rewritten,
-        companions=companions.of(item.path),
+        belongings=companions.of(item.path),
     )
 
 

@@ -8,8 +8,9 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from siamese_search.escapes import csv_cell, printable
@@ -26,6 +27,7 @@ from siamese_search.results import (
     Skipped,
     SyncReport,
     VerifyReport,
+    companions_of,
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate", "kind", "relation", "group")
@@ -127,12 +129,13 @@ def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str
     have were found.
     """
     planned = [copy for group in report for copy in group if report.acts_on(copy, only)]
+    along = companions_of(planned)
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
         "reach": None if report.details is None else round(report.threshold.distance, _DIGITS),
         "expected_precision": report.threshold.expected_precision,
         "images": report.images,
-        "groups": [_group(group, report, only) for group in report.groups],
+        "groups": [_group(group, along) for group in report.groups],
         "plan": {"copies": len(planned), "bytes": sum(copy.facts.size for copy in planned if copy.facts)},
         "skipped": _skipped(report.skipped),
         "against": report.against,
@@ -154,7 +157,8 @@ def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str
     }
 
 
-def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]) -> dict[str, Any]:
+def _group(group: DuplicateGroup, along: Mapping[Path, Sequence[Path]]) -> dict[str, Any]:
+    """Return a group; `along` holds what goes along with each copy that a plan acts on."""
     return {
         "keep": str(group.keep),
         "copies": [
@@ -168,9 +172,9 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "protected": copy.protected,
                 "linked": copy.linked,
                 "holds": list(copy.holds),
-                "companions": [str(path) for path in copy.companions],
+                "companions": [str(path) for path in along.get(copy.path, copy.companions)],
                 "differences": [list(box) for box in copy.differences],
-                "planned": report.acts_on(copy, only),
+                "planned": copy.path in along,
             }
             for copy in group.copies
         ],

@@ -91,6 +91,9 @@ def note_words(copy: Copy) -> str:
         notes.append(f"holds {joined_words(copy.holds)} that the kept one lacks")
     if copy.companions:
         notes.append(f"with {', '.join(path.name for path in copy.companions)}")
+    for each in copy.shared:
+        others = sorted(path.name for path in each.pictures if path != copy.path)
+        notes.append(f"{each.path.name} belongs to it and to {joined_words(others)}")
     return ", ".join(notes)
 
 

@@ -305,7 +305,12 @@ const startChoosing = () => {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   };
   at("save-plan").addEventListener("click", () => {
-    const steps = chosen.flatMap((group) => group.chosen.map((place) => JSON.stringify(group.step(place))));
+    const going = chosen.flatMap((group) => group.chosen.map((place) => [group.step(place), group.members[place].shared ?? []]));
+    const paths = new Set(going.map(([step]) => step.copy));
+    const last = new Map(); // what several pictures have in common goes with the last of them, if all go
+    for (const [step, shared] of going) for (const { of, ...file } of shared) if (of.every((path) => paths.has(path))) last.set(file.path, [step, file]);
+    for (const [step, file] of last.values()) step.companions = [...step.companions, file];
+    const steps = going.map(([step]) => JSON.stringify(step));
     save("plan.json", "application/json", `${data.plan.slice(0, -1)}, "steps": [\n${steps.join(",\n")}\n]}\n`);
     say(at("plan-said").dataset.plan);
   });
