@@ -9,7 +9,7 @@ and features are compared.
 
 from siamese_search.details.compare import compare
 from siamese_search.details.features import LONGEST, Features, features
-from siamese_search.details.fine import FINEST, look_closer
+from siamese_search.details.fine import FINEST, WORTH_A_CLOSER_LOOK, look_closer
 from siamese_search.details.quality import Quality, poorer, quality
 from siamese_search.details.threads import one_thread
 from siamese_search.details.verdict import Comparison, Verdict
@@ -17,6 +17,7 @@ from siamese_search.details.verdict import Comparison, Verdict
 __all__ = [
     "FINEST",
     "LONGEST",
+    "WORTH_A_CLOSER_LOOK",
     "Comparison",
     "Features",
     "Quality",

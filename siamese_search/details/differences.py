@@ -31,6 +31,7 @@ _CROWD = (25, 25)  # pixels: some characters of a line
 _CROWD_LEVELS = 24
 _FULL_RANGE = 200  # grey levels
 _PALEST = 0.6  # of that; paler ones would show what encoders do
+_ALL_BUT_EQUAL, _FAINTEST = 1 / 32, 0.5  # as rough, and of the levels
 _QUANTA = 32  # of a ratio of 1
 _NEAR = 12  # boxes closer than this, in pixels, are one
 _MAX_BOXES = 12
@@ -229,11 +230,14 @@ def _strokes(
     five = np.ones((5, 5), np.uint8)
     edges_a, edges_b = cv2.morphologyEx(a, cv2.MORPH_GRADIENT, five), cv2.morphologyEx(b, cv2.MORPH_GRADIENT, five)
     content = (valid > 0) & (cv2.max(edges_a, edges_b) > _EDGE)
-    excuse = cv2.max(edges_a, edges_b).astype(np.float32) + _LOOSE * faint
-    off = cv2.convertScaleAbs(cv2.divide(residual, excuse), alpha=_QUANTA)
+    edges = cv2.max(edges_a, edges_b).astype(np.float32)
+    off = cv2.convertScaleAbs(cv2.divide(residual, edges + _LOOSE * faint), alpha=_QUANTA)
     where = content.astype(np.uint8) if content.sum() >= _MIN_EDGES else valid
     counts = cv2.calcHist([off], [0], where, [256], [0, 256]).ravel()
     usual = float(np.searchsorted(np.cumsum(counts), 0.9 * float(counts.sum()))) / _QUANTA
+    if usual <= _ALL_BUT_EQUAL:  # what differs at all is something
+        faint = min(faint, _FAINTEST)
+        off = cv2.convertScaleAbs(cv2.divide(residual, edges + _LOOSE * faint), alpha=_QUANTA)
     strokes = (off > _QUANTA * max(_OFF, _OFF_USUAL * usual)) & (residual > _OFF_LEVELS * faint)
     any_strokes = ((off > _QUANTA * _OFF) & (residual > _CROWD_LEVELS * faint)).astype(np.float32)
     crowded = round(float(cv2.boxFilter(any_strokes, -1, _CROWD, normalize=False).max()))

@@ -1,7 +1,8 @@
-"""A confirmed pair of pages, screens or drawings looked at once more, in as much detail as both have.
+"""A confirmed pair of pictures looked at once more, in as much detail as both have.
 
-At 512 pixels the digits of an invoice are specks. Where it can be told from those that a pair is one picture, larger
-pixels can only say more: which of its digits differ.
+At 512 pixels the digits of an invoice are specks, and so is the time of day that a camera on a wall writes into each
+of its frames. Where it can be told from those that a pair is one picture, larger pixels can only say more: which of its
+digits differ.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from siamese_search.details.places import differences
 from siamese_search.details.verdict import Comparison, Verdict
 
 FINEST = 1600  # pixels of the longer side
-_WORTH_IT = 1.25 * LONGEST
+WORTH_A_CLOSER_LOOK = 1.25 * LONGEST  # pixels of the longer side of each
 _SMALLEST = 440
 _STEP = 0.7  # from one size to the next smaller one
 _ROUGH = 0.1
@@ -49,17 +50,19 @@ class _Fine:
 def look_closer(first: NDArray[np.uint8], second: NDArray[np.uint8], found: Comparison) -> Comparison:
     """Return a comparison that holds at full size too; `found` is what the smaller pictures said of the two.
 
-    Pixels are RGB, uint8 `(height, width, 3)`, best at most `FINEST` pixels long. Only what is confirmed and `drawn` is
-    looked at, and only where both show more than the smaller pictures did.
+    Pixels are RGB, uint8 `(height, width, 3)`, best at most `FINEST` pixels long. Only what is confirmed is looked at,
+    and only where both show more than the smaller pictures did; of photos, only where their edges agree well.
     """
-    if found.verdict is not Verdict.CONFIRMED or not found.drawn:
+    if found.verdict is not Verdict.CONFIRMED:
         return found
     one, other = (_Fine(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), np.uint8)) for pixels in (first, second))
     seen: _Look | None = None
     try:
         for look in _looks(one, other, found):
             if look.evidence.roughness > _ROUGH:  # one of them does not show such fine details
-                continue
+                if found.drawn:
+                    continue
+                return found
             limits = _PERSISTING if seen else _LIMITS
             if limits.hold(look.evidence):
                 return found
@@ -157,7 +160,7 @@ def _sizes(one: _Fine, other: _Fine, found: Comparison) -> Iterator[tuple[_Fine,
         # The one that shows more is not what the other is enlarged to.
         smaller = _scaled(one, factor * min(1.0, 1 / scale)), _scaled(other, factor * min(1.0, scale))
         longest = min(max(each.width, each.height) for each in smaller)
-        if longest < (_WORTH_IT if factor == 1 else _SMALLEST):
+        if longest < (WORTH_A_CLOSER_LOOK if factor == 1 else _SMALLEST):
             return
         yield *smaller, _in_pixels(*smaller, found)
         factor *= _STEP

@@ -59,7 +59,7 @@ def look_at(
     always = [(one, other) for one, other in same if one != other]
 
     def compare(pairs: Sequence[Pair]) -> list[Comparison]:
-        found = look.compare(pairs)
+        found = look.compare(pairs, quality=True)
         return [
             replace(comparison, verdict=Verdict.CONFIRMED, only_first=0, only_second=0)
             if _pair(*pair) in same

@@ -4,17 +4,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import groupby
 from threading import Lock
-
-import numpy as np
-from numpy.typing import NDArray
 
 from siamese_search.cores import usable_cores
 from siamese_search.details import (
     FINEST,
     LONGEST,
+    WORTH_A_CLOSER_LOOK,
     Comparison,
     Features,
     Quality,
@@ -27,11 +25,13 @@ from siamese_search.details import (
     quality,
 )
 from siamese_search.errors import ImageError
+from siamese_search.images.decode import Picture
 from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source, is_file
 
 _HELD = 1500  # pictures: some 190 MB
-_HELD_LARGE = 60  # of these: some 60 MB
+_HELD_LARGE = 8  # at 1,600 pixels: some 50 MB
+_HELD_QUALITIES = 60  # some 60 MB
 _WHOLE = 0.93  # of a picture: all of it, but for what an edge may hide
 _NEARLY_UPRIGHT = 2.0  # degrees
 
@@ -50,16 +50,20 @@ class Look:
         self._progress = progress
         self._seen: OrderedDict[int, Future[_Seen | None]] = OrderedDict()
         self._lock = Lock()
-        self._quality = lru_cache(_HELD_LARGE)(self._measured)
+        self._large = lru_cache(_HELD_LARGE)(self._decoded)
+        self._quality = lru_cache(_HELD_QUALITIES)(self._measured)
 
-    def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
-        """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs."""
+    def compare(self, pairs: Sequence[tuple[int, int]], *, quality: bool = False) -> list[Comparison]:
+        """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs.
+
+        With `quality` it is also told which of two is the poorer one.
+        """
         # All pairs of a second picture in a row, so that it is decoded once, and what is near follows what is near.
         by_second = sorted(range(len(pairs)), key=lambda place: (pairs[place][1], pairs[place][0]))
         runs = [list(run) for _, run in groupby(by_second, key=lambda place: pairs[place][1])]
         found: dict[int, Comparison] = {}
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
-            compared = pool.map(lambda run: self._run([pairs[place] for place in run]), runs)
+            compared = pool.map(lambda run: self._run([pairs[place] for place in run], quality=quality), runs)
             for run, comparisons in zip(runs, compared, strict=True):
                 found |= zip(run, comparisons, strict=True)
                 if self._progress:
@@ -80,35 +84,38 @@ class Look:
             and self._entirely(first, second)
         )
 
-    def _run(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
+    def _run(self, pairs: Sequence[tuple[int, int]], *, quality: bool) -> list[Comparison]:
         """Compare pairs that share their second picture."""
         below = pairs[0][1]
         second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
-        close_second = cache(lambda: self._close(below))  # decoded once, where it is wanted at all
         found = []
         for above, _ in pairs:
             first = self._look(above)
             if first is None:
                 found.append(Comparison(Verdict.UNCHECKED))
             elif first.is_whole and second.is_whole:
-                seen = self._closer(above, close_second, compare(first.features, second.features))
-                found.append(_with_unseen(first, second, self._with_quality(above, below, seen)))
+                seen = self._closer(above, below, compare(first.features, second.features))
+                seen = self._with_quality(above, below, seen) if quality else seen
+                found.append(_with_unseen(first, second, seen))
             else:
                 same = self._entirely(above, below)
                 found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
         return found
 
-    def _closer(self, above: int, close_second: Callable[[], NDArray[np.uint8]], found: Comparison) -> Comparison:
-        """Look again, at more pixels, where what a page says may be too small."""
-        if found.verdict is not Verdict.CONFIRMED or not found.drawn:
+    def _closer(self, first: int, second: int, found: Comparison) -> Comparison:
+        """Look again, at more pixels, where what a page says may be too small, or a date in a still scene."""
+        is_whole = min(found.covers, found.covered) >= _WHOLE
+        if found.verdict is not Verdict.CONFIRMED or not (found.drawn or is_whole):
+            return found
+        seen = self._look(first), self._look(second)
+        if any(each is None or each.longest < WORTH_A_CLOSER_LOOK for each in seen):
             return found
         try:
-            first, second = self._close(above), close_second()
+            return look_closer(self._large(first).pixels, self._large(second).pixels, found)
         except ImageError:
             return Comparison(Verdict.UNCHECKED)
-        return look_closer(first, second, found)
 
     def _with_quality(self, first: int, second: int, seen: Comparison) -> Comparison:
         """Return a comparison that knows which of the two, if any, is clearly the poorer one.
@@ -125,11 +132,11 @@ class Look:
         return replace(seen, poorer=which)
 
     def _measured(self, position: int) -> Quality:
-        picture = self._decoder.thumbnail(self._pictures[position], longest=FINEST)
+        picture = self._large(position)
         return quality(picture.pixels, own_size=picture.pixels.shape[1::-1] == (picture.width, picture.height))
 
-    def _close(self, position: int) -> NDArray[np.uint8]:
-        return self._decoder.thumbnail(self._pictures[position], longest=FINEST).pixels
+    def _decoded(self, position: int) -> Picture:
+        return self._decoder.thumbnail(self._pictures[position], longest=FINEST)
 
     def _entirely(self, first: int, second: int) -> bool:
         """Compare files of which one picture is but a part, an animation, several pages or a RAW file: in all of it."""
@@ -166,14 +173,16 @@ class Look:
             picture = self._decoder.thumbnail(self._pictures[position], longest=LONGEST)
         except ImageError:
             return None
-        return _Seen(features(picture.pixels), picture.is_whole, picture.see_through, picture.bits)
+        longest = max(picture.width, picture.height)
+        return _Seen(features(picture.pixels), longest, picture.is_whole, picture.see_through, picture.bits)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was seen of a picture, whether that is all there is, and what is not seen: transparency, depth in bits."""
+    """What was seen of a picture, how long it is, whether that is all there is; and if it is transparent, how deep."""
 
     features: Features
+    longest: int
     is_whole: bool
     see_through: bool
     bits: int
