@@ -139,7 +139,8 @@ def test_companions(tmp_path: Path) -> None:
         *("IMG_4.jpg.supplemental-metadata(1).json", "IMG_4.jpg.supplemental-met(2).json"),
         *("a-rather-long-name-that-goes-on.jpg", "a-rather-long-name-that-goes-on.jpg.supplement.json"),
         *("b.jpg", "b.WAV", "b.MP", "b.acr", "b.pdf", "b.mp3", "b.png.txt", "b.jpg_original", "b.jpg.webp", "c.DNG"),
-        *("c.xmp", "c.DNG.dop"),
+        *("c.xmp", "c.DNG.dop", "PXL_1.MP.jpg", "PXL_1.MP", "PXL_1.MP.xmp"),
+        folders=("b.photos/x.txt", "IMG_1/x.txt"),
     )
     own = {name: {path.name for path in each.own} for name, each in found.items()}
     assert own["IMG_1.JPG"] == {"IMG_1.CR2", "img_1.xmp", "IMG_1.JPG.json", "IMG_1.txt"}
@@ -152,6 +153,7 @@ def test_companions(tmp_path: Path) -> None:
     assert own["IMG_4.jpg"] == {"IMG_4.jpg.json"}
     assert own["a-rather-long-name-that-goes-on.jpg"] == {"a-rather-long-name-that-goes-on.jpg.supplement.json"}
     assert own["b.jpg"] == {"b.WAV", "b.MP", "b.acr", "b.jpg_original"}
+    assert own["PXL_1.MP.jpg"] == {"PXL_1.MP", "PXL_1.MP.xmp"}
     assert own["c.DNG"] == {"c.xmp", "c.DNG.dop"}
     assert Companions().of(tmp_path / "nowhere" / "x.jpg") == Belongings()
 
@@ -348,3 +350,28 @@ def test_the_depth_of_a_file_is_read(tmp_path: Path) -> None:
     assert bits == {"grey.png": 16, "float.tif": 32, "lines.png": 8, "plain.jpg": 8}
     assert Metadata(bits=16).beyond(Metadata()) == ("16 bits a channel",)
     assert Metadata().beyond(Metadata(bits=16)) == Metadata(bits=12).beyond(Metadata(bits=16)) == ()
+
+
+def test_what_lies_beside_the_picture_is_read(tmp_path: Path) -> None:
+    """The clip behind a JPEG or in a HEIC, the other eye's view, a gain map; a preview is none of these."""
+    image = Image.new("RGB", (64, 48), "teal")
+    image.save(tmp_path / "plain.jpg")
+    jpeg = (tmp_path / "plain.jpg").read_bytes()
+    clip = b"\0\0\0\x18ftypmp42" + bytes(16) + b"\0\0\0\x08moov"
+    for name, data in (("motion.jpg", jpeg + clip), ("padded.jpg", jpeg + bytes(100)), ("odd.jpg", jpeg + b"x" * 500)):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "cut.jpg").write_bytes(jpeg[:-100])
+    image.save(tmp_path / "stereo.mpo", save_all=True, append_images=[image])
+    image.save(tmp_path / "preview.mpo", save_all=True, append_images=[image.resize((32, 24))])
+    mapped = Image.new("L", (32, 24))
+    mapped.save(
+        tmp_path / "map.jpg", xmp=b'<x xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+    )
+    mpo = (tmp_path / "preview.mpo").read_bytes()
+    end = mpo.rindex(b"\xff\xd8\xff")
+    (tmp_path / "hdr.jpg").write_bytes(mpo[:end] + (tmp_path / "map.jpg").read_bytes())
+    attached = {path.name: DECODER.metadata(path).attached for path in tmp_path.iterdir()}
+    assert attached.pop("motion.jpg") == ("the clip of a motion photo",)
+    assert attached.pop("stereo.mpo") == ("a second view",)
+    assert attached.pop("hdr.jpg") == ("a gain map",)
+    assert set(attached.values()) == {()}

@@ -78,9 +78,10 @@ class _Folder:
         self._pictures: defaultdict[str, list[str]] = defaultdict(list)
         self._raw: defaultdict[str, list[str]] = defaultdict(list)
         self._settings: defaultdict[str, list[Path]] = defaultdict(list)
-        for name in _names(folder):
-            self._add(name.lower(), name)
-            for path in _settings_in(folder / name):
+        for name, is_file in _entries(folder):
+            if is_file:
+                self._add(name.lower(), name)
+            for path in () if is_file else _settings_in(folder / name):
                 self._settings[_split(path.name.lower())[0]].append(path)
 
     def _add(self, lower: str, name: str) -> None:
@@ -92,7 +93,7 @@ class _Folder:
         if original := _APPLES_ORIGINAL.fullmatch(lower):
             self._by_stem[f"img_{original[1]}"].append(name)
         parts = lower.split(".")
-        for count in range(1, len(parts)):
+        for count in range(1, len(parts) + 1):
             self._by_stem[".".join(parts[:count])].append(name)
 
     def near(self, picture: str) -> Sequence[str]:
@@ -133,15 +134,18 @@ def is_named_after(companion: str, picture: str) -> bool:
 
 
 def is_named_by_stem(companion: str, picture: str) -> bool:
-    """Tell whether a name may belong to whatever pictures of a stem there are: IMG_1.xmp, and not IMG_1.jpg.xmp."""
-    stem, own = _split(picture.lower())[0], _split(companion.lower())[0]
-    original = _APPLES_ORIGINAL.fullmatch(companion.lower())
-    return own == stem or bool(original and stem == f"img_{original[1]}")
+    """Tell whether a name may belong to whatever pictures of a stem there are: IMG_1.xmp, and not IMG_1.jpg.xmp.
+
+    So does PXL_1.MP to PXL_1.MP.jpg.
+    """
+    companion, stem = companion.lower(), _split(picture.lower())[0]
+    original = _APPLES_ORIGINAL.fullmatch(companion)
+    return stem in {_split(companion)[0], companion} or bool(original and stem == f"img_{original[1]}")
 
 
 def _may_belong(extension: str) -> bool:
     """Tell by its extension whether a file may belong to a picture: neither a picture nor worth something by itself."""
-    return extension in _RAW or not (extension in picture_extensions() or extension in _BY_THEMSELVES)
+    return extension in _RAW or not (extension in picture_extensions() or extension in {*_BY_THEMSELVES, ""})
 
 
 def _is_short(path: Path) -> bool:
@@ -163,9 +167,10 @@ def _settings_in(folder: Path) -> Iterable[Path]:
         yield from (Path(place, name) for name in sorted(names) if name.lower().endswith(extensions))
 
 
-def _names(folder: Path) -> Sequence[str]:
-    with suppress(OSError):
-        return sorted(os.listdir(folder))  # noqa: PTH208  names are enough
+def _entries(folder: Path) -> Sequence[tuple[str, bool]]:
+    """Return the names in a folder, and of each whether it is a file; of links, what they lead to."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return sorted((entry.name, entry.is_file()) for entry in entries)
     return []
 
 

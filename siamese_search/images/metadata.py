@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Literal
 from PIL import Image
 
 from siamese_search.errors import ImageError
+from siamese_search.images.attached import read_attached
 from siamese_search.images.catalogued import (
     IPTC_RESOURCE,
     Entry,
@@ -61,7 +62,8 @@ class Metadata:
     `captured` is the time on the camera's clock, to the microsecond where `has_fraction`; `offset` is that clock's from
     UTC. `changed` is when software last wrote the file, on some clock. `size` is that of the picture when it was
     written, as width and height in pixels. `has_notes`: the camera's maker left notes of its own. `entries` are what
-    people wrote into it, or had written, and that date and place of it are known. `bits` is the depth of a channel.
+    people wrote into it, or had written, and that date and place of it are known. `bits` is the depth of a channel,
+    and `attached` what else the file holds: a clip, a second view.
     """
 
     captured: datetime | None = None
@@ -73,6 +75,7 @@ class Metadata:
     size: tuple[int, int] | None = None
     has_notes: bool = False
     bits: int = 8
+    attached: tuple[str, ...] = ()
     entries: tuple[Entry, ...] = ()
 
     @property
@@ -88,12 +91,15 @@ class Metadata:
     @property
     def known(self) -> tuple[Entry, ...]:
         """All that would be lost if a file without it stayed in its place: the entries, and more than eight bits."""
-        return self.entries if self.bits <= _USUAL_BITS else (*self.entries, Entry(f"{self.bits} bits a channel", ""))
+        attached = (Entry(kind, "") for kind in self.attached)
+        depth = [Entry(f"{self.bits} bits a channel", "")] if self.bits > _USUAL_BITS else []
+        return (*self.entries, *attached, *depth)
 
     def beyond(self, other: "Metadata") -> tuple[str, ...]:
         """Return of what kinds something is known here that another file does not know: "keywords", "place"."""
         deeper = [self.known[-1].kind] if self.bits > other.bits else []
-        return (*dict.fromkeys(each.kind for each in self.entries if each not in other.entries), *deeper)
+        entries = (each.kind for each in self.entries if each not in other.entries)
+        return (*dict.fromkeys(entries), *(kind for kind in self.attached if kind not in other.attached), *deeper)
 
     @property
     def captured_ns(self) -> int | None:
@@ -112,7 +118,8 @@ def read_metadata(file: BinaryIO) -> Metadata:
     try:
         with image_errors("-"):
             bits = read_depth(file).bits
-            return replace(_read_metadata(file), bits=bits)
+            attached = read_attached(file)
+            return replace(_read_metadata(file), bits=bits, attached=attached)
     except ImageError:
         return Metadata()
 
@@ -144,7 +151,7 @@ def read_jpeg_metadata(file: BinaryIO) -> Metadata | None:
             entries += read_xmp(payload[len(_XMP) :])
         elif marker == APP13 and payload.startswith(_PHOTOSHOP):
             resources += payload[len(_PHOTOSHOP) :]
-    return _of_exif(header.exif, [*entries, *read_resources(resources)])
+    return replace(_of_exif(header.exif, [*entries, *read_resources(resources)]), attached=read_attached(file))
 
 
 def _png_metadata(file: BinaryIO) -> Metadata:
@@ -212,7 +219,16 @@ def from_json(values: dict[str, Any]) -> Metadata:
     offset = None if values["offset"] is None else timedelta(seconds=values["offset"])
     size = None if values["size"] is None else (int(values["size"][0]), int(values["size"][1]))
     entries = tuple(Entry(*each) for each in values["entries"])
-    return Metadata(**{**values, **moments, "offset": offset, "size": size, "entries": entries})
+    return Metadata(
+        **{
+            **values,
+            **moments,
+            "offset": offset,
+            "size": size,
+            "entries": entries,
+            "attached": tuple(values["attached"]),
+        }
+    )
 
 
 def _metadata(exif: Image.Exif, entries: Sequence[Entry | None]) -> Metadata:
