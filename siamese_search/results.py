@@ -253,11 +253,12 @@ class Rule(StrEnum):
     PROTECTED = "protected"  # lies in a folder that is never acted on
     PREFERRED = "preferred"  # lies in a folder named as better
     CAMERA = "camera"  # a camera wrote it, and nobody wrote it again since
-    NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
+    NOT_DERIVED = "not-derived"  # its data do not say that it was resized or cropped
     COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
     METADATA = "metadata"  # it says when, with what and where it was taken
     SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
+    ORIGINAL_NAME = "original-name"  # its name does not say that it is a copy, an edit or a screenshot
     DEPTH = "depth"  # bits a channel
     LOSSLESS = "lossless"
     FORMAT = "format"  # of equals, the one that cameras write
@@ -276,6 +277,7 @@ KEEP_RULES = (
     Rule.METADATA,
     Rule.SOURCE,
     Rule.PIXELS,
+    Rule.ORIGINAL_NAME,
     Rule.DEPTH,
     Rule.LOSSLESS,
     Rule.FORMAT,

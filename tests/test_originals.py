@@ -63,8 +63,8 @@ def test_the_cameras_file_is_kept(folder: Path, sample: Sample, found: Callable[
     assert set(names(report)) == {"IMG_0001 with a longer name.jpg"}
     assert len(names(report)["IMG_0001 with a longer name.jpg"]) == 6
     assert report.groups[0].reason
-    assert report.groups[0].reason.rule is Rule.NOT_DERIVED
-    assert report.groups[0].reason.runner_up == "a copy, by its name"
+    assert report.groups[0].reason.rule is Rule.ORIGINAL_NAME
+    assert report.groups[0].reason.runner_up == "a copy"
 
 
 def test_the_reason_names_the_camera(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
@@ -95,6 +95,7 @@ def test_oldest_is_by_capture_then_by_file(folder: Path, sample: Sample, found: 
     ("stem", "words"),
     [
         ("Backup (1)", "a copy, by its name"),
+        ("Karl (1958)", ""),
         ("IMG_1234 copy 2", "a copy, by its name"),
         ("IMG_1234 - Kopie", "a copy, by its name"),
         ("IMG_1234 - Copy (3)", "a copy, by its name"),
@@ -407,3 +408,15 @@ def test_a_photo_with_a_palette_is_not_lossless(tmp_path: Path, sample: Sample) 
                 format=image.format or "",
             )
         assert is_lossless(item) is lossless, path
+
+
+def test_a_name_decides_only_what_the_pictures_do_not(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """What has more pixels is kept whatever it is called; of equals, what is not called a copy."""
+    photo = sample("coffee.png").resize((600, 400))
+    photo.save(folder / "beach - Kopie.jpg", quality=95)
+    photo.resize((450, 300)).save(folder / "beach.jpg", quality=60)
+    assert set(names(found(folder))) == {"beach - Kopie.jpg"}
+    photo.save(folder / "beach.jpg", quality=93)
+    assert set(names(found(folder))) == {"beach.jpg"}

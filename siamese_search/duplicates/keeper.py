@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_search.duplicates.origin import Origin, Origins, derived_name
+from siamese_search.duplicates.origin import Origin, Origins
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
@@ -195,11 +195,6 @@ def _ages(first: _Picture, second: _Picture) -> tuple[_Value, _Value]:
     return one, other
 
 
-def _derivation(item: Item, origin: Origin) -> str:
-    """Return what tells that a picture is derived; of one whose data tell it as well, its name."""
-    return derived_name(item.path.stem) or origin.derived or "not derived"
-
-
 def _file_time(item: Item) -> int:
     """Return when a file was written; a gallery does not trust that of one that had just been when it was indexed."""
     with suppress(OSError):
@@ -220,8 +215,8 @@ _CRITERIA = {
         ),
         _Criterion(
             Rule.NOT_DERIVED,
-            lambda _, origin: bool(origin.derived) and not origin.is_rewritten,
-            _each(_derivation),
+            lambda _, origin: origin.is_resized,
+            _each(lambda _, origin: origin.derived if origin.is_resized else "neither resized nor cropped"),
         ),
         _Criterion(
             Rule.METADATA,
@@ -232,6 +227,11 @@ _CRITERIA = {
             Rule.PIXELS,
             lambda item, _: -item.width * item.height,
             _each(lambda item, _: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}"),
+        ),
+        _Criterion(
+            Rule.ORIGINAL_NAME,
+            lambda _, origin: bool(origin.named),
+            _each(lambda _, origin: origin.named.removesuffix(", by its name") or "neither a copy nor an edit"),
         ),
         _Criterion(Rule.DEPTH, lambda _, origin: -origin.metadata.bits, _each(lambda _, origin: origin.metadata.bits)),
         _Criterion(

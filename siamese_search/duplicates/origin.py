@@ -37,7 +37,7 @@ _DERIVED_NAMES = {
         r"|^IMG_E\d{4}|-(COLLAGE|ANIMATION|EFFECTS)$|~\d+$"
     ),
     "a copy, by its name": (
-        r"\(\d+\)$|(^|[ ._-])\(?(copy|kopie|copie|copia|kopia|cópia)\)?[ ._-]*\(?\d*\)?$"
+        r"\(\d{1,2}\)$|(^|[ ._-])\(?(copy|kopie|copie|copia|kopia|cópia)\)?[ ._-]*\(?\d*\)?$"
         r"|^(copy|kopie|copie|copia)( \(\d+\))? (of|von|de|di) |\.bak$"
     ),
 }
@@ -48,15 +48,16 @@ _PATTERNS = {words: re.compile(pattern, re.IGNORECASE) for words, pattern in _DE
 class Origin:
     """What is known of where a picture comes from.
 
-    `derived` says in words what it was made by, as its name or its data tell, or is empty. `is_cameras` tells that a
-    camera wrote the file, and nothing says that anybody wrote it again; `is_rewritten` that its data, and nothing else,
-    say so: beside a picture without any data, which may be a copy that lost them, that is no fault.
+    `derived` says in words what it was made by, as its data or its name tell, or is empty; `named` what its name alone
+    tells. `is_resized`: its data name another size. `is_cameras` tells that a camera wrote the file, and nothing in it
+    says that anybody wrote it again.
     """
 
     metadata: Metadata
     derived: str = ""
     is_cameras: bool = False
-    is_rewritten: bool = False
+    named: str = ""
+    is_resized: bool = False
     belongings: Belongings = _NONE
 
     @property
@@ -110,7 +111,8 @@ def read_origin(item: Item, companions: Companions, decoder: Decoder) -> Origin:
     return Origin(
         metadata=metadata,
         derived=rewritten or named,
-        is_rewritten=bool(rewritten and not named and not rewritten.startswith(_RESIZED)),
+        named=named,
+        is_resized=rewritten.startswith(_RESIZED),
         is_cameras=bool(metadata.camera and metadata.captured) and item.format in _CAMERA_FORMATS and not rewritten,
         belongings=companions.of(item.path),
     )
