@@ -154,6 +154,17 @@ def test_equal_exposures_are_told_apart_by_their_time(
     assert [[path.name for path in burst.pictures] for burst in report.bursts] == [["a.jpg", "b.jpg"]]
 
 
+def test_moments_count_without_a_camera(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Two times of capture are two exposures, be the cameras' names lost; a copy that lost its time is one of both."""
+    for name, time in (("a", "2024:05:01 10:20:30"), ("b", "2024:06:01 10:20:30")):
+        sample("coffee.png").save(folder / f"{name}.jpg", quality=90, exif=exif(time=time, make="", model=""))
+    report = found(folder)
+    assert report.groups == ()
+    assert [[path.name for path in burst.pictures] for burst in report.bursts] == [["a.jpg", "b.jpg"]]
+    sample("coffee.png").save(folder / "c.jpg", quality=50)
+    assert len(found(folder).groups) == 1
+
+
 def test_a_person_may_call_two_exposures_the_same(
     folder: Path, sample: Sample, encoder: Encoder, tmp_path: Path
 ) -> None:

@@ -233,13 +233,14 @@ def from_json(values: dict[str, Any]) -> Metadata:
 
 def _metadata(exif: Image.Exif, entries: Sequence[Entry | None]) -> Metadata:
     taken, place = _part(exif, _EXIF), _part(exif, _GPS)
+    camera = _camera(_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))
     captured, fraction = _moment(taken.get(_TAKEN)), taken.get(_TAKEN_FRACTION)
-    if captured is None:
-        captured, fraction = _moment(taken.get(_DIGITIZED)), taken.get(_DIGITIZED_FRACTION)
+    digitized = _moment(taken.get(_DIGITIZED))
+    if captured is None and camera:  # of a scan, or a picture drawn, it is when the file was made
+        captured, fraction = digitized, taken.get(_DIGITIZED_FRACTION)
     microseconds = _microseconds(fraction)
     if captured is not None and microseconds is not None:
         captured = captured.replace(microsecond=microseconds)
-    camera = _camera(_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))
     return Metadata(
         captured=captured,
         has_fraction=captured is not None and microseconds is not None,
@@ -253,7 +254,7 @@ def _metadata(exif: Image.Exif, entries: Sequence[Entry | None]) -> Metadata:
             [
                 *entries,
                 *read_exif(exif, taken),
-                entry("date", str(captured or "")),
+                entry("date", str(captured or digitized or "")),
                 Entry("place", "") if _is_place(place.get(_LATITUDE)) else None,
             ]
         ),
