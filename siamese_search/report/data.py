@@ -17,6 +17,7 @@ from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
+    Calibration,
     DedupeReport,
     DuplicateGroup,
     Facts,
@@ -26,6 +27,7 @@ from siamese_search.results import (
     SearchReport,
     Skipped,
     SyncReport,
+    Threshold,
     VerifyReport,
     companions_of,
 )
@@ -44,6 +46,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),
@@ -113,8 +116,13 @@ def info_json(info: GalleryInfo) -> dict[str, Any]:
     return {**asdict(info), "folder": info.location, "roots": list(map(str, info.roots))}
 
 
+def calibrate_json(calibration: Calibration, before: Threshold) -> dict[str, Any]:
+    """Return what `calibrate` found, and the threshold that was in force `before`."""
+    return {**asdict(calibration), "before": asdict(before)}
+
+
 def verify_json(report: VerifyReport) -> dict[str, Any]:
-    """Return what `verify` found; `files` is null where they were not looked at."""
+    """Return what `verify` found; `files` is null where they were not looked at, `images` where none can be counted."""
     return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
@@ -174,6 +182,7 @@ def _group(group: DuplicateGroup, along: Mapping[Path, Sequence[Path]]) -> dict[
                 "holds": list(copy.holds),
                 "companions": [str(path) for path in along.get(copy.path, copy.companions)],
                 "differences": [list(box) for box in copy.differences],
+                "loss": copy.loss.value if copy.loss else None,
                 "planned": copy.path in along,
             }
             for copy in group.copies

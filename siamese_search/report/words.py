@@ -13,6 +13,7 @@ from siamese_search.results import (
     DetailCheck,
     Hit,
     HitKind,
+    Loss,
     QueryResult,
     Reason,
     Relation,
@@ -41,6 +42,7 @@ _KINDS = {
     HitKind.ALIKE: "looks alike",
     HitKind.NEAREST: "nearest",
 }
+_LOSSES = {Loss.SCENE: "shows more than the one kept", Loss.DETAILS: "has more detail than the one kept"}
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
@@ -82,6 +84,8 @@ def relation_words(relation: Relation) -> str:
 def note_words(copy: Copy) -> str:
     """Say what else is known of a copy, "" if nothing; what its edit looks like is named as an impression."""
     notes = [f"looks {' and '.join(edit.value for edit in copy.looks)}"] if copy.looks else []
+    if copy.loss:
+        notes.append(_LOSSES[copy.loss])
     if copy.reviewed:
         notes.append("the same, you said")
     if copy.protected:
@@ -240,7 +244,7 @@ def _stays(copy: Copy, only: Collection[Relation]) -> str:
         return "linked"
     if copy.holds and copy.relation in (only or SAFE_RELATIONS):
         return "with data that the kept one lacks"
-    return relation_words(copy.relation)
+    return "larger than the one kept" if copy.loss and copy.relation is Relation.NEAR else relation_words(copy.relation)
 
 
 def joined_words(words: Sequence[str]) -> str:
