@@ -80,11 +80,15 @@ class Look:
         done = 0
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
             compared = pool.map(lambda run: self._run([pairs[place] for place in run], few), runs)
-            for run, comparisons in zip(runs, compared, strict=True):
-                found |= zip(run, comparisons, strict=False)  # the last ones of a run may be left out
-                done += len(run)
-                if self._progress:
-                    self._progress(done, len(pairs))
+            try:
+                for run, comparisons in zip(runs, compared, strict=True):
+                    found |= zip(run, comparisons, strict=False)  # the last ones of a run may be left out
+                    done += len(run)
+                    if self._progress:
+                        self._progress(done, len(pairs))
+            except BaseException:  # such as Ctrl-C: what was not begun is not waited for
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return found
 
     def same_pixels(self, first: int, second: int) -> bool:

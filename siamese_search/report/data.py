@@ -16,6 +16,7 @@ from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
+    Calibration,
     DedupeReport,
     DuplicateGroup,
     Facts,
@@ -25,6 +26,7 @@ from siamese_search.results import (
     SearchReport,
     Skipped,
     SyncReport,
+    Threshold,
     VerifyReport,
 )
 
@@ -42,6 +44,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),
@@ -109,6 +112,11 @@ def item_json(item: Item) -> dict[str, Any]:
 def info_json(info: GalleryInfo) -> dict[str, Any]:
     """Return the description of a gallery; `folder`, as it was called once, is its location."""
     return {**asdict(info), "folder": info.location, "roots": list(map(str, info.roots))}
+
+
+def calibrate_json(calibration: Calibration, before: Threshold) -> dict[str, Any]:
+    """Return what `calibrate` found, and the threshold that was in force `before`."""
+    return {**asdict(calibration), "before": asdict(before)}
 
 
 def verify_json(report: VerifyReport) -> dict[str, Any]:

@@ -172,6 +172,11 @@ class Database:
         with self.snapshot(), guarded(self.path):
             return self._connection.execute(query, values).fetchall()
 
+    def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of any query, unchecked, as they are read; inside `snapshot`."""
+        with guarded(self.path):
+            yield from self._connection.execute(query, values)
+
     def integrity(self) -> list[str]:
         """Return what SQLite itself finds wrong with the file's structure, at most ten lines."""
         try:

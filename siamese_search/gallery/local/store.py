@@ -141,6 +141,10 @@ class LocalStore:
         """Return the pictures with some ids."""
         return self._catalogue.items_by_id(ids)
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids."""
+        return self._catalogue.latest(limit, before=before, words=words)
+
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture, or replace what was known of it."""
         self._catalogue.add(file, embedded, item=item)
@@ -195,6 +199,10 @@ class LocalStore:
         catalogue = self._catalogue
         with catalogue.snapshot():
             return self._index.ask(catalogue, _cells) if catalogue.count() > self._index.exact_up_to else None
+
+    def is_asked(self) -> bool:
+        """Prefer the cells: there all is in memory."""
+        return False
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return the nearest pictures."""
