@@ -303,6 +303,17 @@ class Facts(Printed):
     content_hash: str
 
 
+FINER = 2.0
+"""How many times as many pixels for the same make a picture too good to go for another."""
+
+
+class Loss(StrEnum):
+    """What would be lost with a copy, of which its keeper shows less."""
+
+    SCENE = "scene"  # a part of the picture, its colours or its transparency
+    DETAILS = "details"  # it has `FINER` times as many pixels for the same, or is clearly less worn
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Printed):
     """A member of a duplicate group other than its keeper.
@@ -310,8 +321,8 @@ class Copy(Printed):
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
     one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
-    belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
-    width and height: left, top, right, bottom.
+    belong to it and go where it goes. `loss` is what would be lost with it. `differences` are where an altered one
+    differs, as shares of the keeper's width and height: left, top, right, bottom.
     """
 
     path: Path
@@ -326,6 +337,7 @@ class Copy(Printed):
     differences: tuple[Box, ...] = ()
     differences_in_copy: tuple[Box, ...] = ()
     transform: tuple[tuple[float, ...], ...] = ()
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,11 +436,13 @@ class DedupeReport(Tabular[DuplicateGroup]):
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 
         Where distance alone decided, that is all there is to go by. What a person called the same is surely that. What
-        is protected or a link stays.
+        is protected or a link stays, and so does one that shows more than its keeper, unless it is asked for.
         """
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
         stays = copy.protected or copy.linked
-        return not stays and (copy.relation in (only or safe) or (copy.reviewed and not only))
+        if only:
+            return not stays and copy.relation in only
+        return not stays and (copy.reviewed or (copy.relation in safe and copy.loss is None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -482,14 +496,14 @@ class GalleryInfo(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport(Printed):
-    """What `verify` found in a gallery of `images` pictures, in words.
+    """What `verify` found in a gallery of `images` pictures, in words; None where they cannot be counted any more.
 
     `problems` are still there, `mended` were repaired, `notes` need nothing done. `files` are those that are not as
     they were indexed; None when they were not looked at.
     """
 
     index: str
-    images: int
+    images: int | None
     problems: tuple[str, ...]
     mended: tuple[str, ...]
     notes: tuple[str, ...]

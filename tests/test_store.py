@@ -130,6 +130,25 @@ def test_items_are_found_by_folder_and_by_id(store: Store) -> None:
     assert store.items_by_id([first.id, 999]) == {first.id: first}
 
 
+def test_the_latest_come_page_by_page(store: Store) -> None:
+    """From the last one back, each once; words are found in the whole path, whatever the case."""
+    assert store.latest(5) == []
+    fill(store, vectors(7))
+    with store.writing(), store.transaction():
+        store.add(file("Große/Lake.JPG"), embedded("Große/Lake.JPG", vectors(1, seed=1)[0], content=99))
+    items = {item.id: item for item in store.items()}
+    newest = sorted(items, reverse=True)
+    assert [item.id for item in store.latest(3)] == newest[:3]
+    assert [item.id for item in store.latest(3, before=newest[2])] == newest[3:6]
+    assert [item.id for item in store.latest(9, before=newest[5])] == newest[6:]
+    assert store.latest(3, before=newest[-1]) == []
+    assert [str(item.path) for item in store.latest(9, words=["grosse", "lake.j"])] == [str(HOME / "Große/Lake.JPG")]
+    numbered = store.latest(9, words=["pictures/n"])
+    assert [item.id for item in numbered] == newest[1:]
+    assert store.latest(2, before=numbered[2].id, words=["/n"]) == numbered[3:5]
+    assert store.latest(9, words=["nowhere"]) == []
+
+
 def test_ids_are_given_once(store: Store) -> None:
     """A picture that was removed leaves its id behind."""
     fill(store, vectors(2))

@@ -15,11 +15,13 @@ from siamese_search.cli.options import (
     DeviceOption,
     IndexOption,
     JsonOption,
+    NewIndexOption,
     QuietOption,
     ThresholdOption,
     one_format,
     open_gallery,
     say_waiting,
+    writable_file,
 )
 from siamese_search.cli.output import (
     flush,
@@ -69,7 +71,7 @@ def index(
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
-    index: IndexOption = None,
+    index: NewIndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -145,7 +147,10 @@ def query(
     json: JsonOption = False,
     csv: CsvOption = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Also draw the image and what was found (one IMAGE only).")
+        Path | None,
+        typer.Option(
+            metavar="PNG", callback=writable_file, help="Also draw the image and what was found (one IMAGE only)."
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -192,7 +197,12 @@ def info(
     index: IndexOption = None,
     draw: Annotated[
         Path | None,
-        typer.Option("--map", metavar="HTML", help="Also draw a map: all pictures beside those that are like them."),
+        typer.Option(
+            "--map",
+            metavar="HTML",
+            callback=writable_file,
+            help="Also draw a map: all pictures beside those that are like them.",
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -237,6 +247,8 @@ def _check_query(images: Sequence[str], threshold: float | None, *, combine: boo
     """Refuse options that do not go together."""
     if sheet and (combine or len(images) > 1 or images[0] == "-"):
         raise OptionError("--sheet draws one image file; name just one")
+    if "" in images:
+        raise OptionError("an IMAGE without a name; name a file, or - for stdin")
     if images.count("-") > 1:
         raise OptionError("stdin holds one image; give - once")
     if combine and threshold is not None:
@@ -256,6 +268,8 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
 
 
 def _print_sync(report: SyncReport) -> None:
+    from siamese_search.report.words import counted  # noqa: PLC0415
+
     counts = {
         "added": report.added,
         "changed": report.changed,
@@ -266,7 +280,7 @@ def _print_sync(report: SyncReport) -> None:
         "skipped": len(report.skipped),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
-    print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
+    print_text(f"{report.index}: {counted(report.images, 'image')} ({words}) in {report.seconds:.1f} s")
     if report.stopped:
         print_text("stopped before the end; the same command goes on from here")
     if report.left_out:

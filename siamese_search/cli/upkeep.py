@@ -1,12 +1,15 @@
 """The commands that look after a gallery: verify, remove, relocate, export."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery
+from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery, writable_folder
 from siamese_search.cli.output import print_json, print_text, progress_bar
+from siamese_search.errors import OptionError
+from siamese_search.report.words import counted
 from siamese_search.results import VerifyReport
 
 app = typer.Typer()
@@ -55,7 +58,7 @@ def remove(
     if json:
         print_json({"removed": removed, "images": left, "index": gallery.location})
     elif not quiet:
-        print_text(f"{gallery.location}: {removed:,} pictures forgotten, {left:,} left")
+        print_text(f"{gallery.location}: {counted(removed, 'picture')} forgotten, {left:,} left")
 
 
 @app.command(epilog="Example: simsearch relocate /media/old-drive/Pictures ~/Pictures")
@@ -72,23 +75,30 @@ def relocate(
     if json:
         print_json({"moved": moved, "folder": str(new.resolve()), "index": gallery.location})
     elif not quiet:
-        print_text(f"{gallery.location}: {moved:,} pictures are now in {new.resolve()}")
+        print_text(
+            f"{gallery.location}: {counted(moved, 'picture')} {'is' if moved == 1 else 'are'} now in {new.resolve()}"
+        )
 
 
 @app.command(epilog="Example: simsearch export holiday-embeddings --index indexes/holiday")
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write items.csv and embeddings.npy.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", callback=writable_folder, help="Where to write items.csv and embeddings.npy."),
+    ],
     index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a gallery's table and embeddings for other programs, row by row the same pictures."""
     with open_gallery(index) as gallery:
+        if folder.resolve() == Path(gallery.location).resolve():
+            raise OptionError(f"{folder}: is the gallery itself; name another folder")
         rows = gallery.export(folder)
     if json:
         print_json({"images": rows, "folder": str(folder)})
     elif not quiet:
-        print_text(f"{folder}: items.csv and embeddings.npy with {rows:,} rows")
+        print_text(f"{folder}: items.csv and embeddings.npy with {counted(rows, 'row')}")
 
 
 def _print_verify(report: VerifyReport) -> None:
@@ -103,6 +113,11 @@ def _print_verify(report: VerifyReport) -> None:
         print_text(f"{entry.path}: {entry.reason}")
     if len(files) > _FILES_SHOWN:
         print_text(f"... and {len(files) - _FILES_SHOWN:,} more; --json lists all")
-    looked = "" if report.files is None else f", {len(files):,} files differ"
-    state = "not as it was written; try: simsearch verify --repair" if report.problems else "all is well"
-    print_text(f"{report.index}: {report.images:,} images, {state}{looked} ({report.seconds:.1f} s)")
+    looked = ""
+    if report.files is not None:
+        looked = f", {counted(len(files), 'file')} {'differs' if len(files) == 1 else 'differ'}"
+    held = "its pictures cannot be counted" if report.images is None else counted(report.images, "image")
+    state = f"damaged; to mend it: simsearch verify --repair --index {shlex.quote(report.index)}"
+    print_text(
+        f"{report.index}: {held}, {state if report.problems else 'all is well'}{looked} ({report.seconds:.1f} s)"
+    )

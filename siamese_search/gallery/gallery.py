@@ -13,7 +13,7 @@ from siamese_search.gallery.locations import folder_at
 from siamese_search.gallery.places import forget, relocate
 from siamese_search.gallery.reading import GalleryReader
 from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings, former_in, next_settings
-from siamese_search.gallery.store import WAITING, SkippedFile
+from siamese_search.gallery.store import WAITING, DamagedError, SkippedFile
 from siamese_search.gallery.sync import Progress, Stop, bring_in_step, refresh, scope_of
 from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
@@ -169,13 +169,20 @@ class Gallery(GalleryReader):
             problems = (trouble,)
         return VerifyReport(
             index=self.location,
-            images=len(self) if readable else 0,
+            images=self._counted(),
             problems=problems,
             mended=found.mended,
             notes=found.notes,
             files=tuple(differing_files(self._store, progress=progress)) if files and readable else None,
             seconds=perf_counter() - start,
         )
+
+    def _counted(self) -> int | None:
+        """Return the number of pictures as far as it can still be read."""
+        try:
+            return len(self)
+        except DamagedError:
+            return None
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

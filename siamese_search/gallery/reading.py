@@ -183,6 +183,13 @@ class GalleryReader:
         """Return the pictures with some ids; ids that no picture has are left out."""
         return self._store.items_by_id(ids)
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures indexed last, the last first: at most `limit`, and of these only ids less than `before`.
+
+        Each of the `words` is in their paths, whatever the case. A page of a list is read without the rest of it.
+        """
+        return self._store.latest(limit, before=before, words=[word.casefold() for word in words])
+
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
         return self._store.vectors_of(ids)
@@ -405,7 +412,8 @@ class GalleryReader:
     def export(self, folder: str | Path) -> int:
         """Write `items.csv` and, in the order of its rows, `embeddings.npy` `(n, dim)`; return the number of rows.
 
-        The folder is made when it is missing; each file is replaced as a whole. Raises GalleryError.
+        The folder is made when it is missing, in one that is there; each file is replaced as a whole. Raises
+        FolderError, GalleryError.
         """
         with self.snapshot():
             return export(self._store, Path(folder), dim=self._identity.dim)

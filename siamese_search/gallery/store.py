@@ -86,10 +86,11 @@ class StoreReport:
 class DamagedError(GalleryError):
     """A gallery that is not as it was written: `detail`."""
 
-    def __init__(self, place: str | Path, location: str | Path, detail: object) -> None:
-        super().__init__(
-            f"{place}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {location}"
-        )
+    def __init__(
+        self, place: str | Path, location: str | Path, detail: object, *, way_out: str = "try: {repair}"
+    ) -> None:
+        repair = f"simsearch verify --repair --index {location}"
+        super().__init__(f"{place}: damaged or not a gallery ({detail}); {way_out.format(repair=repair)}")
         self.detail = str(detail)
 
 
@@ -159,6 +160,12 @@ class Store(Protocol):
 
     def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
         """Return the pictures with some ids; ids that no picture has are left out."""
+
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids, those first: at most `limit`, all with ids less than `before`.
+
+        Each of the `words`, which are casefolded, is in their paths, casefolded. No more is read than it takes.
+        """
 
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture where nothing was known, or replace what was known of it as `item`; inside `transaction`.

@@ -13,7 +13,7 @@ from typing import Any
 
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.local.checksums import Row
-from siamese_search.gallery.local.connection import damaged, guarded
+from siamese_search.gallery.local.connection import guarded, lost
 from siamese_search.gallery.local.flips import before_a_flip
 from siamese_search.gallery.local.formats import Layout, carried, order_of
 from siamese_search.gallery.local.layout import create_database
@@ -60,7 +60,7 @@ def _written_anew(path: Path, old: "_Rows", fallback: Fallback) -> Repaired:
     meta: dict[str, str] = dict(old.whole("meta"))
     roots = list(old.whole("roots"))
     if not (meta or roots or any(True for _ in old.whole("answers"))):
-        raise damaged(path, "nothing in it can be read")
+        raise lost(path)
     settings, notes = _settings(path, meta, fallback)
     known = {row[0] for row in roots}
     kept = old.pictures(known) if _LOST not in notes else {}
