@@ -359,8 +359,8 @@ class GalleryReader:
         """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
         with self.snapshot():
             ids, codes = self._store.embeddings()
-            cells = self._store.cells()
-            return Embeddings.of(ids, codes, self._identity.dim, cells=cells, only=only, kinds=kinds)
+            cells, near = self._store.cells(), self._store.within if self._store.is_asked() else None
+            return Embeddings.of(ids, codes, self._identity.dim, cells=cells, near=near, only=only, kinds=kinds)
 
     def check_comparable(self, other: "GalleryReader") -> None:
         """Raise FingerprintError when the other gallery's embeddings were made by another encoder."""

@@ -210,6 +210,9 @@ class Store(Protocol):
     def cells(self) -> Cells | None:
         """Return a partition of these embeddings, where the store has found one for its own searches."""
 
+    def is_asked(self) -> bool:
+        """Tell whether near pairs are better found by asking `within` for each, than from `embeddings` and `cells`."""
+
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return for each row of `(n, dim)` the `k` nearest as (id, distance), by distance, then by id.
 
