@@ -449,6 +449,7 @@ class DedupeReport(Tabular[DuplicateGroup]):
 class SyncReport(Printed):
     """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
+    `re_embedded` counts the pictures that a new encoder embedded anew, and that are not among the others.
     `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind;
     `noted` are files that were read although something is amiss with them.
     """
@@ -466,6 +467,7 @@ class SyncReport(Printed):
     calibrated: Calibration | None = None
     left_out: tuple[KindCount, ...] = ()
     noted: tuple[Noted, ...] = ()
+    re_embedded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -474,7 +476,7 @@ class GalleryInfo(Printed):
 
     Within the `threshold` two pictures count as copies by distance alone; within `reach` details are compared, and
     decide. `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1
-    where it is exact.
+    where it is exact. `waiting` pictures were embedded by an earlier encoder, and are not found until the next `index`.
     """
 
     location: str
@@ -489,6 +491,7 @@ class GalleryInfo(Printed):
     index_kind: str
     index_recall: float
     size_on_disk: int
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

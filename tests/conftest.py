@@ -7,21 +7,26 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hypothesis
 import pytest
 from PIL import Image, ImageEnhance
 
+import milvus_server
 import siamese_search
 from siamese_search.actions import write_plan
 from siamese_search.cli.app import run as run_command
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder, load_encoder
 from siamese_search.gallery import Gallery
+from siamese_search.gallery.milvus.rows import NOTHING_DIM, PICTURES, RECORDS
+from siamese_search.gallery.milvus.server import Server
 from siamese_search.results import SyncReport
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -52,6 +57,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """Return the folder of larger data sets; only for tests marked `shared`."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def milvus(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """Give the address of a real Milvus server, one for all processes of the tests; skip where none is installed."""
+    if missing := milvus_server.missing():
+        pytest.skip(f"galleries on a Milvus server are not tested: {missing} not installed; pip install -e '.[dev]'")
+    folder = tmp_path_factory.getbasetemp()
+    with milvus_server.running((folder if worker_id == "master" else folder.parent) / "milvus") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def milvus_place(milvus: str) -> Iterator[Callable[[], str]]:
+    """Give addresses of galleries on it whose creation was begun and not ended: some ahead, as that takes seconds."""
+
+    def begun() -> str:
+        server = Server(f"{milvus}/g{uuid4().hex}")
+        for table, dim in ((PICTURES, 8), (RECORDS, NOTHING_DIM)):
+            server.make(table, dim)
+        server.close()
+        return server.location
+
+    with ThreadPoolExecutor(6) as pool:
+        ahead = [pool.submit(begun) for _ in range(6)]
+
+        def place() -> str:
+            ahead.append(pool.submit(begun))
+            return ahead.pop(0).result()
+
+        yield place
 
 
 @pytest.fixture(scope="session")

@@ -195,6 +195,10 @@ class MemoryStore:
     def cells(self) -> None:
         """Find none: everything is compared."""
 
+    def is_asked(self) -> bool:
+        """Prefer comparing all."""
+        return False
+
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Compare with all."""
         return [hits[:k] for hits in self.within(vectors, np.inf)]

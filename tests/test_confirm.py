@@ -123,6 +123,14 @@ def test_copies_find_their_keeper_through_one_another() -> None:
     assert len(pictures.asked) < 5 * 60
 
 
+def test_of_equal_pictures_one_is_compared_with_all() -> None:
+    """Which of a large family is its source is known when the others agree with what the first agrees with."""
+    pictures = Pictures([0] * 60)
+    confirmed = pictures.confirmed(5, standing=[0] * 60, neighbours=2)
+    assert {pair for pair in confirmed.comparisons if 0 in pair} == {(0, other) for other in range(1, 60)}
+    assert len(pictures.asked) <= (2 + 1) * 60
+
+
 def test_a_copy_of_a_copy_alone_stays_out() -> None:
     """What is like a copy but not like the keeper is not in the keeper's group."""
     pictures = Pictures([0, 0, 0], unlike=[(0, 2)])

@@ -14,6 +14,7 @@ from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import EncoderError, GalleryError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
+from siamese_search.gallery.milvus.store import MilvusStore
 from siamese_search.gallery.store import AnswerRow, SkippedFile, Store
 from siamese_search.results import Answer, ImageFile
 
@@ -27,12 +28,15 @@ HOME = Path("/pictures")
 Make = Callable[[], Store]
 
 
-@pytest.fixture(params=["local", "cells", "memory"])
+@pytest.fixture(params=["local", "cells", "memory", "milvus"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Give a function that opens the same store again, as another process would."""
     if request.param == "memory":
         kept = MemoryStore()
         return lambda: kept
+    if request.param == "milvus":
+        address = request.getfixturevalue("milvus_place")()
+        return lambda: MilvusStore(address)
     exact_up_to = 4 if request.param == "cells" else 50_000
     return lambda: LocalStore(tmp_path / "gallery", exact_up_to=exact_up_to)
 
@@ -116,6 +120,18 @@ def test_a_transaction_is_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [item.path.name for item in store.items()] == ["n0", "n1"]
+
+
+def test_names_keep_their_bytes(store: Store) -> None:
+    """Names that are no text, hold line breaks and quotes, or are as long as they can be come back as they were."""
+    names = ("caf\udce9.png", "two\nlines \"and' \\u00e9.png", "\u96ea/" * 60 + "x" * 255)
+    with store.writing(), store.transaction():
+        store.add_root(HOME)
+        for place, name in enumerate(names):
+            store.add(file(name), embedded(name, vectors(3)[place], content=place))
+        store.skip(SkippedFile(file=file("\udcff"), reason="damaged"))
+    assert [item.path for item in store.items()] == [HOME / name for name in names]
+    assert [entry.file.path for entry in store.skipped()] == [HOME / "\udcff"]
 
 
 def test_items_are_found_by_folder_and_by_id(store: Store) -> None:
@@ -322,4 +338,24 @@ def test_a_gallery_works_over_every_store(make: Make, photos: Path, encoder: Enc
     assert gallery.verify().problems == ()
     assert gallery.remove([photos / "copies"]) == 3
     assert len(gallery) == 6
+    gallery.close()
+
+
+def test_another_encoder_embeds_everything_anew(make: Make, photos: Path, encoder: Encoder) -> None:
+    """Every store takes another encoder in one transaction, with all pictures waiting, and then their embeddings."""
+    gallery = Gallery(make(), encoder=encoder)
+    gallery.sync([photos], calibrate=False)
+    coffee, rocket = (next(i.id for i in gallery.items() if i.path.stem == stem) for stem in ("coffee", "rocket"))
+    gallery.answers.set(coffee, rocket, "different")
+    store = make()
+    with store.writing(), store.transaction():
+        store.set_setting("encoder", {**store.settings()["encoder"], "fingerprint": "f" * 32})
+    asked = iter([False, False, True])
+    assert gallery.sync(calibrate=False, stop=lambda: next(asked)).re_embedded == 3
+    assert (len(gallery), gallery.waiting) == (3, 6)
+    assert len([*gallery.search(photos / "coffee.png", k=9, details=False).files(copies=True)]) <= 3
+    assert gallery.sync(calibrate=False).re_embedded == 6
+    assert gallery.search(photos / "coffee.png", k=1)[0].distance == 0.0
+    assert len(gallery.answers.all()) == 1
+    assert gallery.verify().problems == ()
     gallery.close()

@@ -21,7 +21,7 @@ from typing import Any
 import xxhash
 
 from siamese_search.actions.texts import Damage, absolute_in, object_in, text_in
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import output_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
@@ -140,7 +140,7 @@ def write_plan(
     if journal_of(path).exists():
         raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
     text = json.dumps(plan_json(report, gallery, against=against, protected=protected, only=only), indent=2)
-    with whole_file(path) as half:
+    with output_file(path) as half:
         half.write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -158,6 +158,8 @@ def read_plan(path: Path) -> Plan:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}: not a plan: no text; {_MAKE_ONE}") from None
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not a plan ({error}); {_MAKE_ONE}") from error
     if not isinstance(data, dict) or data.get("simsearch") != "plan":

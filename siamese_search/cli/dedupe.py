@@ -17,6 +17,7 @@ from siamese_search.cli.options import (
     QuietOption,
     ThresholdOption,
     one_format,
+    say_waiting,
     writable_file,
     writable_folder,
 )
@@ -139,6 +140,8 @@ def dedupe(
                     index, against=against, folders=folders or (), to_act=plan is not None, progress=progress
                 )
             )
+        for one in filter(None, (gallery, other)):
+            say_waiting(one)
         limit = threshold if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(

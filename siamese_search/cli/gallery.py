@@ -20,6 +20,7 @@ from siamese_search.cli.options import (
     ThresholdOption,
     one_format,
     open_gallery,
+    say_waiting,
     writable_file,
 )
 from siamese_search.cli.output import (
@@ -64,6 +65,10 @@ def index(
     max_megapixels: Annotated[
         float | None, typer.Option(min=1.0, metavar="MP", help="Skip pictures with more.  [default: 178]")
     ] = None,
+    re_embed: Annotated[
+        bool,
+        typer.Option("--re-embed", help="With another --encoder: embed the gallery's pictures anew; answers stay."),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
     index: NewIndexOption = None,
@@ -74,12 +79,12 @@ def index(
 
     New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are. A folder
     that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
-    kept, and the same command goes on from there.
+    kept, and the same command goes on from there. When the gallery's encoder is another one since, as after an
+    upgrade, all its pictures are embedded anew; folders and answers stay.
     """
     from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
     from siamese_search.images.decode import MAX_PIXELS  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
-    from siamese_search.report.words import promise_sentence, threshold_sentence  # noqa: PLC0415
 
     if not (folders or (gallery := open_gallery(index)).exists()):
         raise typer.BadParameter(f"there is no gallery in {gallery.location} yet; name the FOLDER to index")
@@ -87,6 +92,8 @@ def index(
         raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
     if watch and exclude:
         raise OptionError("--watch follows everything in a folder; --exclude goes without it")
+    if re_embed and (watch or not encoder):
+        raise OptionError("--re-embed goes with --encoder, and without --watch")
     with (
         open_gallery(index, encoder=encoder_for(index, encoder, device=device)) as gallery,
         until_interrupted() as stop,
@@ -100,18 +107,29 @@ def index(
                 folders or (),
                 exclude=exclude or (),
                 max_pixels=round(max_megapixels * 1e6) if max_megapixels else MAX_PIXELS,
+                re_embed=re_embed,
                 progress=progress,
                 stop=stop.is_set,
             )
+        away = _elsewhere(gallery, report)
     if json:
         print_json(sync_json(report))
     elif not quiet:
-        _print_sync(report)
-        if report.calibrated:
-            said = threshold_sentence(report.calibrated.threshold, found=0)
-            print_text(f"calibrated: {promise_sentence(report.calibrated.details) or said}")
+        _print_sync(report, away)
     if report.stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _elsewhere(gallery: "Gallery", report: SyncReport) -> list[str]:
+    """Say which folders of the gallery are away that nobody named: one of them may be what was indexed, renamed."""
+    from siamese_search.images.files import folder_trouble  # noqa: PLC0415
+
+    named = {entry.path for entry in report.skipped}
+    return [
+        f"{root}: {trouble}; if it has another name now: simsearch relocate {root} NEW-NAME"
+        for root in gallery.roots
+        if report.added and root not in named and (trouble := folder_trouble(root))
+    ]
 
 
 @app.command(
@@ -157,6 +175,7 @@ def query(
 
     sources = [sys.stdin.buffer if image == "-" else image for image in images]
     with open_gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
+        say_waiting(gallery)
         if combine:
             combined = gallery.search_combined(sources, k=k, include_self=include_self, progress=progress)
             report = SearchReport(threshold=gallery.threshold, queries=(combined,))
@@ -218,6 +237,7 @@ def info(
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
         ("skipped", f"{about.skipped:,}"),
+        *([("waiting", f"{about.waiting:,}, for simsearch index to embed them anew")] if about.waiting else []),
         *(("folder", str(root)) for root in about.roots),
         ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
         ("fingerprint", about.fingerprint),
@@ -256,8 +276,8 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
         first = False
 
 
-def _print_sync(report: SyncReport) -> None:
-    from siamese_search.report.words import counted  # noqa: PLC0415
+def _print_sync(report: SyncReport, away: Sequence[str] = ()) -> None:
+    from siamese_search.report.words import counted, promise_sentence, threshold_sentence  # noqa: PLC0415
 
     counts = {
         "added": report.added,
@@ -265,6 +285,7 @@ def _print_sync(report: SyncReport) -> None:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "embedded anew": report.re_embedded,
         "skipped": len(report.skipped),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
@@ -276,6 +297,11 @@ def _print_sync(report: SyncReport) -> None:
     for entry in report.noted[:_SKIPPED_SHOWN]:
         print_text(f"{entry.path}: {entry.note}")
     _print_skipped(report.skipped)
+    for line in away:
+        print_notice(line)
+    if report.calibrated:
+        said = threshold_sentence(report.calibrated.threshold, found=0)
+        print_text(f"calibrated: {promise_sentence(report.calibrated.details) or said}")
 
 
 def _print_search(report: SearchReport, *, named: bool, copies: bool, nearest: bool) -> None:

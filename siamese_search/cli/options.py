@@ -94,3 +94,14 @@ def open_gallery(index: str | None, *, encoder: "Encoder | None" = None) -> "Gal
     from siamese_search.gallery import Gallery  # noqa: PLC0415
 
     return Gallery(index, encoder=encoder, notice=print_notice)
+
+
+def say_waiting(gallery: "Gallery") -> None:
+    """Say how many pictures are left out because only an earlier encoder knew them."""
+    from siamese_search.report.words import counted  # noqa: PLC0415
+
+    if gallery.exists() and (waiting := gallery.waiting):
+        print_notice(
+            f"{counted(waiting, 'picture')} left out, which the gallery's new encoder has not embedded yet;"
+            f" with their drives connected: simsearch index --index {gallery.location}"
+        )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_search.atomic import made_folder, whole_file
+from siamese_search.atomic import is_ours, made_folder, output_file, whole_file
+from siamese_search.errors import FolderError
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.store import Store
 from siamese_search.results import Item
@@ -20,7 +21,11 @@ def export(store: Store, folder: Path, *, dim: int) -> int:
     items = store.items()
     _, codes = store.embeddings()
     made_folder(folder)
-    with whole_file(folder / ITEMS) as half:
+    if (folder / EMBEDDINGS).exists() and not is_ours(folder / ITEMS):
+        raise FolderError(
+            f"{folder / EMBEDDINGS}: is there already, and simsearch did not write it; choose another folder"
+        )
+    with output_file(folder / ITEMS) as half:
         _write_items(items, half)
     with whole_file(folder / EMBEDDINGS) as half:
         _write_embeddings(codes, dim, half)

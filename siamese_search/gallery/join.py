@@ -32,6 +32,8 @@ Ids = NDArray[np.int64]
 Places = NDArray[np.int64]  # positions among the embeddings of one side
 Vectors = NDArray[np.float32]
 Distances = NDArray[np.float64]
+Near = Callable[[Vectors, float], list[list[tuple[int, float]]]]
+"""What a store finds within a distance of each of some vectors: ids and distances."""
 _Keep = Callable[[Places, Places], NDArray[np.bool_]]
 
 
@@ -56,7 +58,8 @@ class Embeddings:
     """Embeddings of a gallery, equal ones once: those in the `rows` of `codes`, with their `ids`, ascending.
 
     `equals` `(m, 2)` holds the ids of all others, each beside that of the one that stands for it. `cells` says which of
-    the `centroids` is nearest to each; without centroids, all are compared with all.
+    the `centroids` is nearest to each; `near` asks the store that they come from, where that is the way to find pairs.
+    Without either, all are compared with all.
     """
 
     ids: Ids
@@ -66,6 +69,7 @@ class Embeddings:
     equals: Ids
     cells: NDArray[np.int32]
     centroids: Vectors
+    near: Near | None = None
 
     @classmethod
     def of(
@@ -75,6 +79,7 @@ class Embeddings:
         dim: int,
         *,
         cells: Cells | None = None,
+        near: Near | None = None,
         only: Ids | None = None,
         kinds: Mapping[int, int] | None = None,
     ) -> Self:
@@ -96,15 +101,16 @@ class Embeddings:
             equals=equals[np.lexsort((equals[:, 0], equals[:, 1]))],
             cells=cells.cell_of_row[rows] if cells else np.zeros(len(rows), np.int32),
             centroids=cells.centroids if cells else np.empty((0, dim), np.float32),
+            near=near,
         )
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
-    def have_cells(self) -> bool:
-        """Tell whether there are cells."""
-        return len(self.centroids) > 0
+    def can_be_searched(self) -> bool:
+        """Tell whether what is near can be found without comparing all."""
+        return self.near is not None or len(self.centroids) > 0
 
     def vectors(self, places: Places) -> Vectors:
         """Return the vectors `(m, dim)` of some."""
@@ -140,10 +146,11 @@ class Join:
         self._progress = progress
         self._alone = other is None
         sides = embeddings, embeddings if other is None else other
-        # The side on the right is probed by the other. It has the cells; if both have, it is the larger one.
-        self._turned = sides[0].have_cells and not (sides[1].have_cells and len(sides[1]) >= len(sides[0]))
+        # The side on the right is searched for the other. It can be; if both can, it is the larger one.
+        searched = [side.can_be_searched for side in sides]
+        self._turned = searched[0] and not (searched[1] and len(sides[1]) >= len(sides[0]))
         self._left, self._right = sides[::-1] if self._turned else sides
-        self._exact = exact or not self._right.have_cells
+        self._exact = exact or not self._right.can_be_searched
         count = 0 if self._exact else min(sampled, len(self._left))
         self._sample = np.sort(np.random.default_rng(0).choice(len(self._left), count, replace=False))
         self._known: int | None = None
@@ -198,6 +205,9 @@ class Join:
     # -- inside: places rather than ids
 
     def _places(self) -> Iterator[tuple[Places, Places, Distances]]:
+        if self._right.near and not self._exact:
+            yield from self._by_asking(self._right.near)
+            return
         for left, rights, keep in self._by_all() if self._exact else self._by_cells():
             vectors = self._left.vectors(left)
             for right in rights:
@@ -210,6 +220,20 @@ class Join:
                 within = apart <= self._threshold
                 if within.any():
                     yield left[rows[within]], right[columns[within]], apart[within]
+
+    def _by_asking(self, near: Near) -> Iterator[tuple[Places, Places, Distances]]:
+        """Yield what the store of the right side finds; what is not among these embeddings, such as equals, is none."""
+        for some in _parts(np.arange(len(self._left)), _ROWS):
+            found = near(self._left.vectors(some), self._threshold)
+            left = np.repeat(some, [len(hits) for hits in found])
+            hits = np.array([hit for hits in found for hit in hits], np.float64).reshape(-1, 2)
+            ids, apart = hits[:, 0].astype(np.int64), hits[:, 1]
+            right = np.minimum(np.searchsorted(self._right.ids, ids), len(self._right) - 1)
+            kept = self._right.ids[right] == ids
+            if self._alone:  # each is found from both sides
+                kept &= left < right
+            yield left[kept], right[kept], apart[kept]
+            self._report((some[-1] + 1) / len(self._left))
 
     def _by_all(self) -> Iterator[tuple[Places, Sequence[Places], _Keep | None]]:
         """Yield places that are to be compared with each of several others."""

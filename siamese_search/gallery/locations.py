@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from siamese_search.errors import GalleryError, OptionError
+from siamese_search.errors import OptionError
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.store import Store
 from siamese_search.paths import expanded
@@ -16,14 +16,19 @@ Location = str | Path
 VARIABLE = "SIMSEARCH_INDEX"
 BESIDE = Path("indexes/default")  # in the working directory, where a project has one of its own
 _SCHEME = "://"
+_MILVUS = "milvus://"
 
 
 def store_at(location: Location, *, notice: Callable[[str], None] | None = None) -> Store:
-    """Return the store at a location: a folder. Raises GalleryError for an address of no known kind."""
+    """Return the store at a location, a folder or `milvus://HOST:PORT/NAME`; raises OptionError for any other."""
     folder = folder_at(location)
-    if folder is None:
-        raise GalleryError(f"{location}: no such kind of gallery; name a folder")
-    return LocalStore(folder, notice=notice)
+    if folder is not None:
+        return LocalStore(folder, notice=notice)
+    if str(location).startswith(_MILVUS):
+        from siamese_search.gallery.milvus.store import MilvusStore  # noqa: PLC0415  (not needed by most)
+
+        return MilvusStore(str(location))
+    raise OptionError(f"{location}: no such kind of gallery; name a folder, or {_MILVUS}HOST:PORT/NAME")
 
 
 def folder_at(location: Location) -> Path | None:

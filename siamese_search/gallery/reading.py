@@ -63,7 +63,9 @@ class GalleryReader:
             else location
         )
         self._encoder = encoder
+        self._is_given = encoder is not None
         self._decoder = decoder
+        self._notice = notice
 
     def __enter__(self) -> Self:
         return self
@@ -113,10 +115,15 @@ class GalleryReader:
     def encoder(self) -> Encoder:
         """The encoder of this gallery, checked against the fingerprint of its embeddings."""
         identity = self._identity
-        if self._encoder is None:
+        if self._encoder is None or not (self._is_given or self._encoder.fingerprint == identity.fingerprint):
             self._encoder = load_encoder(identity.location)
         identity.check(self._encoder, self.location)
         return self._encoder
+
+    @property
+    def encoder_location(self) -> str:
+        """What `load_encoder` takes to find the encoder of this gallery, which may be another one by now."""
+        return self._identity.location
 
     @property
     def threshold(self) -> Threshold:
@@ -149,7 +156,12 @@ class GalleryReader:
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """The files under the gallery's roots that could not be embedded, by path."""
-        return tuple(entry.skipped for entry in self._store.skipped())
+        return tuple(entry.skipped for entry in self._store.skipped() if not entry.is_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """The number of pictures that wait to be embedded by the present encoder, and are not found until then."""
+        return sum(entry.is_waiting for entry in self._store.skipped())
 
     def items(self, folders: Sequence[str | Path] | None = None) -> list[Item]:
         """Return the indexed pictures in the order of their ids, all or those under `folders`.
@@ -192,7 +204,8 @@ class GalleryReader:
                 fingerprint=identity.fingerprint,
                 dim=identity.dim,
                 images=len(self),
-                skipped=len(self._store.skipped()),
+                skipped=len(self.skipped),
+                waiting=self.waiting,
                 roots=self.roots,
                 threshold=self.threshold,
                 reach=self.reach.distance,
@@ -346,8 +359,8 @@ class GalleryReader:
         """Return the embeddings to be joined, all or `only` those with some ids; `kinds` as in `Embeddings.of`."""
         with self.snapshot():
             ids, codes = self._store.embeddings()
-            cells = self._store.cells()
-            return Embeddings.of(ids, codes, self._identity.dim, cells=cells, only=only, kinds=kinds)
+            cells, near = self._store.cells(), self._store.within if self._store.is_asked() else None
+            return Embeddings.of(ids, codes, self._identity.dim, cells=cells, near=near, only=only, kinds=kinds)
 
     def check_comparable(self, other: "GalleryReader") -> None:
         """Raise FingerprintError when the other gallery's embeddings were made by another encoder."""

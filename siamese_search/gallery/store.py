@@ -23,15 +23,25 @@ from siamese_search.results import Answer, ImageFile, Item, Skipped
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Settings = Mapping[str, dict[str, Any]]
-"""JSON objects by name: "encoder", "threshold" and, once there is one, "calibration"."""
+"""JSON objects by name: "encoder", "threshold" and, once there are any, "calibration" and "former" encoders."""
+
+WAITING = "waits to be embedded anew, for the encoder is another one since"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedFile:
-    """A file that could not be embedded, as it was then, so that it is tried again only when it changed."""
+    """A file that could not be embedded, as it was then, so that it is tried again only when it changed.
+
+    Or one that was, by an earlier encoder: then its reason is `WAITING`.
+    """
 
     file: ImageFile
     reason: str
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is a picture of which only an earlier encoder's embedding was known."""
+        return self.reason == WAITING
 
     @property
     def skipped(self) -> Skipped:
@@ -170,7 +180,7 @@ class Store(Protocol):
         """Forget pictures and their embeddings; inside `transaction`."""
 
     def skipped(self) -> list[SkippedFile]:
-        """Return the files that could not be embedded, by path."""
+        """Return the files that could not be embedded, or wait for it, by path."""
 
     def skip(self, entry: SkippedFile) -> None:
         """Record that a file cannot be embedded; inside `transaction`."""
@@ -199,6 +209,9 @@ class Store(Protocol):
 
     def cells(self) -> Cells | None:
         """Return a partition of these embeddings, where the store has found one for its own searches."""
+
+    def is_asked(self) -> bool:
+        """Tell whether near pairs are better found by asking `within` for each, than from `embeddings` and `cells`."""
 
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return for each row of `(n, dim)` the `k` nearest as (id, distance), by distance, then by id.

@@ -44,6 +44,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),

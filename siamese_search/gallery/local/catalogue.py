@@ -24,7 +24,7 @@ from siamese_search.results import Answer, ImageFile, Item
 CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
-_SETTINGS = ("encoder", "threshold", "calibration")
+_SETTINGS = ("encoder", "threshold", "calibration", "former")
 _GREATEST = 2**63 - 1  # id
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 

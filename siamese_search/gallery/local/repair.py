@@ -84,7 +84,7 @@ _OTHER_THRESHOLD = "its threshold could not be read, and is that of its encoder 
 def _settings(path: Path, meta: Mapping[str, str], fallback: Fallback) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings of a gallery, of which rows may be missing, and in words what is not as it was."""
     found: dict[str, Any] = {}
-    for name in ("encoder", "threshold", "calibration"):
+    for name in ("encoder", "threshold", "calibration", "former"):
         with suppress(KeyError, ValueError, RecursionError):
             found[name] = json.loads(meta[name])
     location = str(path.parent)

@@ -200,6 +200,10 @@ class LocalStore:
         with catalogue.snapshot():
             return self._index.ask(catalogue, _cells) if catalogue.count() > self._index.exact_up_to else None
 
+    def is_asked(self) -> bool:
+        """Prefer the cells: there all is in memory."""
+        return False
+
     def search(self, vectors: Vectors, k: int) -> list[list[tuple[int, float]]]:
         """Return the nearest pictures."""
         catalogue = self._catalogue

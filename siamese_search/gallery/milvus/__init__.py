@@ -1,0 +1,1 @@
+"""A gallery kept on a Milvus server."""
