@@ -1,4 +1,4 @@
-"""The commands that look after a gallery: verify, remove, relocate, export."""
+"""The commands that look after a gallery: verify, remove, relocate, export, import."""
 
 from pathlib import Path
 from typing import Annotated
@@ -75,20 +75,47 @@ def relocate(
         print_text(f"{gallery.location}: {moved:,} pictures are now in {new.resolve()}")
 
 
-@app.command(epilog="Example: simsearch export holiday-embeddings --index indexes/holiday")
+@app.command(epilog="Example: simsearch export holiday.parquet --index indexes/holiday")
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write items.csv and embeddings.npy.")],
+    place: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|FILE.parquet", help="Where to write items.csv and embeddings.npy, or all in one."),
+    ],
     index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a gallery's table and embeddings for other programs, row by row the same pictures."""
+    """Write a gallery's table and embeddings for other programs, row by row the same pictures.
+
+    A Parquet file also holds what `simsearch import` makes a gallery of again: threshold, folders, answers.
+    """
     with open_gallery(index) as gallery:
-        rows = gallery.export(folder)
+        rows = gallery.export(place)
     if json:
-        print_json({"images": rows, "folder": str(folder)})
+        print_json({"images": rows, "folder": str(place)})
     elif not quiet:
-        print_text(f"{folder}: items.csv and embeddings.npy with {rows:,} rows")
+        files = "a gallery" if place.suffix == ".parquet" else "items.csv and embeddings.npy"
+        print_text(f"{place}: {files} with {rows:,} rows")
+
+
+@app.command("import", epilog="Example: simsearch import holiday.parquet --index milvus://box:19530/holiday")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="What `simsearch export FILE.parquet` wrote.")],
+    index: IndexOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bring an exported gallery into a new one, wherever that is kept, with its embeddings and answers.
+
+    Nothing is embedded again. Interrupted, the same command goes on.
+    """
+    with open_gallery(index) as gallery:
+        added = gallery.take_in(file)
+        images = len(gallery)
+    if json:
+        print_json({"added": added, "images": images, "index": gallery.location})
+    elif not quiet:
+        print_text(f"{gallery.location}: {images:,} images ({added:,} added)")
 
 
 def _print_verify(report: VerifyReport) -> None:
