@@ -58,6 +58,21 @@ class Limit:
     refused: float
 
 
+def limits_by_size(
+    features: NDArray[np.float32], photos: Sequence[Photo], distance: float, sizes: Sequence[int], *, draws: int = 5
+) -> list[Limit]:
+    """Try one distance in galleries of some sizes, drawn by lot, each several times; the mean of each size."""
+    found = []
+    for size in sizes:
+        tried = []
+        for seed in range(1 if size >= len(photos) else draws):
+            rows = np.random.default_rng(seed).permutation(len(photos))[:size]
+            tried += limits(features[rows], [photos[row] for row in rows], [distance])
+        means = [float(np.mean([getattr(one, name) for one in tried])) for name in ("precision", "answered", "refused")]
+        found.append(Limit(distance=distance, precision=means[0], answered=means[1], refused=means[2]))
+    return found
+
+
 def limits(features: NDArray[np.float32], photos: Sequence[Photo], distances: Sequence[float]) -> list[Limit]:
     """Try distances as limits; rows (n, d) of unit length belong to the photos in order."""
     classes = np.unique([str(photo.path.parent) for photo in photos], return_inverse=True)[1]

@@ -12,11 +12,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
-from classes import limits, meaning
+from classes import Limit, limits, limits_by_size, meaning
 from galleries import Outcome, edit_table, outcome_table, self_calibrated, wrong_table
+from pages import cells, kind_of
+from queries import ask, draw_queries, drawn_queries, summary
 from runs import installed, load, markdown, run_system, save, tables, work_of
 from sets import SUITES, Photo, Suite, find_photos, make_set
+from siamese_search import load_encoder
 from systems import SYSTEMS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -29,6 +33,7 @@ OutOption = Annotated[Path, typer.Option(metavar="DIR", help="Where sets and res
 SetOption = Annotated[list[str], typer.Option("--set", metavar="|".join(SUITES), help="Which sets.")]
 EncoderOption = Annotated[str, typer.Option(metavar="NAME|DIR", help="The encoder of simsearch.")]
 BENCH = Path("data/benchmark")
+SIZES = (500, 1000, 2000, 5000)  # of galleries in which the limit is tried
 LIMITS = (0.85, 0.9, 0.94, 0.98, 1.02, 1.06, 1.1)  # of what looks alike
 
 
@@ -120,11 +125,57 @@ def classes(photos: Photos, listed: ListOption = None, encoder: EncoderOption = 
         shares = f"{100 * result.recall_at_1:.1f}", f"{100 * result.mean_average_precision:.1f}"
         rows.append([f"{name} ({SYSTEMS[name].about})", f"{result.queries:,}", *shares])
     print(markdown(["system", "queries", "recall@1", "mAP"], rows))
-    own = work_of("simsearch", [photo.path for photo in found], encoder=encoder).features.astype(np.float32)
-    tried = limits(own / np.linalg.norm(own, axis=1, keepdims=True), found, LIMITS)
-    cells = [[f"{100 * share:.0f}" for share in (limit.precision, limit.answered, limit.refused)] for limit in tried]
-    heads = ["within", "same class", "photos answered", "none, where the class is not there"]
-    print(markdown(heads, [[f"{limit.distance:.2f}", *each] for limit, each in zip(tried, cells, strict=True)]))
+    own = features_of(found, encoder)
+    print(limit_table("within", [f"{distance:.2f}" for distance in LIMITS], limits(own, found, LIMITS)))
+    if (alike := load_encoder(encoder).alike) is not None:
+        sizes = [size for size in SIZES if size < len(found)] + [len(found)]
+        by_size = limits_by_size(own, found, alike, sizes)
+        print(limit_table(f"photos, within {alike:.2f}", [f"{size:,}" for size in sizes], by_size))
+
+
+def limit_table(first: str, names: list[str], tried: list[Limit]) -> str:
+    """Return what limits are worth, in Markdown, in %."""
+    shares = [[f"{100 * share:.0f}" for share in (one.precision, one.answered, one.refused)] for one in tried]
+    heads = [first, "same class", "photos answered", "none, where the class is not there"]
+    return markdown(heads, [[name, *each] for name, each in zip(names, shares, strict=True)])
+
+
+def features_of(photos: list[Photo], encoder: str) -> NDArray[np.float32]:
+    """Return the embeddings of photos, in their order."""
+    features = work_of("simsearch", [photo.path for photo in photos], encoder=encoder).features.astype(np.float32)
+    return np.asarray(features / np.linalg.norm(features, axis=1, keepdims=True))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py queries ~/photos-by-class queries.jpg")
+def queries(
+    photos: Photos,
+    picture: Annotated[Path, typer.Argument(metavar="JPG", help="The sheet to draw.")],
+    listed: ListOption = None,
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A class folder that holds no one kind of thing.")
+    ] = None,
+    encoder: EncoderOption = "photo",
+) -> None:
+    """Ask with twenty photos of twenty classes, drawn by lot; draw the five nearest of each, and say what they are."""
+    found = find_photos(photos, listed)
+    alike = load_encoder(encoder).alike
+    if alike is None:
+        sys.exit(f"{encoder}: does not say up to which distance pictures look alike")
+    asked = ask(features_of(found, encoder), found, drawn_queries(found, without=without or ()))
+    draw_queries(asked, found, picture, alike=alike)
+    print(summary(asked, alike))
+
+
+@app.command(epilog="Example: python benchmarks/near_duplicates.py pages ~/scans ~/screenshots --encoder photo")
+def pages(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of one kind of pictures each.")],
+    encoder: Annotated[list[str], typer.Option(metavar="NAME|DIR", help="Encoders of simsearch.")] = ["photo"],  # noqa: B006
+) -> None:
+    """Say how near different pictures of one kind come, and where a copy's original ranks among them."""
+    heads = ["kind", "pictures", "nearest 0.1 %", "nearest 1 %", "half", "first", "first five", "worst rank"]
+    for each in encoder:
+        print(f"\n{each}\n")
+        print(markdown(heads, [cells(kind_of(folder, each)) for folder in folders]))
 
 
 @app.command(epilog="Example: python benchmarks/near_duplicates.py int8 ~/Pictures --list unseen.txt")

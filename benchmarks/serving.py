@@ -1,11 +1,12 @@
 """How fast `simsearch serve` answers on this machine, beside the encoder alone.
 
-    python benchmarks/serving.py PHOTOS [--index GALLERY] [--clients 1 8 32] [--seconds 10] [--details]
+    python benchmarks/serving.py PHOTOS [--images 100000 | --index GALLERY] [--clients 1 8 32] [--seconds 30]
 
-A server is started on a gallery of the photos (indexed first where there is none). Clients, each with a connection of
-its own, send photos one after another, wait for each answer, and read all of it. Beside it: decoding and embedding the
-same photos in this process, one at a time, and as many at once as there are cores. The clients' own work is on the
-same cores. At the end the queue is overrun once: some are told to come again, and all are answered later.
+A server is started on a gallery: one that is filled with clustered embeddings, or one of yours. Clients, each with a
+connection of its own, send photos one after another, wait for each answer, and read all of it. Beside it, in turn,
+round after round: decoding and embedding the same photos in this process, one at a time, and all of them as `index`
+does, on all cores. The clients' own work is on the same cores. At the end the queue is overrun once: some are told to
+come again, and all are answered later.
 """
 
 import argparse
@@ -16,20 +17,26 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import numpy as np
 import psutil
 
-from measures import HERE, RESULTS, SIMSEARCH, about, keep, table
+from filled import filled_gallery
+from measures import HERE, RESULTS, SIMSEARCH, about, keep, table, tell
 from runs import memory_of
 from sets import find_photos
+from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import embed_pictures
 from siamese_search.gallery import Gallery
 
 _SAMPLE = 400  # photos that are searched with
+_TIMES = 4  # that all of them are embedded to see how many a second there are
+_OVERRUN = 300  # clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,47 +56,88 @@ class Load:
     @property
     def rate(self) -> float:
         """Answers for each second."""
-        return self.statuses.get(200, 0) / self.seconds
+        return self.statuses.get(HTTPStatus.OK, 0) / self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """What the photos take without a server: median seconds for one, how many a second in all, CPU seconds of each."""
+
+    one: float
+    rate: float
+    cpu: float
 
 
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--index", type=Path, help="the gallery; by default one in data/serving, made where missing")
+    parser.add_argument("--images", type=int, default=100_000, help="pictures of the gallery that is filled")
+    parser.add_argument("--index", type=Path, help="a gallery of yours instead")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--details", action="store_true", help="let what is near be looked at in detail")
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    index = given.index or Path("data/serving")
-    with Gallery(index) as gallery:
-        if not gallery.exists():
-            gallery.sync([given.photos])
-        pictures = [path.read_bytes() for path in _sampled(given.photos)]
-        alone = _alone(gallery, pictures)
-        images = len(gallery)
+    index = given.index or Path(f"data/serving-{given.images}")
+    if not (given.index or index.exists()):
+        filled_gallery(index, given.images)
+    pictures = [path.read_bytes() for path in _sampled(given.photos)]
     address = f"/api/search?k=10&details={'true' if given.details else 'false'}"
-    loads = _served(index, address, pictures, given.clients, given.seconds)
+    with Gallery(index) as gallery:
+        images, encoder = len(gallery), gallery.encoder
+        with _server(index) as server:
+            server.load(address, pictures, 4, 1.0)  # warm
+            rounds = []
+            for number in range(1, given.rounds + 1):
+                tell(f"round {number} of {given.rounds}")
+                alone = _alone(encoder, pictures)
+                rounds.append(
+                    (alone, [server.load(address, pictures, count, given.seconds) for count in given.clients])
+                )
+            after = [
+                server.load(address, pictures, _OVERRUN, given.seconds / 2),
+                server.load(address, pictures, 1, given.seconds / 4),
+            ]
     print(about("onnxruntime", "starlette", "uvicorn"))
-    print(f"{images:,} pictures; alone: {1e3 * alone[0]:.1f} ms for one picture, {alone[1]:.0f} pictures/s in all,")
-    print(f"{1e3 * alone[2]:.1f} ms of one core for each")
-    rows = [
-        [
-            str(load.clients),
-            f"{load.rate:.0f}",
-            *(f"{1e3 * np.percentile(load.latencies, share):.1f}" for share in (50, 95, 99)),
-            f"{np.median(load.latencies) / alone[0]:.2f}",
-            f"{load.rate / alone[1]:.2f}",
-            f"{1e3 * load.cpu / max(1, len(load.latencies)):.1f}",
-            json.dumps({str(status): count for status, count in load.statuses.items() if status != 200}),
-            f"{load.memory / 1e6:.0f}",
-        ]
-        for load in loads
+    print(
+        f"{images:,} pictures, encoder {encoder.name}; medians of {given.rounds} rounds, the lowest and highest behind"
+    )
+    alone_rows = [
+        ["one picture, ms", _middle([1e3 * alone.one for alone, _ in rounds], 1)],
+        ["pictures/s on all cores", _middle([alone.rate for alone, _ in rounds], 0)],
+        ["CPU ms a picture", _middle([1e3 * alone.cpu for alone, _ in rounds], 1)],
     ]
+    print(table(["encoder alone", ""], alone_rows))
+    rows = [_row([(alone, loads[place]) for alone, loads in rounds]) for place in range(len(given.clients))]
+    rows += [_row([(rounds[-1][0], load)]) for load in after]
     columns = ["clients", "answers/s", "p50 ms", "p95", "p99", "p50 / alone", "rate / alone", "CPU ms", "others", "MB"]
     print(table(columns, rows))
-    keep("serving", {"images": images, "alone": alone, "loads": loads}, given.out)
+    keep("serving", {"images": images, "rounds": rounds, "after": after}, given.out)
+
+
+def _row(measured: Sequence[tuple[Alone, Load]]) -> list[str]:
+    """Return a row of the table: medians over the rounds."""
+    loads = [load for _, load in measured]
+    statuses = sum((Counter(load.statuses) for load in loads), Counter[int]())
+    latencies = [[1e3 * np.percentile(load.latencies, share) for load in loads] for share in (50, 95, 99)]
+    return [
+        str(loads[0].clients),
+        _middle([load.rate for load in loads], 0),
+        *(_middle(found, 1) for found in latencies),
+        _middle([np.median(load.latencies) / alone.one for alone, load in measured], 2),
+        _middle([load.rate / alone.rate for alone, load in measured], 2),
+        _middle([1e3 * load.cpu / max(1, len(load.latencies)) for load in loads], 1),
+        json.dumps({str(status): count for status, count in statuses.items() if status != HTTPStatus.OK}),
+        f"{max(load.memory for load in loads) / 1e6:.0f}",
+    ]
+
+
+def _middle(values: Sequence[float], digits: int) -> str:
+    """Return the median, and the range where there are several."""
+    middle = f"{np.median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def _sampled(photos: Path) -> Sequence[Path]:
@@ -97,21 +145,34 @@ def _sampled(photos: Path) -> Sequence[Path]:
     return random.Random(0).sample(found, min(_SAMPLE, len(found)))
 
 
-def _alone(gallery: Gallery, pictures: Sequence[bytes]) -> tuple[float, float, float]:
-    """Return the median seconds for one picture, how many a second all cores manage, and the CPU seconds of each."""
+def _alone(encoder: Encoder, pictures: Sequence[bytes]) -> Alone:
+    """Decode and embed pictures in this process: one at a time, then as many at once as there are cores."""
     seconds = []
     for picture in pictures[:200]:
         start = time.perf_counter()
-        gallery.encoder.embed(picture)
+        encoder.embed(picture)
         seconds.append(time.perf_counter() - start)
     start, cpu = time.perf_counter(), time.process_time()
-    count = sum(1 for _ in embed_pictures([*pictures, *pictures], gallery.encoder))
+    count = sum(1 for _ in embed_pictures(list(pictures) * _TIMES, encoder))
     elapsed, used = time.perf_counter() - start, time.process_time() - cpu
-    return float(np.median(seconds)), count / elapsed, used / count
+    return Alone(one=float(np.median(seconds)), rate=count / elapsed, cpu=used / count)
 
 
-def _served(index: Path, address: str, pictures: Sequence[bytes], clients: Sequence[int], seconds: float) -> list[Load]:
-    """Start a server, load it, overrun it, and end it."""
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server that is up."""
+
+    host: str
+    port: int
+    pid: int
+
+    def load(self, address: str, pictures: Sequence[bytes], clients: int, seconds: float) -> Load:
+        """Let so many clients ask for so long."""
+        return asyncio.run(_load(self.host, self.port, address, pictures, clients, seconds, self.pid))
+
+
+@contextmanager
+def _server(index: Path) -> Iterator[_Server]:
     command = [*SIMSEARCH, "serve", "--no-token", "--no-browser", "--port", "0", "--index", index]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     with subprocess.Popen(
@@ -120,15 +181,9 @@ def _served(index: Path, address: str, pictures: Sequence[bytes], clients: Seque
         line = process.stderr.readline() if process.stderr else ""
         host, port = line.split()[2].removeprefix("http://").split(":")
         try:
-            asyncio.run(_load(host, int(port), address, pictures, 4, 1.0, process.pid))  # warm
-            loads = [
-                asyncio.run(_load(host, int(port), address, pictures, count, seconds, process.pid)) for count in clients
-            ]
-            loads.append(asyncio.run(_load(host, int(port), address, pictures, 300, seconds / 2, process.pid)))
-            loads.append(asyncio.run(_load(host, int(port), address, pictures, 1, 2.0, process.pid)))
+            yield _Server(host, int(port), process.pid)
         finally:
             process.terminate()
-    return loads
 
 
 async def _load(
@@ -146,7 +201,7 @@ async def _load(
             start = time.perf_counter()
             status = await _search(reader, writer, address, turn.choice(pictures))
             statuses[status] += 1
-            if status == 200:
+            if status == HTTPStatus.OK:
                 latencies.append(time.perf_counter() - start)
             else:
                 await asyncio.sleep(1.0)

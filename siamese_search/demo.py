@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
+from siamese_search.atomic import made_folder
 from siamese_search.duplicates.find import find_duplicates
 from siamese_search.errors import DataError, FolderError
 from siamese_search.gallery import Gallery
@@ -143,6 +144,7 @@ def run_demo(
     with stage("Comparing") as progress:
         found = find_duplicates(gallery, folders=[made.gallery], progress=progress)
     score = score_demo(made, found)
+    made_folder(page.parent)
     with stage("Drawing") as progress:
         write_page(
             page,

@@ -303,6 +303,17 @@ class Facts(Printed):
     content_hash: str
 
 
+FINER = 2.0
+"""How many times as many pixels for the same make a picture too good to go for another."""
+
+
+class Loss(StrEnum):
+    """What would be lost with a copy, of which its keeper shows less."""
+
+    SCENE = "scene"  # a part of the picture, its colours or its transparency
+    DETAILS = "details"  # it has `FINER` times as many pixels for the same, or is clearly less worn
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy(Printed):
     """A member of a duplicate group other than its keeper.
@@ -310,8 +321,8 @@ class Copy(Printed):
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
     one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
-    belong to it and go where it goes. `differences` are where an altered one differs, as shares of the keeper's
-    width and height: left, top, right, bottom.
+    belong to it and go where it goes. `loss` is what would be lost with it. `differences` are where an altered one
+    differs, as shares of the keeper's width and height: left, top, right, bottom.
     """
 
     path: Path
@@ -326,6 +337,7 @@ class Copy(Printed):
     differences: tuple[Box, ...] = ()
     differences_in_copy: tuple[Box, ...] = ()
     transform: tuple[tuple[float, ...], ...] = ()
+    loss: Loss | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,17 +436,20 @@ class DedupeReport(Tabular[DuplicateGroup]):
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 
         Where distance alone decided, that is all there is to go by. What a person called the same is surely that. What
-        is protected or a link stays.
+        is protected or a link stays, and so does one that shows more than its keeper, unless it is asked for.
         """
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
         stays = copy.protected or copy.linked
-        return not stays and (copy.relation in (only or safe) or (copy.reviewed and not only))
+        if only:
+            return not stays and copy.relation in only
+        return not stays and (copy.reviewed or (copy.relation in safe and copy.loss is None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport(Printed):
     """What `index` did. `seconds` is wall time, `index` the gallery's location; `stopped`: it was asked to end early.
 
+    `re_embedded` counts the pictures that a new encoder embedded anew, and that are not among the others.
     `calibrated` is the new calibration, where one was due. `left_out` counts what was met and is no picture, by kind;
     `noted` are files that were read although something is amiss with them.
     """
@@ -452,6 +467,7 @@ class SyncReport(Printed):
     calibrated: Calibration | None = None
     left_out: tuple[KindCount, ...] = ()
     noted: tuple[Noted, ...] = ()
+    re_embedded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -460,7 +476,7 @@ class GalleryInfo(Printed):
 
     Within the `threshold` two pictures count as copies by distance alone; within `reach` details are compared, and
     decide. `index_recall` is the share of the ten nearest that a search finds, as measured when the index was built: 1
-    where it is exact.
+    where it is exact. `waiting` pictures were embedded by an earlier encoder, and are not found until the next `index`.
     """
 
     location: str
@@ -475,18 +491,19 @@ class GalleryInfo(Printed):
     index_kind: str
     index_recall: float
     size_on_disk: int
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport(Printed):
-    """What `verify` found in a gallery of `images` pictures, in words.
+    """What `verify` found in a gallery of `images` pictures, in words; None where they cannot be counted any more.
 
     `problems` are still there, `mended` were repaired, `notes` need nothing done. `files` are those that are not as
     they were indexed; None when they were not looked at.
     """
 
     index: str
-    images: int
+    images: int | None
     problems: tuple[str, ...]
     mended: tuple[str, ...]
     notes: tuple[str, ...]

@@ -128,6 +128,12 @@ class MemoryStore:
         """Return those that are there."""
         return {id_: self._all.items[id_] for id_ in ids if id_ in self._all.items}
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Go through all, from the end."""
+        found = [item for _, item in sorted(self._all.items.items(), reverse=True)]
+        called = [item for item in found if all(word in str(item.path).casefold() for word in words)]
+        return [item for item in called if before is None or item.id < before][:limit]
+
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Keep a picture and its code."""
         try:

@@ -119,13 +119,21 @@ def test_answers_are_listed_and_taken_back(gallery: Gallery, photos: Path, run: 
     lines = run("review", "--list", *index).stdout.splitlines()
     assert [line.split("\t")[1] for line in lines[:3]] == ["different", "same", "different"]
     assert lines[3].endswith("3 answers, 1 same, 2 different.")
-    assert run("review", "--forget", photos / "camera.png", photos / "rocket.png", *index).returncode == 0
+    finished = run("review", "--forget", photos / "camera.png", photos / "rocket.png", *index)
+    assert finished.returncode == 0
+    forgotten = [line for line in finished.stdout.splitlines() if line.startswith("forgotten: ")]
+    assert [line.split(", of ")[1] for line in forgotten] in (
+        [f"{photos / 'camera.png'} and {photos / 'rocket.png'}"],
+        [f"{photos / 'rocket.png'} and {photos / 'camera.png'}"],
+    )
     (photos / "ihc.png").unlink()
     gallery.sync([photos])
     listed = json.loads(run("review", "--list", "--json", *index).stdout)
     assert (listed["same"], listed["different"]) == (1, 1)
     gone = next(answer for answer in listed["answers"] if answer["first"] is None)
-    assert run("review", "--forget", gone["id"], *index).returncode == 0
+    finished = run("review", "--forget", gone["id"], *index)
+    assert finished.returncode == 0
+    assert f"of pictures that are no longer there ({gone['id']})" in finished.stdout
     assert [pair.answer for pair in gallery.answers.all()] == ["same"]
     for names, message in (
         ([photos / "camera.png", photos / "rocket.png"], "there is no answer about these two"),

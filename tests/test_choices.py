@@ -116,14 +116,23 @@ def test_choices_become_a_plan_that_is_applied(pictures: Path, run: Run, tmp_pat
     assert answer["first_hash"] == hash_file(pictures / "cropped.jpg")
 
 
-def report_of(folder: Path, *, pairs: tuple[CopyPair, ...] = (), relations: tuple[Relation, ...]) -> DedupeReport:
-    """Return a report of one group of small pictures, with these relations of the copies to the keeper."""
+def report_of(
+    folder: Path,
+    *,
+    relations: tuple[Relation, ...],
+    pairs: tuple[CopyPair, ...] = (),
+    pixels: tuple[int, ...] = (),
+) -> DedupeReport:
+    """Return a report of one group of small pictures, with these relations of the copies to the keeper.
+
+    They are said to have so many `pixels`.
+    """
     paths = [folder / f"{number}.png" for number in range(len(relations) + 1)]
     for number, path in enumerate(paths):
         Image.linear_gradient("L").resize((20 + number, 20)).save(path)
     facts = [
-        Facts(size=100, width=20, height=20, format="PNG", content_hash=f"{number:032x}")
-        for number in range(len(paths))
+        Facts(size=100, width=each, height=1, format="PNG", content_hash=f"{number:032x}")
+        for number, each in enumerate(pixels or [400] * len(paths))
     ]
     copies = tuple(
         Copy(path=path, distance=0.1, relation=relation, facts=known)
@@ -177,6 +186,58 @@ def test_what_was_not_compared_stays(tmp_path: Path) -> None:
         assert ticked(page) == set()
         page.click("h3 input")
         assert ticked(page) == {"1.png", "2.png", "3.png", "5.png"}
+
+
+@needs_browser
+@pytest.mark.parametrize("relation", [Relation.CONFIRMED, Relation.NEAR])
+def test_a_larger_picture_never_goes_unsaid(relation: Relation, tmp_path: Path) -> None:
+    """Who keeps a smaller copy is told that the original is larger; where it is far larger, it is not ticked either."""
+    report = report_of(tmp_path, relations=(relation, relation), pixels=(1600, 100, 1000))
+    report = replace(report, details=None if relation is Relation.NEAR else COUNTS)
+    write_dedupe_html(report, tmp_path / "page.html", choices=choices_json(report, Gallery(tmp_path / "gallery")))
+    original = f"document.querySelector('{member('0.png')} .choose')"
+    with Browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "page.html").as_uri())
+        assert ticked(page) == {"1.png", "2.png"}
+        page.click(member("1.png", action="keep"))
+        assert ticked(page) == set()
+        assert "16 \N{MULTIPLICATION SIGN} the pixels of the one kept" in page.evaluate(f"{original}.textContent")
+        said = page.evaluate("document.getElementById('plan-said').textContent")
+        assert said.endswith("1 picture has far more pixels than it, and is not ticked.")
+        page.click(member("0.png", action="tick"))
+        assert ticked(page) == {"0.png"}
+        assert page.evaluate(f"{original}.classList.contains('losing')")
+        page.click(member("0.png", action="tick"))
+        page.click(member("2.png", action="keep"))
+        page.click(member("0.png", action="tick"))
+        assert ticked(page) == {"0.png"}
+        assert "1.6 \N{MULTIPLICATION SIGN} the pixels of the one kept" in page.evaluate(f"{original}.textContent")
+        assert page.errors == []
+
+
+@needs_browser
+def test_a_tick_for_a_group_says_what_is_ticked_in_it(tmp_path: Path) -> None:
+    """It is half set while some of what can be chosen is; a click ticks what is sure, and another one nothing."""
+    report = report_of(tmp_path, relations=(Relation.CONFIRMED, Relation.CONFIRMED, Relation.ALTERED))
+    write_dedupe_html(report, tmp_path / "page.html", choices=choices_json(report, Gallery(tmp_path / "gallery")))
+    state = "(({{ checked, indeterminate }}) => [checked, indeterminate])(document.querySelector('{}'))"
+    none, some, full = [False, False], [False, True], [True, False]
+    sure = {"1.png", "2.png"}
+    with Browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "page.html").as_uri())
+        for click, ticks, shown in (
+            ("", sure, some),
+            (member("3.png", action="tick"), {*sure, "3.png"}, full),
+            ("h3 input", set(), none),
+            ("h3 input", sure, some),
+            (member("1.png", action="tick"), {"2.png"}, some),
+            ("h3 input", sure, some),
+            ("h3 input", set(), none),
+        ):
+            if click:
+                page.click(click)
+            assert ticked(page) == ticks
+            assert page.evaluate(state.format("h3 input")) == page.evaluate(state.format("#all-shown")) == shown
 
 
 @needs_browser

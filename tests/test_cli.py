@@ -216,7 +216,7 @@ def test_dedupe_reports_groups(run: Run, indexed: Path, tmp_path: Path) -> None:
     lines = run("dedupe", "--threshold", "0.3").stdout.splitlines()
     keeper = lines[0].split("\t")
     assert (keeper[:2], keeper[-1]) == (["1", "keep"], str(indexed / "astronaut.png"))
-    assert any(line.startswith("9 images: 3 groups with 3 copies, ") for line in lines)
+    assert any(line.startswith("9 images: 3 groups with 3 copies: ") for line in lines)
     table = list(csv.DictReader(io.StringIO(run("dedupe", "--threshold", "0.3", "--csv").stdout)))
     assert len(table) == 6
     restricted = run("dedupe", indexed / "copies", "--threshold", "0.3", "--json")
@@ -292,6 +292,52 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("index", "photos", "--index", "typo/deep/g"),
+        ("index", "photos", "--index", "typo/g"),
+        ("query", "a.jpg", "--sheet", "typo/found.png"),
+        ("dedupe", "--sheet", "typo/found.png"),
+        ("dedupe", "--plan", "typo/plan.json"),
+        ("dedupe", "--report", "typo/page.html"),
+        ("dedupe", "--report", "typo/report"),
+        ("info", "--map", "typo/map.html"),
+        ("export", "typo/embeddings"),
+        ("review", "--export", "typo/answers.csv"),
+        ("train", "digits", "-o", "typo/encoder"),
+        ("evaluate", "photo", "digits", "--save-pairs", "typo/pairs.csv"),
+        ("evaluate", "photo", "digits", "--figures", "typo/figures"),
+        ("apply", "plan.json", "--to", "move", "--into", "typo/away"),
+        ("demo", "--folder", "typo/demo"),
+    ],
+)
+def test_a_slip_in_a_path_makes_no_folders(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What would be written into a folder that is not there is refused at once, and nothing is made."""
+    said = refused(run, *arguments)
+    assert f"{arguments[-1]}: cannot be written: " in said
+    assert "is not there; make that folder first, or check the name" in said
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("query", "a.jpg", "-k", "x"), "simsearch: -k: "),
+        (("query", "a.jpg", "-k", "0"), "simsearch: -k: "),
+        (("dedupe", "--threshold", "far"), "simsearch: --threshold: "),
+        (("apply", "plan.json", "--to", "bin"), "simsearch: --to: 'bin' is not one of 'trash', 'move'"),
+        (("index",), "simsearch: there is no gallery in indexes/default yet; name the FOLDER to index"),
+    ],
+)
+def test_wrong_usage_is_said_plainly(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    """One line names the option, says what it has to be, and where to read on."""
+    said = run(*arguments).stderr
+    assert said.startswith(words)
+    assert said.endswith(f"; see: simsearch {arguments[0]} --help\n")
+    assert "Input should be" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ("query",),
         ("query", "a.jpg", "-k", "0"),
         ("query", "a.jpg", "--threshold", "2.5"),
@@ -306,7 +352,9 @@ def test_a_damaged_gallery_gets_one_line(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_exits_2(run: Run, arguments: tuple[str, ...]) -> None:
-    """What the command line itself refuses exits 2, says why last, and prints nothing on stdout."""
+    """What the command line itself refuses exits 2, says why in one line, and prints nothing on stdout."""
     finished = run(*arguments)
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr.splitlines()[-1].startswith("Error: ")
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("simsearch: ")
+    assert line.endswith(f"; see: simsearch {arguments[0]} --help" if arguments[0] in COMMANDS else "--help")

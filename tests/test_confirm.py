@@ -1,5 +1,6 @@
 """Candidates confirmed by comparing details: what is compared, and what is not."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,27 @@ class Pictures:
         self.sizes: Sequence[tuple[int, int]] = [(400, 300)] * len(origins)
         self.asked: list[Pair] = []
 
-    def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
-        """Tell which pairs are one picture; those named as `unlike` are one that was altered."""
-        self.asked += pairs
-        same = [self.origins[a] == self.origins[b] for a, b in pairs]
-        verdicts = [Verdict.ALTERED if pair in self.unlike else Verdict.CONFIRMED for pair in pairs]
-        return [Comparison(verdict if one else Verdict.ALIKE) for one, verdict in zip(same, verdicts, strict=True)]
+    def compare(self, pairs: Sequence[Pair], few: int | None) -> list[Comparison | None]:
+        """Compare pairs, of each second picture `few` and, if none of these is confirmed, the others."""
+        found: list[Comparison | None] = []
+        before: defaultdict[int, list[Verdict]] = defaultdict(list)
+        for pair in pairs:
+            verdicts = before[pair[1]]
+            if few is not None and len(verdicts) >= few and Verdict.CONFIRMED in verdicts[:few]:
+                found.append(None)
+                continue
+            comparison = self.compared(pair)
+            verdicts.append(comparison.verdict)
+            found.append(comparison)
+            self.asked.append(pair)
+        return found
+
+    def compared(self, pair: Pair) -> Comparison:
+        """Tell whether a pair is one picture; those named as `unlike` are one that was altered."""
+        one, other = pair
+        if self.origins[one] != self.origins[other]:
+            return Comparison(Verdict.ALIKE)
+        return Comparison(Verdict.ALTERED if pair in self.unlike else Verdict.CONFIRMED)
 
     def distances(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """Return how far apart they lie."""
@@ -107,6 +123,14 @@ def test_copies_find_their_keeper_through_one_another() -> None:
     assert len(pictures.asked) < 5 * 60
 
 
+def test_of_equal_pictures_one_is_compared_with_all() -> None:
+    """Which of a large family is its source is known when the others agree with what the first agrees with."""
+    pictures = Pictures([0] * 60)
+    confirmed = pictures.confirmed(5, standing=[0] * 60, neighbours=2)
+    assert {pair for pair in confirmed.comparisons if 0 in pair} == {(0, other) for other in range(1, 60)}
+    assert len(pictures.asked) <= (2 + 1) * 60
+
+
 def test_a_copy_of_a_copy_alone_stays_out() -> None:
     """What is like a copy but not like the keeper is not in the keeper's group."""
     pictures = Pictures([0, 0, 0], unlike=[(0, 2)])
@@ -153,16 +177,11 @@ class Family(Pictures):
         self.described = described
         self.sizes = sizes or [(400, 300)] * count
 
-    def compare(self, pairs: Sequence[Pair]) -> list[Comparison]:
-        """Return the descriptions, turned around where they have to be."""
-        self.asked += pairs
+    def compared(self, pair: Pair) -> Comparison:
+        """Return the description, turned around where it has to be."""
+        one, other = pair
         whole = Comparison(Verdict.CONFIRMED, covers=1, covered=1, transform=AS_IT_IS)
-        return [
-            self.described.get((one, other), whole)
-            if one < other
-            else self.described.get((other, one), whole).reversed()
-            for one, other in pairs
-        ]
+        return self.described.get(pair, whole) if one < other else self.described.get((other, one), whole).reversed()
 
 
 AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))

@@ -15,7 +15,7 @@ import siamese_search
 PACKAGE = Path(siamese_search.__file__).parent
 # A module imports from rows above its own, and within its own package; never sideways.
 LAYERS = (
-    {"errors", "escapes", "version", "cores", "faiss_threads", "vectors"},
+    {"errors", "escapes", "version", "cores", "faiss_threads", "memory", "vectors"},
     {"paths", "tables"},
     {"results", "atomic"},
     {"images"},

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import siamese_search
 from siamese_search.errors import GalleryError
+from siamese_search.gallery import Gallery
 from siamese_search.gallery.codes import decode, encode
 from siamese_search.gallery.local.layout import FORMAT, with_checksum
 from siamese_search.gallery.local.lock import writing
@@ -346,3 +347,21 @@ def test_two_at_once_migrate_once(tmp_path: Path) -> None:
     with writing(tmp_path):
         assert first.count() == 3
         assert second.count() == 3
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_the_pictures_of_an_older_gallery_are_embedded_anew(tmp_path: Path, photos: Path, kind: str) -> None:
+    """A gallery from before any of today's encoders waits for its folder, and loses no answer on the way."""
+    make(tmp_path / "gallery", kind)
+    with Gallery(tmp_path / "gallery") as gallery:
+        assert gallery.sync(calibrate=False).re_embedded == 0
+        assert (len(gallery), gallery.waiting, gallery.roots) == (0, 3, (Path("/pictures"),))
+        there = tmp_path / "there"
+        there.mkdir()
+        (there / os.fsdecode(b"n1\xff.png")).write_bytes(b"".ljust(10))
+        shutil.copy(photos / "coffee.png", there / os.fsdecode(b"n2\xff.png"))
+        assert gallery.relocate("/pictures", there) == 3
+        report = gallery.sync(calibrate=False)
+        assert (report.re_embedded, report.removed, len(gallery), gallery.waiting) == (1, 1, 1, 0)
+        assert [os.fsencode(entry.path.name) for entry in report.skipped] == [b"n1\xff.png"]
+        assert len(gallery.answers.all()) == (0 if kind == "1 without answers" else 2)

@@ -12,7 +12,8 @@ from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import derived_name
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
-from siamese_search.results import DedupeReport, Rule
+from siamese_search.report.words import kind_words, reason_words
+from siamese_search.results import DedupeReport, Loss, Rule
 from test_metadata import exif
 
 NEAR = 0.7
@@ -240,6 +241,25 @@ def test_a_large_picture_never_goes_for_a_small_one(
     assert names(report)["DSC_1004.JPG"] == {"rocket.jpg"}
     assert relations(report)["rocket.jpg"] == "confirmed"
     assert relations(report).get("cat.jpg", "altered") == "altered"
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_a_small_cameras_file_beside_a_large_edit(
+    details: bool, folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """The camera's is kept, the large one stays too, and both are said: why the one, and what the other has more."""
+    cat = sample("chelsea.png").resize((900, 600))
+    cat.save(folder / "large.jpg", quality=92, exif=exif(software="Adobe Photoshop Lightroom 5.0"))
+    cat.resize((300, 200)).save(folder / "small.jpg", quality=88, exif=exif())
+    report = found(folder, details=details)
+    (group,) = report.groups
+    (copy,) = group.copies
+    assert group.keep.name == "small.jpg"
+    assert reason_words(group.reason) == (
+        "as a camera wrote it: Canon EOS 80D, 2024-05-01 10:20:30, next edited with Photoshop Lightroom 5.0"
+    )
+    assert (copy.loss, report.acts_on(copy), report.freed(group)) == (Loss.DETAILS, False, 0)
+    assert "has more detail than the one kept" in kind_words(copy)
 
 
 def test_names_of_one_file_are_no_copies(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:

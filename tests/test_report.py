@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
+from siamese_search.atomic import made_folder
 from siamese_search.errors import FolderError
 from siamese_search.escapes import printable
 from siamese_search.images.sandbox import Decoder
@@ -36,6 +37,7 @@ from siamese_search.results import (
     Hit,
     HitKind,
     KindCount,
+    Loss,
     Noted,
     QueryResult,
     Reason,
@@ -232,6 +234,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "linked": False,
                 "companions": [],
                 "differences": [],
+                "loss": None,
                 "planned": True,
             }
         ],
@@ -366,6 +369,8 @@ def test_all_say_what_a_plan_acts_on(only: tuple[Relation, ...], words: str, pla
         replace(sized("protected.jpg", 600, Relation.IDENTICAL), protected=True),
         replace(sized("linked.jpg", 700, Relation.SAME_PIXELS), linked=True),
     )
+    larger = DuplicateGroup(keep=Path("k"), copies=(replace(sized("l", 1, Relation.NEAR), loss=Loss.DETAILS),))
+    assert plan_sentence(dedupe_report(larger)) == "A plan acts on none of them; 1 larger than the one kept stays."
     counts = DetailCounts(compared=9, confirmed=1, altered=1, alike=0, unchecked=1, left_out=0)
     report = replace(dedupe_report(DuplicateGroup(keep=Path("keep.jpg"), copies=copies)), details=counts)
     free = sum(copy.facts.size for copy in copies if copy.facts and copy.path.name in planned)
@@ -398,8 +403,8 @@ def test_one_and_many_are_said_in_words_that_fit() -> None:
 
 def test_page_shows_every_group_and_skipped_file(report: DedupeReport, tmp_path: Path) -> None:
     """Nothing that the report holds is missing from the page: paths, sizes, distances, relations, reasons."""
-    write_dedupe_html(report, tmp_path / "report" / "index.html")
-    page = Page(tmp_path / "report" / "index.html")
+    write_dedupe_html(report, tmp_path / "index.html")
+    page = Page(tmp_path / "index.html")
     assert len(page.cards) == 2
     for group, card in zip(reversed(report.groups), page.cards, strict=True):
         assert str(group.keep) in card
@@ -501,7 +506,7 @@ def test_turned_pictures_have_the_size_a_person_sees(tmp_path: Path) -> None:
 
 def test_a_failed_page_leaves_the_old_one_and_nothing_else(report: DedupeReport, tmp_path: Path) -> None:
     """Whatever goes wrong in the middle, a half-written page is never seen."""
-    out = tmp_path / "out" / "index.html"
+    out = made_folder(tmp_path / "out") / "index.html"
     write_dedupe_html(report, out)
     before = out.read_bytes()
 
@@ -518,8 +523,13 @@ def test_a_failed_page_leaves_the_old_one_and_nothing_else(report: DedupeReport,
 def test_a_page_that_cannot_be_written_is_a_clear_error(report: DedupeReport, tmp_path: Path) -> None:
     """The message names the file."""
     (tmp_path / "file").touch()
-    with pytest.raises(FolderError, match=r"file.index\.html: cannot be written"):
+    with pytest.raises(FolderError, match=r"file.index\.html: cannot be written: .*file is no folder"):
         write_dedupe_html(report, tmp_path / "file" / "index.html")
+    with pytest.raises(FolderError, match="make that folder first, or check the name"):
+        write_dedupe_html(report, tmp_path / "typo" / "index.html")
+    with pytest.raises(FolderError, match="is a folder; name a file in it"):
+        write_dedupe_html(report, tmp_path)
+    assert not (tmp_path / "typo").exists()
 
 
 def test_progress_counts_every_picture(report: DedupeReport, search: SearchReport, tmp_path: Path) -> None:
@@ -645,8 +655,8 @@ def test_common_root_is_said_once() -> None:
 
 def test_query_sheet_frames_the_duplicates(search: SearchReport, tmp_path: Path) -> None:
     """The sheet is a PNG as wide as its hits; a near-duplicate has a frame, another hit has none."""
-    write_query_sheet(search.queries[0], tmp_path / "sheets" / "s.png")
-    with Image.open(tmp_path / "sheets" / "s.png") as sheet:
+    write_query_sheet(search.queries[0], tmp_path / "s.png")
+    with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.format == "PNG"
         teal = (15, 118, 110)
         framed = [x for x in range(sheet.width) if sheet.getpixel((x, sheet.height // 3)) == teal]

@@ -1,17 +1,14 @@
 """Serving: what the API answers, what it refuses, and that nothing a client does stops the others."""
 
 import io
+import itertools
 import json
-import os
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-import siamese_search
+from conftest import Run
+from siamese_search.duplicates.find import find_duplicates
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.shared import SharedBackend
 from siamese_search.errors import OptionError
@@ -34,10 +32,13 @@ from siamese_search.web.app import Access, make_app
 from siamese_search.web.openapi import description
 from siamese_search.web.service import Service
 from siamese_search.web.turns import Turns
-from visiting import Visitor, served
+from test_fine import invoice
+from visiting import KEY, Client, Visitor, served
 
-KEY = "a key of sixteen letters"
 ROOT = Path(__file__).resolve().parents[1]
+
+
+Sample = Callable[[str], Image.Image]
 
 
 @pytest.fixture
@@ -50,26 +51,8 @@ def service(gallery: Gallery) -> Iterator[Service]:
 @pytest.fixture
 def address(service: Service) -> Iterator[str]:
     """Give the address of the server."""
-    with served(service.app(Access(KEY.replace(" ", "-")), names=["pictures.example"]), head_seconds=1.0) as address:
+    with served(service.app(Access(KEY), names=["pictures.example"]), head_seconds=1.0) as address:
         yield address
-
-
-class Client(Visitor):
-    """A program that brings the token."""
-
-    def get(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-        """Ask with the token."""
-        return self.ask(path, body, **{"Authorization": f"Bearer {KEY.replace(' ', '-')}", **headers})
-
-    def json(self, path: str, body: object = None, *, status: int = 200, **headers: str) -> Any:
-        """Ask for JSON, and expect a status."""
-        found, content, about = self.get(path, body, **headers)
-        assert (found, about["content-type"]) == (status, "application/json"), content
-        return json.loads(content)
-
-    def picture(self, data: bytes, options: str = "", *, status: int = 200, kind: str = "image/png") -> Any:
-        """Search with a picture."""
-        return self.json(f"api/search{options}", data, status=status, Content_Type=kind)
 
 
 @pytest.fixture
@@ -107,15 +90,79 @@ def test_a_picture_is_searched_with(client: Client, photos: Path, gallery: Galle
 
 
 def test_pictures_of_the_gallery_are_searched_with(client: Client, items: dict[str, Item]) -> None:
-    """One finds its copies, by distance alone also itself; several together find what lies between them."""
+    """One finds its copies, by distance alone, too; several together find what lies between them."""
     one, other = items["astronaut.png"].id, items["coffee.png"].id
     (copy,) = client.json(f"api/items/{one}/similar?k=1")["queries"][0]["hits"]
     assert (copy["item"]["name"], copy["kind"]) == ("astronaut bright.jpg", "same")
     found = client.json(f"api/items/{one}/similar?k=1&details=false")["queries"][0]["hits"]
-    assert [hit["item"]["id"] for hit in found] == [one, copy["item"]["id"]]
-    both = client.json("api/search", {"items": [one, other], "k": 4})["queries"][0]
-    assert both["query"] == "astronaut.png + coffee.png"
-    assert {one, other} <= {hit["item"]["id"] for hit in both["hits"]}
+    assert [hit["item"]["id"] for hit in found] == [copy["item"]["id"]]
+    both = client.json("api/search", {"items": [one, other], "k": 4})["queries"][0]["hits"]
+    assert {hit["kind"] for hit in both} == {"nearest"}
+    assert not {one, other} & {hit["item"]["id"] for hit in both}
+    client.json("api/search", {"items": [one, other], "threshold": 0.3}, status=422)
+
+
+def test_a_picture_that_is_away_is_searched_with(client: Client, items: dict[str, Item]) -> None:
+    """Its place in the gallery is known, so that its copies are found by distance; several have to be there."""
+    one, other = items["astronaut.png"], items["coffee.png"].id
+    one.path.unlink()
+    found = client.json(f"api/items/{one.id}/similar?k=1")["queries"][0]["hits"]
+    assert {hit["item"]["name"] for hit in found} == {"astronaut.png", "astronaut bright.jpg"}
+    assert client.json("api/search", {"items": [one.id, other]}, status=410)["error"] == "no such file"
+
+
+def test_the_json_is_that_of_the_commands(
+    client: Client, gallery: Gallery, photos: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Field by field: of a search in every form, of duplicates, of what was indexed, calibrated, done and undone."""
+    monkeypatch.setenv("SIMSEARCH_INDEX", gallery.location)
+
+    def said(*arguments: str | Path, stdin: bytes = b"") -> Any:
+        return json.loads(run(*arguments, "--json", "--quiet", stdin=stdin).stdout)
+
+    def answered(found: dict[str, Any]) -> Any:
+        found.pop("upload", None)
+        for hit in found["queries"][0]["hits"]:
+            assert hit["path"] == hit.pop("item")["path"]
+        return found
+
+    def job(**order: object) -> Any:
+        started = client.json("api/jobs", order, status=202)
+        client.get(f"api/jobs/{started['id']}/events")
+        return client.json(f"api/jobs/{started['id']}")["result"]
+
+    path, other = photos / "coffee.png", photos / "rocket.png"
+    data = path.read_bytes()
+    ids = {item.path: item.id for item in gallery.items()}
+    query = ("query", "--copies", "-k", "4")
+    for options, asked in (
+        ([], ""),
+        (["--no-details"], "&details=false"),
+        (["--threshold", "0.5"], "&threshold=0.5"),
+        (["--threshold", "0.2", "--no-details"], "&threshold=0.2&details=false"),
+    ):
+        assert answered(client.picture(data, f"?k=4{asked}")) == said(*query, "-", *options, stdin=data)
+    known = {"items": [ids[path]], "k": 4}
+    assert answered(client.json("api/search", known)) == said(*query, path)
+    assert answered(client.json("api/search", {**known, "details": False})) == said(*query, path, "--no-details")
+    both = {"items": [ids[path], ids[other]], "k": 4}
+    assert answered(client.json("api/search", both)) == said(*query, path, other, "--combine")
+
+    job(kind="dedupe")
+    assert client.json("api/duplicates") == said("dedupe")
+    assert client.json("api/info") == said("info")
+    plan = photos.parent / "plan.json"
+    said("dedupe", "--plan", plan)
+    number = client.json("api/plans", plan.read_bytes(), status=201)["plan"]
+    tried = job(kind="apply", plan=number, to="trash", dry_run=True)
+    assert tried == said("apply", plan, "--to", "trash", "--dry-run")
+    done, undone = job(kind="apply", plan=number, to="trash"), job(kind="undo", plan=number)
+    assert done.keys() == undone.keys() == tried.keys()
+    assert (len(done["done"]), done["reasons"], undone["undo"]) == (3, {}, True)
+    indexed = {**job(kind="sync"), "seconds": 0}
+    assert indexed == {**said("index", photos), "seconds": 0}
+    calibrated = job(kind="calibrate")
+    assert calibrated.keys() == said("calibrate").keys()
 
 
 def test_items_come_page_by_page(client: Client, items: dict[str, Item]) -> None:
@@ -130,7 +177,9 @@ def test_items_come_page_by_page(client: Client, items: dict[str, Item]) -> None
         after = f"&after={page['next']}"
     assert seen == sorted((item.id for item in items.values()), reverse=True)
     assert page["total"] == 9
-    assert [item["name"] for item in client.json("api/items?q=COPIES+coff")["items"]] == ["coffee.bmp"]
+    called = client.json("api/items?q=COPIES+coff")
+    assert [item["name"] for item in called["items"]] == ["coffee.bmp"]
+    assert (called["total"], called["next"]) == (None, None)
     about = client.json(f"api/items/{items['coffee.bmp'].id}")
     assert about["path"] == str(items["coffee.bmp"].path)
 
@@ -156,10 +205,54 @@ def test_two_pictures_are_compared(client: Client, items: dict[str, Item], photo
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(data, "PNG")
     upload = client.picture(data.getvalue())["upload"]
     same = client.json("api/compare", {"uploads": [upload], "items": [items["rocket.png"].id]})
-    assert (same["verdict"], same["mirrored"], len(same["transform"])) == ("confirmed", True, 3)
+    assert (same["verdict"], same["relation"], same["mirrored"]) == ("confirmed", "confirmed", True)
+    assert len(same["transform"]) == 3
     other = client.json("api/compare", {"items": [items["rocket.png"].id, items["camera.png"].id]})
-    assert other["verdict"] == "alike"
+    assert (other["verdict"], other["relation"]) == ("alike", None)
+    equal = client.picture((photos / "chelsea.png").read_bytes())["upload"]
+    again = client.json("api/compare", {"uploads": [equal], "items": [items["chelsea again.png"].id]})
+    assert again["relation"] == "identical"
+    pixels = client.json("api/compare", {"items": [items["coffee.png"].id, items["coffee.bmp"].id]})
+    assert pixels["relation"] == "same-pixels"
     assert "two pictures" in client.json("api/compare", {"items": [1]}, status=422)["error"]
+
+
+def test_a_comparison_says_what_dedupe_says(tmp_path: Path, sample: Sample, encoder: Encoder) -> None:
+    """Of small type, of a cut-out, of what moves and of what is no picture any more, too: there is one answer."""
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    for number, total in enumerate(("418.20", "953.75")):
+        invoice(total).save(folder / f"invoice {number}.png")
+    rocket, coffee, cat = (sample(name) for name in ("rocket.jpg", "coffee.png", "chelsea.png"))
+    rocket.save(folder / "rocket 0.png")
+    cut = rocket.convert("RGBA")
+    cut.putalpha(Image.linear_gradient("L").resize(rocket.size).point(lambda level: 255 if level > 128 else 0))
+    cut.save(folder / "rocket 1.png")
+    for number in (0, 1):
+        moved = coffee if number else ImageOps.mirror(coffee)
+        coffee.save(folder / f"coffee {number}.gif", save_all=True, append_images=[moved])
+        cat.save(folder / f"cat {number}.jpg", quality=90 - number)
+    with Gallery(tmp_path / "gallery", encoder=encoder) as gallery:
+        gallery.sync([folder], calibrate=False)
+        ids = {item.path.name: item.id for item in gallery.items()}
+        (folder / "cat 1.jpg").unlink()
+        told = {
+            frozenset((group.keep.name, copy.path.name)): copy.relation
+            for group in find_duplicates(gallery, threshold=1.0).groups
+            for copy in group.copies
+        }
+    assert told[frozenset(("invoice 0.png", "invoice 1.png"))] == "altered"
+    with (
+        Service(gallery.location) as service,
+        served(service.app(Access(open_to_all=True))) as address,
+    ):
+        for first, second in itertools.combinations(ids, 2):
+            found = Client(address).json("api/compare", {"items": [ids[first], ids[second]]})
+            if first.split()[0] == second.split()[0]:
+                said = found["relation"] if found["relation"] != "unchecked" else None  # dedupe does not group it
+                assert said == told.get(frozenset((first, second))), (first, second)
+            else:
+                assert found["relation"] in {None, "unchecked"}
 
 
 def test_what_another_process_changes_is_found(client: Client, gallery: Gallery, photos: Path) -> None:
@@ -212,7 +305,7 @@ def test_nobody_comes_in_without_the_token(address: str, photos: Path) -> None:
             assert stranger.ask(path, **brought)[0] == 401
     assert stranger.ask("api/search", data, Content_Type="image/png")[0] == 401
     assert Visitor(f"{address}/enter/wrong").entered == 403
-    assert Visitor(f"{address}/enter/{KEY.replace(' ', '-')}").ask("api/items")[0] == 200
+    assert Visitor(f"{address}/enter/{KEY}").ask("api/items")[0] == 200
 
 
 @pytest.mark.parametrize("key", ["short", "sixteen letters/with a slash", "Größe ist nicht alles"])
@@ -335,7 +428,7 @@ def test_pictures_that_are_none(client: Client, photos: Path) -> None:
         assert client.picture(broken, status=422)["error"].startswith("the picture: ")
     assert "empty" in client.picture(b"", status=400)["error"]
     assert client.picture(data, "?k=5&k=6&url=x", status=422)
-    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY.replace(' ', '-')}\r\n"
+    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\n"
     assert raw(client, head + "Content-Type: image/png\r\nContent-Length: 99999999999\r\n\r\n").startswith(
         b"HTTP/1.1 413"
     )
@@ -439,6 +532,17 @@ def test_slow_and_idle_clients_hold_up_nobody(client: Client, photos: Path) -> N
         assert all(connection.recv(1) == b"" for connection in idle)
 
 
+def test_bodies_that_drip_or_are_cut_short(client: Client, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that does not come in time is given up on, one that ends early is nobody's trouble."""
+    monkeypatch.setattr("siamese_search.web.app._BODY_SECONDS", 0.3)
+    head = f"POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {KEY}\r\nContent-Type: image/png\r\n"
+    assert raw(client, f"{head}Content-Length: 1000\r\n\r\nsome of it").startswith(b"HTTP/1.1 408")
+    host, port = client.root.removeprefix("http://").rstrip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\nsome of it".encode())
+    assert client.picture((photos / "rocket.png").read_bytes())["queries"]
+
+
 def test_overload_is_refused_and_passes(client: Client, service: Service, photos: Path) -> None:
     """With every place taken a search is told to come again, and is answered once there is room."""
     data = (photos / "rocket.png").read_bytes()
@@ -507,144 +611,3 @@ def test_pictures_of_several_threads_are_embedded_together(encoder: Encoder) -> 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(broken, pixels[:1]) for _ in range(8)]
         assert all(isinstance(future.exception(), MemoryError) for future in futures)
-
-
-# -- jobs
-
-
-def test_a_job_is_watched_to_its_end(client: Client, photos: Path) -> None:
-    """Indexing tells of its progress as events, and ends with what `index --json` would say."""
-    Image.effect_noise((64, 64), 90).save(photos / "noise.png")
-    job = client.json("api/jobs", {"kind": "sync"}, status=202)
-    status, content, headers = client.get(f"api/jobs/{job['id']}/events")
-    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-    told = [json.loads(line.removeprefix(b"data: ")) for line in content.split(b"\n\n") if line]
-    assert told[-1]["state"] == "done"
-    assert (told[-1]["result"]["added"], told[-1]["result"]["images"]) == (1, 10)
-    assert client.json(f"api/jobs/{job['id']}") == told[-1] == client.json("api/jobs")["jobs"][0]
-    client.json("api/jobs", {"kind": "format"}, status=422)
-    client.json("api/jobs", {"kind": ["sync"]}, status=422)
-    client.json("api/jobs/99", status=404)
-    client.json("api/jobs/99/stop", {}, status=404)
-
-
-def test_one_job_at_a_time(client: Client, service: Service) -> None:
-    """Another one is refused, by name, until the first has ended or was stopped."""
-    service.jobs.kinds = {"wait": lambda _said: lambda _progress, stop: {"stopped": stop.wait(20)}}
-    job = client.json("api/jobs", {"kind": "wait"}, status=202)
-    assert "wait" in client.json("api/jobs", {"kind": "wait"}, status=409)["error"]
-    client.json(f"api/jobs/{job['id']}/stop", {}, status=202)
-    client.get(f"api/jobs/{job['id']}/events")
-    assert client.json(f"api/jobs/{job['id']}")["state"] == "stopped"
-    again = client.json("api/jobs", {"kind": "wait"}, status=202)
-    client.json(f"api/jobs/{again['id']}/stop", {}, status=202)
-
-
-def test_read_only_changes_nothing(gallery: Gallery) -> None:
-    """Searches are answered, and no job that writes can be started."""
-    with (
-        Service(gallery.location, read_only=True) as service,
-        served(service.app(Access(KEY.replace(" ", "-")))) as address,
-    ):
-        client = Client(address)
-        assert client.json("api/items")["total"] == 9
-        for kind in ("sync", "calibrate"):
-            client.json("api/jobs", {"kind": kind}, status=422)
-
-
-def test_an_empty_house_says_so(tmp_path: Path, photos: Path) -> None:
-    """Before anything is indexed there is nothing to find; after a job there is."""
-    with (
-        Service(tmp_path / "new", folders=[photos]) as service,
-        served(service.app(Access(open_to_all=True))) as address,
-    ):
-        client = Client(address)
-        assert client.json("api/items") == {"items": [], "total": 0, "next": None}
-        client.json("api/items/1", status=404)
-        client.json("api/info", status=409)
-        client.picture((photos / "rocket.png").read_bytes(), status=409)
-        job = client.json("api/jobs", {"kind": "sync"}, status=202)
-        client.get(f"api/jobs/{job['id']}/events")
-        assert client.json("api/info")["images"] == 9
-
-
-# -- the command
-
-
-def test_what_is_deployed_is_what_there_is() -> None:
-    """The options in the container file, the systemd unit and their page are those of the command."""
-    helped = subprocess.run(
-        [sys.executable, "-m", "siamese_search", "serve", "--help"],
-        capture_output=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-        text=True,
-    ).stdout
-    unit, image, page = (
-        (ROOT / name).read_text(encoding="utf-8")
-        for name in ("deploy/simsearch.service", "deploy/Containerfile", "docs/deploy.md")
-    )
-    lines = [line for line in (unit + page).splitlines() if re.search(r"simsearch serve .*--", line)]
-    (entry,) = re.findall(r"^ENTRYPOINT .*$", image, flags=re.MULTILINE)
-    options = set(re.findall(r"(?<=[ \"`])--[a-z-]+", "\n".join([*lines, entry])))
-    assert len(options) > 4
-    assert {option for option in options if option not in helped} == set()
-    for name in re.findall(r"^COPY (?!--)(.*) \S+$", image, flags=re.MULTILINE):
-        assert all((ROOT / part).exists() for part in name.split()), name
-
-
-def run_serve(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start the command."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "siamese_search", "serve", "--no-browser", "--port", "0", *arguments],
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(siamese_search.__file__).parents[1]), **environment},
-        text=True,
-    )
-
-
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_ended(gallery: Gallery, end: signal.Signals) -> None:
-    """It prints the address that opens, and ends well by Ctrl-C and by a service manager's request."""
-    with run_serve("--index", gallery.location) as process:
-        assert process.stderr
-        line = process.stderr.readline()
-        assert line.startswith("Search at http://127.0.0.1:"), line
-        visitor = Visitor(line.split()[2])
-        assert (visitor.entered, visitor.ask("api/items")[0]) == (200, 200)
-        process.send_signal(end)
-        assert process.wait(30) == 0
-        assert process.stderr.read() == ""
-
-
-def test_the_end_comes_also_to_those_who_watch(gallery: Gallery) -> None:
-    """A job that is watched when the server is ended stops, what is told of it ends, and nobody complains."""
-    with run_serve("--index", gallery.location, "--no-token") as process:
-        assert process.stderr
-        client = Client(process.stderr.readline().split()[2])
-        job = client.json("api/jobs", {"kind": "dedupe"}, status=202)
-        with ThreadPoolExecutor(1) as pool:
-            told = pool.submit(client.get, f"api/jobs/{job['id']}/events")
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
-            assert told.exception() or told.result()[0] == 200
-        assert process.stderr.read() == ""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--address", "0.0.0.0", "--no-token"], "needed"),  # noqa: S104
-        (["--address", "example.com"], "expected an address"),
-        (["--address", "192.0.2.1"], "port 0 of 192.0.2.1"),
-        (["--read-only", "."], "--read-only"),
-    ],
-)
-def test_the_command_refuses_what_is_unsafe(gallery: Gallery, arguments: list[str], words: str) -> None:
-    """Others are let in with a token alone; an address is one of this machine."""
-    with run_serve("--index", gallery.location, *arguments) as process:
-        assert process.stderr
-        told = process.stderr.read()
-        assert process.wait(30) == 1
-    assert words in told
-    assert told.count("\n") == 1

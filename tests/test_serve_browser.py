@@ -163,9 +163,76 @@ def test_duplicates_are_found_and_acted_on(address: str, photos: Path, tmp_path:
         assert only_here(page, address)
 
 
-def press(page: Browser, words: str) -> None:
+def press(page: Browser, words: str, *, times: int = 1) -> None:
     """Press a button by what is on it."""
-    page.evaluate(f"[...document.querySelectorAll('button')].find((one) => one.textContent === {words!r}).click()")
+    page.evaluate(
+        f"button = [...document.querySelectorAll('button')].find((one) => one.textContent === {words!r});"
+        f"for (let time = 0; time < {times}; time += 1) button.click()"
+    )
+
+
+def test_the_first_five_minutes(photos: Path, tmp_path: Path) -> None:
+    """Indexed by itself, then six clicks: search, duplicates, a plan, the trash, all of it undone; nothing is typed."""
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    clicks = []
+    with (
+        Service(tmp_path / "new", folders=[photos]) as service,
+        served(service.app(Access(open_to_all=True))) as address,
+        Browser(tmp_path / "profile") as page,
+    ):
+
+        def click(selector: str, *, then: str) -> None:
+            page.wait(f"document.querySelector({selector!r})")
+            page.click(selector)
+            page.wait(then)
+            clicks.append(selector)
+
+        said = "document.getElementById('said').textContent"
+        service.jobs.start({"kind": "sync"})  # as the command does
+        page.open(f"{address}/")
+        page.wait("document.querySelectorAll('#start-list img').length === 9")
+        click("#start-list a", then="found")
+        click("nav a[href='/duplicates']", then="location.pathname === '/duplicates' && window.look")
+        click("#look", then="document.getElementById('report').contentDocument?.getElementById('save-plan')")
+        page.evaluate("document.getElementById('report').contentDocument.getElementById('save-plan').click()")
+        clicks.append("#save-plan")
+        click("#plan-1 button:last-child", then=f"{said}.startsWith('3 copies put in the trash')")
+        assert sum(path.is_file() for path in before) == 6
+        click("#plan-1 button:last-child", then=f"{said}.startsWith('3 copies restored')")
+        assert {path: path.read_bytes() for path in before} == before
+        assert page.errors == []
+        assert only_here(page, address)
+    assert len(clicks) == 6
+
+
+def test_what_is_clicked_twice_happens_once(address: str, photos: Path, tmp_path: Path) -> None:
+    """By a double click, from two tabs, after going back: one plan, done once, and nothing complains."""
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    with Browser(tmp_path / "profile") as page, Browser(tmp_path / "other") as other:
+        page.open(f"{address}/duplicates")
+        page.evaluate("document.getElementById('look').click(); document.getElementById('look').click()")
+        save = "document.getElementById('report').contentDocument?.getElementById('save-plan')"
+        page.wait(save)
+        page.evaluate(f"{save}.click(); {save}.click()")
+        page.wait("document.getElementById('plan-1')")
+        other.open(f"{address}/duplicates")
+        other.wait("document.getElementById('plan-1')")
+        press(page, "Into the trash", times=2)
+        page.wait("document.getElementById('said').textContent.startsWith('3 copies put in the trash')")
+        assert page.evaluate("document.querySelectorAll('#plan-list li').length") == 1
+        assert page.evaluate("document.getElementById('trouble').hidden")
+        assert not page.evaluate("document.getElementById('old').hidden")
+        press(other, "Into the trash")  # which this page still offers
+        other.wait("document.getElementById('said').textContent.startsWith('0 copies put in the trash')")
+        other.wait("document.getElementById('plan-1').textContent.includes('3 applied')")
+        page.open(f"{address}/gallery")
+        page.evaluate("history.back()")
+        page.wait("location.pathname === '/duplicates' && document.getElementById('plan-1')")
+        press(page, "Undo", times=2)
+        page.wait("document.getElementById('said').textContent.startsWith('3 copies restored')")
+        assert {path: path.read_bytes() for path in before} == before
+        assert page.evaluate("document.getElementById('trouble').hidden")
+        assert page.errors == other.errors == []
 
 
 def test_indexing_and_reviewing(address: str, gallery: Gallery, photos: Path, tmp_path: Path) -> None:

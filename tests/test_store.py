@@ -147,6 +147,25 @@ def test_items_are_found_by_folder_and_by_id(store: Store) -> None:
     assert store.items_by_id([first.id, 999]) == {first.id: first}
 
 
+def test_the_latest_come_page_by_page(store: Store) -> None:
+    """From the last one back, each once; words are found in the whole path, whatever the case."""
+    assert store.latest(5) == []
+    fill(store, vectors(7))
+    with store.writing(), store.transaction():
+        store.add(file("Große/Lake.JPG"), embedded("Große/Lake.JPG", vectors(1, seed=1)[0], content=99))
+    items = {item.id: item for item in store.items()}
+    newest = sorted(items, reverse=True)
+    assert [item.id for item in store.latest(3)] == newest[:3]
+    assert [item.id for item in store.latest(3, before=newest[2])] == newest[3:6]
+    assert [item.id for item in store.latest(9, before=newest[5])] == newest[6:]
+    assert store.latest(3, before=newest[-1]) == []
+    assert [str(item.path) for item in store.latest(9, words=["grosse", "lake.j"])] == [str(HOME / "Große/Lake.JPG")]
+    numbered = store.latest(9, words=["pictures/n"])
+    assert [item.id for item in numbered] == newest[1:]
+    assert store.latest(2, before=numbered[2].id, words=["/n"]) == numbered[3:5]
+    assert store.latest(9, words=["nowhere"]) == []
+
+
 def test_ids_are_given_once(store: Store) -> None:
     """A picture that was removed leaves its id behind."""
     fill(store, vectors(2))
@@ -367,3 +386,23 @@ def test_what_is_no_exported_gallery_is_refused(make: Make, tmp_path: Path) -> N
     with pytest.raises(DataError, match="another encoder"):
         Gallery(target).take_in(exported)
     assert target.items() == []
+
+
+def test_another_encoder_embeds_everything_anew(make: Make, photos: Path, encoder: Encoder) -> None:
+    """Every store takes another encoder in one transaction, with all pictures waiting, and then their embeddings."""
+    gallery = Gallery(make(), encoder=encoder)
+    gallery.sync([photos], calibrate=False)
+    coffee, rocket = (next(i.id for i in gallery.items() if i.path.stem == stem) for stem in ("coffee", "rocket"))
+    gallery.answers.set(coffee, rocket, "different")
+    store = make()
+    with store.writing(), store.transaction():
+        store.set_setting("encoder", {**store.settings()["encoder"], "fingerprint": "f" * 32})
+    asked = iter([False, False, True])
+    assert gallery.sync(calibrate=False, stop=lambda: next(asked)).re_embedded == 3
+    assert (len(gallery), gallery.waiting) == (3, 6)
+    assert len([*gallery.search(photos / "coffee.png", k=9, details=False).files(copies=True)]) <= 3
+    assert gallery.sync(calibrate=False).re_embedded == 6
+    assert gallery.search(photos / "coffee.png", k=1)[0].distance == 0.0
+    assert len(gallery.answers.all()) == 1
+    assert gallery.verify().problems == ()
+    gallery.close()

@@ -458,12 +458,42 @@ def test_verify_on_the_command_line(gallery: Gallery, photos: Path, run: Run) ->
     assert (finished.returncode, finished.stderr) == (0, "")
     assert "9 images, all is well" in finished.stdout
     damage(gallery, "DELETE FROM items WHERE id = 1")
-    assert run("verify", "--index", Path(gallery.location)).returncode == 1
+    finished = run("verify", "--index", Path(gallery.location))
+    assert finished.returncode == 1
+    assert "problem: gallery.db is damaged: " in finished.stdout
+    assert f"damaged; to mend it: simsearch verify --repair --index {gallery.location}" in finished.stdout
     finished = run("verify", "--repair", "--index", Path(gallery.location), "--json")
     assert finished.returncode == 0
     assert json.loads(finished.stdout)["images"] == 8
     assert run("index", photos, "--index", Path(gallery.location)).returncode == 0
     assert run("verify", "--files", "--index", Path(gallery.location)).returncode == 0
+
+
+def test_a_damaged_index_is_named_and_the_pictures_are_counted(gallery: Gallery, run: Run) -> None:
+    """The pictures are those in gallery.db; what comes next builds the index anew, and nothing has to be deleted."""
+    gallery.close()
+    index = Path(gallery.location, "index.faiss")
+    index.write_bytes(index.read_bytes()[:100])
+    finished = run("verify", "--index", Path(gallery.location))
+    assert finished.returncode == 1
+    assert "problem: index.faiss is damaged; the next query, or simsearch index, builds it anew" in finished.stdout
+    assert f"{gallery.location}: 9 images, damaged; to mend it: simsearch verify --repair" in finished.stdout
+    assert "delete" not in finished.stdout
+    assert run("index", "--index", Path(gallery.location)).returncode == 0
+    assert "9 images, all is well" in run("verify", "--index", Path(gallery.location)).stdout
+
+
+def test_what_no_repair_mends_is_said(gallery: Gallery, run: Run) -> None:
+    """A file of which nothing is left is called that; the way out is not the repair that failed, nor to delete it."""
+    gallery.close()
+    Path(gallery.location, "gallery.db").write_bytes(b"nothing that SQLite knows")
+    finished = run("verify", "--index", Path(gallery.location))
+    assert (finished.returncode, "0 images" in finished.stdout) == (1, False)
+    assert "its pictures cannot be counted, damaged" in finished.stdout
+    finished = run("verify", "--repair", "--index", Path(gallery.location))
+    assert finished.returncode == 1
+    assert "nothing in it can be read); no repair helps and it stays as it is; index your folders" in finished.stderr
+    assert not any(word in finished.stderr for word in ("delete", "--repair"))
 
 
 # -- strangers

@@ -6,10 +6,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 
 from siamese_search.web.server import HEAD_SECONDS, LOOPBACK, listening, server_of
+
+KEY = "a-key-of-sixteen-letters"
 
 
 class Visitor:
@@ -35,6 +38,24 @@ class Visitor:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read(), dict(error.headers)
+
+
+class Client(Visitor):
+    """A program that brings the token."""
+
+    def get(self, path: str, body: object = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """Ask with the token."""
+        return self.ask(path, body, **{"Authorization": f"Bearer {KEY}", **headers})
+
+    def json(self, path: str, body: object = None, *, status: int = 200, **headers: str) -> Any:
+        """Ask for JSON, and expect a status."""
+        found, content, about = self.get(path, body, **headers)
+        assert (found, about["content-type"]) == (status, "application/json"), content
+        return json.loads(content)
+
+    def picture(self, data: bytes, options: str = "", *, status: int = 200, kind: str = "image/png") -> Any:
+        """Search with a picture."""
+        return self.json(f"api/search{options}", data, status=status, Content_Type=kind)
 
 
 @contextmanager

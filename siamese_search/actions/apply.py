@@ -24,6 +24,7 @@ from siamese_search.paths import expanded
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
 
 
 def apply_plan(
@@ -35,14 +36,16 @@ def apply_plan(
     protect: Sequence[Path] = (),
     dry_run: bool = False,
     progress: Progress | None = None,
+    stop: Stop | None = None,
 ) -> ActionReport:
     """Do something with every copy of a plan that passes all checks; refuse the others, one reason each.
 
     `plan` is a file that `write_plan` wrote, or what `read_plan` made of it; `action` may be a word: "trash", "move",
     "hardlink" or "reflink". Steps that `journal` (default: the one beside the file) knows as done are not done again,
     so a run that was killed goes on where it was. The gallery forgets what has gone. `dry_run` checks everything that
-    can be foreseen and changes nothing. Raises PlanError when the plan or journal as a whole will not do, or another
-    process acts in the same folders; GalleryError, OptionError.
+    can be foreseen and changes nothing. `stop` is asked between steps, and ends the run well when it returns True.
+    Raises PlanError when the plan or journal as a whole will not do, or another process acts in the same folders;
+    GalleryError, OptionError.
     """
     action = Action(action)
     if not isinstance(plan, Plan):
@@ -61,7 +64,7 @@ def apply_plan(
         with only_actor(roots), open_journal(journal, head) as opened, Roots(opened) as places:
             opened.begin_run(Run.APPLY)
             acting = Acting(opened, places, checks)
-            acting.work(plan.steps, progress)
+            acting.work(plan.steps, progress, stop)
             note = catch_up(gallery, opened)
             opened.end_run()
     return acting.report(note)
@@ -79,10 +82,12 @@ class Acting:
         self._already = 0
         self._size = 0
 
-    def work(self, steps: Sequence[Step], progress: Progress | None = None) -> None:
+    def work(self, steps: Sequence[Step], progress: Progress | None = None, stop: Stop | None = None) -> None:
         """Do every step that nothing speaks against."""
         named: set[Path] = set()
         for count, step in enumerate(steps, start=1):
+            if stop and stop():
+                break
             try:
                 look.check_named_once(step, named)
                 if look.is_done(self._journal.content, step):

@@ -5,11 +5,12 @@ moment, and the plan that it saves is checked by `apply` like any other, file by
 picked.
 
     {"id": "…", "plan": "{\"simsearch\": \"plan\", …}", "only": ["identical", …], "may": ["identical", …, "altered"],
-     "fixed": false,
-     "groups": [{"members": [{"path": "/…/b.jpg", "hash": "…", "size": 51234, "frees": 51234, "blocked": ""},
-                             {"path": "/…/a.jpg", "hash": "…", "size": 31234, "frees": 31234, "blocked": "",
-                              "relation": "confirmed", "distance": 0.03, "looks": ["resized"], "along": [],
-                              "acts": true}],
+     "finer": 2.0, "fixed": false,
+     "groups": [{"members": [{"path": "/…/b.jpg", "hash": "…", "size": 51234, "frees": 51234, "pixels": 90000,
+                              "blocked": ""},
+                             {"path": "/…/a.jpg", "hash": "…", "size": 31234, "frees": 31234, "pixels": 40000,
+                              "blocked": "", "relation": "confirmed", "distance": 0.03, "looks": ["resized"],
+                              "along": [], "acts": true}],
                  "reason": "pixels", "pairs": [[1, 2, "confirmed"]]}]}
 
 The first member of a group is its keeper. `plan` is a text, and stays one: the checksum in it is that of the very
@@ -26,7 +27,7 @@ import xxhash
 from siamese_search.actions.plan import going_along, is_link, plan_head
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
-from siamese_search.results import SAFE_RELATIONS, Copy, DedupeReport, DuplicateGroup, Facts, Relation
+from siamese_search.results import FINER, SAFE_RELATIONS, Copy, DedupeReport, DuplicateGroup, Facts, Relation
 
 _PROTECTED = "protected"
 _LINK = "a link, frees nothing"
@@ -44,13 +45,15 @@ def choices_json(
     """Return what may be chosen about a report, as plain data, groups in its order.
 
     Chosen at first is what `plan_json` would plan. `only` and `may` are the relations that are acted on when another
-    keeper is chosen, and those that a person may choose one by one; `fixed`: keepers are another gallery's.
+    keeper is chosen, and those that a person may choose one by one; what has `finer` times the pixels of the one kept
+    is never chosen by itself. `fixed`: keepers are another gallery's.
     """
     safe = only or (*SAFE_RELATIONS, *([Relation.NEAR] if report.details is None else []))
     data = {
         "plan": json.dumps(plan_head(report, gallery, against=against, protected=protected)),
         "only": [relation.value for relation in safe],
         "may": [relation.value for relation in dict.fromkeys((*SAFE_RELATIONS, *safe, Relation.ALTERED))],
+        "finer": FINER,
         "fixed": against is not None,
         "groups": [_group(group, report, protected, only) for group in report.groups],
     }
@@ -92,8 +95,9 @@ def _copy(copy: Copy, report: DedupeReport, only: Sequence[Relation]) -> dict[st
 
 
 def _facts(path: Path, facts: Facts | None) -> dict[str, Any]:
-    size = facts.size if facts else 0
-    return {"path": str(path), "hash": facts.content_hash if facts else "", "size": size, "frees": size}
+    size, pixels = (facts.size, facts.width * facts.height) if facts else (0, 0)
+    content = facts.content_hash if facts else ""
+    return {"path": str(path), "hash": content, "size": size, "frees": size, "pixels": pixels}
 
 
 def _blocked(path: Path, facts: Facts | None, *, is_protected: bool) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import xxhash
 
 from siamese_search.actions.texts import Damage, absolute_in, object_in, text_in
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import output_file
 from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
@@ -29,6 +29,7 @@ from siamese_search.images.files import hash_file
 from siamese_search.results import Copy, DedupeReport, Relation
 
 FORMAT = 1
+_MAKE_ONE = "make one with: simsearch dedupe --plan NEW.json"
 _MAX_DISTANCE = 2.0
 _MAX_BYTES = 4 << 30  # more is no plan
 
@@ -139,7 +140,7 @@ def write_plan(
     if journal_of(path).exists():
         raise PlanError(f"{path}: was applied already, {journal_of(path)} is its journal; choose another name")
     text = json.dumps(plan_json(report, gallery, against=against, protected=protected, only=only), indent=2)
-    with whole_file(path) as half:
+    with output_file(path) as half:
         half.write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -153,14 +154,14 @@ def read_plan(path: Path) -> Plan:
     try:
         if not path.is_file() or path.stat().st_size > _MAX_BYTES:
             path.stat()
-            raise PlanError(f"{path}: not a plan: no regular file")
+            raise PlanError(f"{path}: not a plan: no regular file; {_MAKE_ONE}")
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise PlanError(f"{path}: not a plan: {error}") from error
+        raise PlanError(f"{path}: not a plan ({error}); {_MAKE_ONE}") from error
     if not isinstance(data, dict) or data.get("simsearch") != "plan":
-        raise PlanError(f"{path}: not a plan; make one with: simsearch dedupe --plan {path}")
+        raise PlanError(f"{path}: not a plan; {_MAKE_ONE}")
     if data.get("format") != FORMAT:
         raise PlanError(f"{path}: a plan of format {data.get('format')!r}, this version reads {FORMAT}; make a new one")
     head = {key: value for key, value in data.items() if key not in {"seal", "steps"}}

@@ -17,22 +17,23 @@ from siamese_search.gallery import Gallery
 from siamese_search.results import Action, ActionReport, Refused
 
 Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
 _NAMED = 3  # files named where a sentence is about many
 
 
-def undo_journal(path: str | Path, *, progress: Progress | None = None) -> ActionReport:
+def undo_journal(path: str | Path, *, progress: Progress | None = None, stop: Stop | None = None) -> ActionReport:
     """Take back every step of a journal that was done, last one first; refuse where something is in the way.
 
     A run that was killed goes on where it was. The gallery takes back what was restored; when it is gone or its encoder
-    cannot be loaded, the files are restored all the same. Raises PlanError, also when another process acts in the same
-    folders.
+    cannot be loaded, the files are restored all the same. `stop` is that of `apply_plan`. Raises PlanError, also when
+    another process acts in the same folders.
     """
     path = Path(path)
     roots = [root.path for root in read_journal(path).head.roots]
     with only_actor(roots), open_journal(path) as journal, Roots(journal) as places:
         journal.note_run(Run.UNDO)
         undoing = Undoing(journal, places)
-        undoing.work(progress)
+        undoing.work(progress, stop)
         places.tidy()
         note = catch_up(journal.head.gallery, journal)
         journal.end_run()
@@ -54,7 +55,7 @@ class Undoing:
         self._lost: defaultdict[str, list[Path]] = defaultdict(list)
         self._already = sum(state is State.UNDONE for state in journal.content.states.values())
 
-    def work(self, progress: Progress | None = None) -> None:
+    def work(self, progress: Progress | None = None, stop: Stop | None = None) -> None:
         """Take back every step that was begun."""
         content = self._journal.content
         waiting = [
@@ -63,6 +64,8 @@ class Undoing:
             if content.states[copy] in {State.BEGIN, State.DONE, State.UNDOING}
         ]
         for count, (copy, record) in enumerate(waiting, start=1):
+            if stop and stop():
+                break
             try:
                 self._undo(copy, record)
             except Refusal as refusal:

@@ -43,7 +43,8 @@ def read_answers(path: Path) -> list[tuple[dict[str, str], Answer]]:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as a CSV of pairs ({error})") from error
+        detail = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: cannot be read as a CSV of pairs: {detail}") from error
     if not rows or not set(COLUMNS) <= rows[0].keys():
         raise DataError(f"{path}: expected a CSV with the columns {', '.join(COLUMNS)} and at least one pair")
     for number, row in enumerate(rows, start=2):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from siamese_search.cli.options import JsonOption, QuietOption
+from siamese_search.cli.options import JsonOption, QuietOption, writable_folder
 from siamese_search.cli.output import print_json, print_text, progress_bar
 from siamese_search.results import Action, ActionReport
 
@@ -18,7 +18,9 @@ _NAMED = 50  # files whose refusal is shown one by one
 def apply(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="What simsearch dedupe --plan wrote.")],
     to: Annotated[Action, typer.Option(help="What to do with the copies.")],
-    into: Annotated[Path | None, typer.Option(metavar="DIR", help="With --to move: where to.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(metavar="DIR", callback=writable_folder, help="With --to move: where to.")
+    ] = None,
     protect: Annotated[
         list[Path] | None, typer.Option(metavar="DIR", help="Never touch what is in here, whatever the plan says.")
     ] = None,

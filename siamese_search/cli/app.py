@@ -3,7 +3,7 @@
 import atexit
 import errno
 import gc
-import io
+import re
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -14,7 +14,6 @@ from siamese_search.cli import act, calibrate, dedupe, demo, evaluate, gallery, 
 from siamese_search.cli.output import flush, print_error
 from siamese_search.cli.streams import prepare_streams, release_streams
 from siamese_search.errors import SimsearchError
-from siamese_search.escapes import printable
 from siamese_search.version import __version__
 
 INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C, as in shells
@@ -113,12 +112,24 @@ def _words(error: Exception) -> str | None:  # noqa: PLR0911  a table of cases
             return None
 
 
+_PLAINLY = {
+    "Invalid value for ": "",
+    "Invalid value: ": "",
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "has to be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "has to be a number",
+    "Input should be ": "has to be ",
+}
+
+
 def _print_usage(error: Exception) -> None:
-    """Show what is wrong with a command line; an argument may hold anything."""
-    text = io.StringIO()
-    error.show(text)  # type: ignore[attr-defined]  # a method of all of Click's errors
-    words = text.getvalue().replace(",\n\t", ", ").replace("\n\t", " ")  # choices
-    sys.stderr.writelines(f"{printable(line)}\n" for line in words.split("\n")[:-1])
+    """Say in one line what is wrong with a command line, and where to look; an argument may hold anything."""
+    command = getattr(getattr(error, "ctx", None), "command_path", "simsearch")
+    words = " ".join(error.format_message().split())  # type: ignore[attr-defined]  # a method of all of Click's errors
+    for said, plainly in _PLAINLY.items():
+        words = words.replace(said, plainly)
+    words = re.sub(r"^'([^']+)': ", r"\1: ", words)  # the option at fault
+    print_error(f"{words.rstrip('.')}; see: {command} --help")
 
 
 if __name__ == "__main__":

@@ -40,9 +40,8 @@ def calibrate(
     is never less, details are compared, and decide. The gallery calibrates itself by its own pictures; answers given
     in `simsearch review` or here correct that.
     """
-    from dataclasses import asdict  # noqa: PLC0415
-
     from siamese_search.calibration.table import PROMISED  # noqa: PLC0415
+    from siamese_search.report.data import calibrate_json  # noqa: PLC0415
 
     with open_gallery(index) as gallery:
         if pairs:
@@ -50,7 +49,7 @@ def calibrate(
         before = gallery.threshold
         calibration = gallery.calibrate(precision=precision)
     if json:
-        print_json({**asdict(calibration), "before": asdict(before)})
+        print_json(calibrate_json(calibration, before))
     elif not quiet:
         _print(gallery.location, calibration, before.distance, precision or PROMISED)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from siamese_search.atomic import made_folder
 from siamese_search.cli.found import print_groups, print_summary
 from siamese_search.cli.options import (
     CsvOption,
@@ -16,12 +17,34 @@ from siamese_search.cli.options import (
     QuietOption,
     ThresholdOption,
     one_format,
+    say_waiting,
+    writable_file,
+    writable_folder,
 )
 from siamese_search.cli.output import print_csv, print_json, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
+from siamese_search.memory import keep_memory
 from siamese_search.results import KEEP_RULES, SAFE_RELATIONS, DedupeReport, DuplicateGroup, Relation
 
 app = typer.Typer()
+
+_PAGES = frozenset({".html", ".htm"})
+
+
+def _is_page(report: Path) -> bool:
+    return report.suffix.lower() in _PAGES
+
+
+def _page(report: Path) -> Path:
+    """Return the file that a report goes into: the one that was named, or the first page of a folder."""
+    return report if _is_page(report) else report / "index.html"
+
+
+def _writable_page(report: Path | None) -> Path | None:
+    if report:
+        (writable_file if _is_page(report) else writable_folder)(report)
+    return report
+
 
 _ONLY = (*SAFE_RELATIONS, Relation.ALTERED)
 
@@ -72,13 +95,21 @@ def dedupe(
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR|HTML", help="Write a page there: all groups, to look at and to choose from."),
+        typer.Option(
+            metavar="DIR|HTML",
+            callback=_writable_page,
+            help="Write a page there: all groups, to look at and to choose from.",
+        ),
     ] = None,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the group with the largest copies as one picture.")
+        Path | None,
+        typer.Option(
+            metavar="PNG", callback=writable_file, help="Draw the group with the largest copies as one picture."
+        ),
     ] = None,
     plan: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what could be done, for simsearch apply.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=writable_file, help="Write what could be done, for simsearch apply."),
     ] = None,
     index: IndexOption = None,
     json: JsonOption = False,
@@ -99,6 +130,7 @@ def dedupe(
     from siamese_search.duplicates.scope import opened_galleries  # noqa: PLC0415
     from siamese_search.report.data import dedupe_csv, dedupe_json  # noqa: PLC0415
 
+    keep_memory()
     wanted = _relations(only or ())
     rules = KeeperRules.named(keep or (), prefer=prefer or (), protect=protect or ())
     with ExitStack() as stack, silent_decoders():
@@ -108,6 +140,8 @@ def dedupe(
                     index, against=against, folders=folders or (), to_act=plan is not None, progress=progress
                 )
             )
+        for one in filter(None, (gallery, other)):
+            say_waiting(one)
         limit = threshold if precision is None else gallery.threshold_for(precision=precision)
         with progress_bar("Comparing", quiet=quiet) as progress:
             found = find_duplicates(
@@ -130,7 +164,7 @@ def dedupe(
 
             choices = choices_json(found, gallery, against=other, protected=rules.protect, only=wanted)
             with progress_bar("Drawing", quiet=quiet) as progress:
-                write_dedupe_html(found, _page(report), choices=choices, only=wanted, progress=progress)
+                write_dedupe_html(found, _page_in_its_folder(report), choices=choices, only=wanted, progress=progress)
         if sheet:
             from siamese_search.report.sheet import write_group_sheet  # noqa: PLC0415
 
@@ -145,16 +179,15 @@ def dedupe(
             print_summary(found, wanted, page=_page(report) if report else None, plan=plan)
 
 
-def _page(report: Path) -> Path:
-    """Return the file that a report goes into: the one that was named, or the first page of a folder."""
-    return report if report.suffix.lower() in {".html", ".htm"} else report / "index.html"
+def _page_in_its_folder(report: Path) -> Path:
+    return _page(report) if _is_page(report) else _page(made_folder(report))
 
 
 def _relations(names: Sequence[str]) -> tuple[Relation, ...]:
     chosen = [name for value in names for name in value.split(",")]
     for name in chosen:
         if name not in _ONLY:
-            raise OptionError(f"--only {name}: no such relation; there are {', '.join(_ONLY)}")
+            raise OptionError(f"--only {name or 'with an empty name'}: no such relation; there are {', '.join(_ONLY)}")
     return tuple(Relation(name) for name in chosen)
 
 

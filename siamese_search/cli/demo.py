@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_search.cli.options import JsonOption, QuietOption, open_gallery
+from siamese_search.cli.options import JsonOption, QuietOption, open_gallery, writable_folder
 from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
+_FOLDER = Path("data/demo")  # made with the folder above it
+
+
+def _writable_folder(folder: Path) -> Path:
+    if folder != _FOLDER:
+        writable_folder(folder)
+    return folder
+
+
 @app.command(epilog="Example: simsearch demo --folder /tmp/demo --index /tmp/demo/index")
 def demo(
-    folder: Annotated[Path, typer.Option(metavar="DIR", help="Where pictures and report go.")] = Path("data/demo"),
+    folder: Annotated[
+        Path, typer.Option(metavar="DIR", callback=_writable_folder, help="Where pictures and report go.")
+    ] = _FOLDER,
     index: Annotated[str, typer.Option(metavar="DIR|URL", help="The gallery.")] = "indexes/demo",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -65,13 +76,12 @@ def _print_made(report: "DemoReport", folder: Path) -> None:
 
 
 def _print_found(report: "DemoReport") -> None:
-    from siamese_search.report.words import details_sentence  # noqa: PLC0415
+    from siamese_search.report.words import details_sentence, hit_words  # noqa: PLC0415
 
     found, score = report.duplicates, report.score
     for result in report.search:
         query, hit = Path(result.query).name, result[0]
-        verdict = "a duplicate" if hit.duplicate else "not a duplicate"
-        print_text(f"Search:   {query} -> {hit.path.name}, distance {hit.distance:.3f}, {verdict}")
+        print_text(f"Search:   {query} -> {hit.path.name}, distance {hit.distance:.3f}, {hit_words(hit)}")
     print_text(f"Dedupe:   {len(found)} groups. {score.sentence}")
     if score.missed:
         print_text(f"          missed: {', '.join(planted.path.stem for planted in score.missed)}")

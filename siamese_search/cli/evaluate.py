@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from siamese_search.cli.options import ClassesOption, DataArgument, JsonOption, LabelsOption, QuietOption
+from siamese_search.cli.options import (
+    ClassesOption,
+    DataArgument,
+    JsonOption,
+    LabelsOption,
+    QuietOption,
+    writable_file,
+    writable_folder,
+)
 from siamese_search.cli.output import print_json, print_text, progress_bar, silent_decoders
 
 if TYPE_CHECKING:
@@ -37,11 +45,18 @@ def evaluate(
         float, typer.Option(min=0.01, max=2.0, help="Distance beyond which unlike pictures cost nothing.")
     ] = 1.0,
     save_pairs: Annotated[
-        Path | None, typer.Option(metavar="PAIRS.csv", help="Write the first seed's pairs there, for --labels.")
+        Path | None,
+        typer.Option(
+            metavar="PAIRS.csv", callback=writable_file, help="Write the first seed's pairs there, for --labels."
+        ),
     ] = None,
     figures: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw pairs, distances, ROC, map and worst mistakes as PNG files there."),
+        typer.Option(
+            metavar="DIR",
+            callback=writable_folder,
+            help="Draw pairs, distances, ROC, map and worst mistakes as PNG files there.",
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -15,10 +15,13 @@ from siamese_search.cli.options import (
     DeviceOption,
     IndexOption,
     JsonOption,
+    NewIndexOption,
     QuietOption,
     ThresholdOption,
     one_format,
     open_gallery,
+    say_waiting,
+    writable_file,
 )
 from siamese_search.cli.output import (
     flush,
@@ -62,9 +65,13 @@ def index(
     max_megapixels: Annotated[
         float | None, typer.Option(min=1.0, metavar="MP", help="Skip pictures with more.  [default: 178]")
     ] = None,
+    re_embed: Annotated[
+        bool,
+        typer.Option("--re-embed", help="With another --encoder: embed the gallery's pictures anew; answers stay."),
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and follow changes until Ctrl-C.")] = False,
     device: DeviceOption = "auto",
-    index: IndexOption = None,
+    index: NewIndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -72,7 +79,8 @@ def index(
 
     New and changed pictures are embedded, those that are gone are forgotten, all others are left as they are. A folder
     that is not there, as on a drive that is not connected, keeps its pictures. Ctrl-C stops well: what was embedded is
-    kept, and the same command goes on from there.
+    kept, and the same command goes on from there. When the gallery's encoder is another one since, as after an
+    upgrade, all its pictures are embedded anew; folders and answers stay.
     """
     from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
     from siamese_search.images.decode import MAX_PIXELS  # noqa: PLC0415
@@ -85,6 +93,8 @@ def index(
         raise OptionError("--watch prints a line for each change, --json one object at the end; give one of them")
     if watch and exclude:
         raise OptionError("--watch follows everything in a folder; --exclude goes without it")
+    if re_embed and (watch or not encoder):
+        raise OptionError("--re-embed goes with --encoder, and without --watch")
     with (
         open_gallery(index, encoder=encoder_for(index, encoder, device=device)) as gallery,
         until_interrupted() as stop,
@@ -98,6 +108,7 @@ def index(
                 folders or (),
                 exclude=exclude or (),
                 max_pixels=round(max_megapixels * 1e6) if max_megapixels else MAX_PIXELS,
+                re_embed=re_embed,
                 progress=progress,
                 stop=stop.is_set,
             )
@@ -136,7 +147,10 @@ def query(
     json: JsonOption = False,
     csv: CsvOption = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Also draw the image and what was found (one IMAGE only).")
+        Path | None,
+        typer.Option(
+            metavar="PNG", callback=writable_file, help="Also draw the image and what was found (one IMAGE only)."
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -152,6 +166,7 @@ def query(
 
     sources = [sys.stdin.buffer if image == "-" else image for image in images]
     with open_gallery(index) as gallery, silent_decoders(), progress_bar("Searching", quiet=quiet) as progress:
+        say_waiting(gallery)
         if combine:
             combined = gallery.search_combined(sources, k=k, include_self=include_self, progress=progress)
             report = SearchReport(threshold=gallery.threshold, queries=(combined,))
@@ -182,7 +197,12 @@ def info(
     index: IndexOption = None,
     draw: Annotated[
         Path | None,
-        typer.Option("--map", metavar="HTML", help="Also draw a map: all pictures beside those that are like them."),
+        typer.Option(
+            "--map",
+            metavar="HTML",
+            callback=writable_file,
+            help="Also draw a map: all pictures beside those that are like them.",
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -208,6 +228,7 @@ def info(
         ("gallery", about.location),
         ("images", f"{about.images:,}"),
         ("skipped", f"{about.skipped:,}"),
+        *([("waiting", f"{about.waiting:,}, for simsearch index to embed them anew")] if about.waiting else []),
         *(("folder", str(root)) for root in about.roots),
         ("encoder", f"{about.encoder}, {about.dim} numbers a picture"),
         ("fingerprint", about.fingerprint),
@@ -226,6 +247,8 @@ def _check_query(images: Sequence[str], threshold: float | None, *, combine: boo
     """Refuse options that do not go together."""
     if sheet and (combine or len(images) > 1 or images[0] == "-"):
         raise OptionError("--sheet draws one image file; name just one")
+    if "" in images:
+        raise OptionError("an IMAGE without a name; name a file, or - for stdin")
     if images.count("-") > 1:
         raise OptionError("stdin holds one image; give - once")
     if combine and threshold is not None:
@@ -245,16 +268,19 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
 
 
 def _print_sync(report: SyncReport) -> None:
+    from siamese_search.report.words import counted  # noqa: PLC0415
+
     counts = {
         "added": report.added,
         "changed": report.changed,
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "embedded anew": report.re_embedded,
         "skipped": len(report.skipped),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no pictures found"
-    print_text(f"{report.index}: {report.images:,} images ({words}) in {report.seconds:.1f} s")
+    print_text(f"{report.index}: {counted(report.images, 'image')} ({words}) in {report.seconds:.1f} s")
     if report.stopped:
         print_text("stopped before the end; the same command goes on from here")
     if report.left_out:

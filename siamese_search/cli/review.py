@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery
+from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery, writable_file
 from siamese_search.cli.output import print_json, print_table, print_text, progress_bar, silent_decoders
 from siamese_search.errors import OptionError
 from siamese_search.results import Answer, AnsweredPair
@@ -38,7 +38,10 @@ def review(
         typer.Option("--import", metavar="CSV", help="Take answers from a file, such as a report saved; ask nothing."),
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Write all answers as pairs (first,second,label), ask nothing.")
+        Path | None,
+        typer.Option(
+            metavar="CSV", callback=writable_file, help="Write all answers as pairs (first,second,label), ask nothing."
+        ),
     ] = None,
     index: IndexOption = None,
     json: JsonOption = False,
@@ -54,7 +57,8 @@ def review(
         raise OptionError("--forget takes back the answer about two pictures: simsearch review --forget A B")
     standing = ""
     with open_gallery(index) as gallery, silent_decoders():
-        for pair in gallery.answers.named(pictures or ()):
+        forgotten = gallery.answers.named(pictures or ())
+        for pair in forgotten:
             gallery.answers.remove(pair)
         if import_:
             gallery.answers.read(import_)
@@ -67,8 +71,11 @@ def review(
     counts = {answer.value: said.count(answer) for answer in Answer}
     if json:
         answers = {"answers": [_answer_json(pair) for pair in pairs]} if list_ else {}
-        print_json({**counts, "export": str(export) if export else None, **answers})
+        taken_back = {"forgotten": [_answer_json(pair) for pair in forgotten]} if forget else {}
+        print_json({**counts, "export": str(export) if export else None, **taken_back, **answers})
     else:
+        for pair in forgotten:
+            print_text(f"forgotten: {pair.answer.value}, of {_names(pair)}")
         _print_list(pairs if list_ else ())
         _print_counts(gallery.location, counts, standing)
 
@@ -95,6 +102,12 @@ def _answer_json(pair: AnsweredPair) -> dict[str, Any]:
         "second_hash": pair.second,
         "distance": pair.distance,
     }
+
+
+def _names(pair: AnsweredPair) -> str:
+    if pair.paths is None:
+        return f"pictures that are no longer there ({pair.id})"
+    return f"{pair.paths[0]} and {pair.paths[1]}"
 
 
 def _print_list(pairs: Sequence[AnsweredPair]) -> None:

@@ -14,8 +14,10 @@ from siamese_search.cli.options import (
     JsonOption,
     LabelsOption,
     QuietOption,
+    writable_folder,
 )
 from siamese_search.cli.output import print_json, print_notice, print_text
+from siamese_search.memory import keep_memory
 
 if TYPE_CHECKING:
     from siamese_search.training.run import Run
@@ -28,7 +30,9 @@ app = typer.Typer()
 )
 def train(
     data: DataArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where the encoder goes.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", callback=writable_folder, help="Where the encoder goes.")
+    ],
     labels: LabelsOption = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="photo|imagenet|scratch|DIR", help="Weights to start from.")
@@ -58,7 +62,6 @@ def train(
     An interrupted run continues when the same command is given again.
     """
     from siamese_search.training.encoder import train_encoder  # noqa: PLC0415
-    from siamese_search.training.memory import keep_memory  # noqa: PLC0415
 
     keep_memory()
     with _progress(quiet=quiet) as (on_step, on_validation, on_stage):

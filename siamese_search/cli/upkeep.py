@@ -1,12 +1,23 @@
 """The commands that look after a gallery: verify, remove, relocate, export, import."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery
+from siamese_search.cli.options import (
+    IndexOption,
+    JsonOption,
+    NewIndexOption,
+    QuietOption,
+    open_gallery,
+    writable_file,
+    writable_folder,
+)
 from siamese_search.cli.output import print_json, print_text, progress_bar
+from siamese_search.errors import OptionError
+from siamese_search.report.words import counted
 from siamese_search.results import VerifyReport
 
 app = typer.Typer()
@@ -55,7 +66,7 @@ def remove(
     if json:
         print_json({"removed": removed, "images": left, "index": gallery.location})
     elif not quiet:
-        print_text(f"{gallery.location}: {removed:,} pictures forgotten, {left:,} left")
+        print_text(f"{gallery.location}: {counted(removed, 'picture')} forgotten, {left:,} left")
 
 
 @app.command(epilog="Example: simsearch relocate /media/old-drive/Pictures ~/Pictures")
@@ -72,14 +83,24 @@ def relocate(
     if json:
         print_json({"moved": moved, "folder": str(new.resolve()), "index": gallery.location})
     elif not quiet:
-        print_text(f"{gallery.location}: {moved:,} pictures are now in {new.resolve()}")
+        print_text(
+            f"{gallery.location}: {counted(moved, 'picture')} {'is' if moved == 1 else 'are'} now in {new.resolve()}"
+        )
+
+
+def _writable_place(place: Path) -> Path | None:
+    return writable_file(place) if place.suffix == ".parquet" else writable_folder(place)
 
 
 @app.command(epilog="Example: simsearch export holiday.parquet --index indexes/holiday")
 def export(
     place: Annotated[
         Path,
-        typer.Argument(metavar="DIR|FILE.parquet", help="Where to write items.csv and embeddings.npy, or all in one."),
+        typer.Argument(
+            metavar="DIR|FILE.parquet",
+            callback=_writable_place,
+            help="Where to write items.csv and embeddings.npy, or one file.",
+        ),
     ],
     index: IndexOption = None,
     json: JsonOption = False,
@@ -90,18 +111,20 @@ def export(
     A Parquet file also holds what `simsearch import` makes a gallery of again: threshold, folders, answers.
     """
     with open_gallery(index) as gallery:
+        if place.resolve() == Path(gallery.location).resolve():
+            raise OptionError(f"{place}: is the gallery itself; name another folder")
         rows = gallery.export(place)
     if json:
         print_json({"images": rows, "folder": str(place)})
     elif not quiet:
         files = "a gallery" if place.suffix == ".parquet" else "items.csv and embeddings.npy"
-        print_text(f"{place}: {files} with {rows:,} rows")
+        print_text(f"{place}: {files} with {counted(rows, 'row')}")
 
 
 @app.command("import", epilog="Example: simsearch import holiday.parquet --index milvus://box:19530/holiday")
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="What `simsearch export FILE.parquet` wrote.")],
-    index: IndexOption = None,
+    index: NewIndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -115,7 +138,7 @@ def import_(
     if json:
         print_json({"added": added, "images": images, "index": gallery.location})
     elif not quiet:
-        print_text(f"{gallery.location}: {images:,} images ({added:,} added)")
+        print_text(f"{gallery.location}: {counted(images, 'image')} ({added:,} added)")
 
 
 def _print_verify(report: VerifyReport) -> None:
@@ -130,6 +153,11 @@ def _print_verify(report: VerifyReport) -> None:
         print_text(f"{entry.path}: {entry.reason}")
     if len(files) > _FILES_SHOWN:
         print_text(f"... and {len(files) - _FILES_SHOWN:,} more; --json lists all")
-    looked = "" if report.files is None else f", {len(files):,} files differ"
-    state = "not as it was written; try: simsearch verify --repair" if report.problems else "all is well"
-    print_text(f"{report.index}: {report.images:,} images, {state}{looked} ({report.seconds:.1f} s)")
+    looked = ""
+    if report.files is not None:
+        looked = f", {counted(len(files), 'file')} {'differs' if len(files) == 1 else 'differ'}"
+    held = "its pictures cannot be counted" if report.images is None else counted(report.images, "image")
+    state = f"damaged; to mend it: simsearch verify --repair --index {shlex.quote(report.index)}"
+    print_text(
+        f"{report.index}: {held}, {state if report.problems else 'all is well'}{looked} ({report.seconds:.1f} s)"
+    )

@@ -24,7 +24,7 @@ _MIN_POINTS = 12  # in a picture, for its not matching to say anything
 _MANY_POINTS = 100
 _LAID_RIGHT = 0.98  # agreement: what still differs then is no matter of where they lie
 _SAME_FROM_AFAR = 0.995  # correlation of thumbs
-_CLEARLY_ALIKE, _CLEARLY_AGREES = 0.96, 0.9  # correlation of thumbs, and agreement: no points are needed then
+_CLEARLY_AGREES = 0.9  # agreement of frames that look alike at a glance: no points are needed then
 _MEETING, _NEARLY = 0.05, 0.2  # roughness of edges that lie on each other, and of those that nearly do
 _LARGE, _BROAD = 0.03, 300  # what differs, as a share and in pixels, where something was added or exchanged
 _MIN_INLIERS = 10
@@ -95,12 +95,12 @@ def _compare(first: Features, second: Features) -> Comparison:
 
 
 def _compare_laid(first: Features, second: Features) -> Comparison:
-    at_once = laid_on(first, second, likeness=_CLEARLY_ALIKE)
+    at_once = laid_on(first, second)
     known = _lay(first, second, at_once) if at_once else None
     if known and _is_clear(known):
         return _comparison(first, second, known)
     best: _Laid | None = None
-    for alignment in _alignments(first, second):
+    for alignment in _alignments(first, second, at_once):
         laid = _lay(first, second, alignment, known)
         if best is None or _ORDER[laid.verdict] < _ORDER[best.verdict]:
             best = laid
@@ -112,13 +112,16 @@ def _compare_laid(first: Features, second: Features) -> Comparison:
     return Comparison(Verdict.UNCHECKED if few else Verdict.ALIKE)
 
 
-def _alignments(first: Features, second: Features) -> Iterator[Alignment]:
-    """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points."""
+def _alignments(first: Features, second: Features, at_once: Alignment | None) -> Iterator[Alignment]:
+    """Yield how the second may lie in the first: all on all if that may be, as most copies do, then by its points.
+
+    `at_once` is how they lie as far as can be seen without points.
+    """
     best = best_match(first.points, second.points)
     if best:
         whole = snapped(first, second, best)
     elif _fewest_points(first, second) < _MANY_POINTS:
-        whole = laid_on(first, second)
+        whole = at_once
     else:  # so many points, and none of them agree; but in rows of equal bars no point knows its place
         whole = laid_on(first, second, likeness=_SAME_FROM_AFAR)
     yield from (alignment for alignment in (whole, best) if alignment)

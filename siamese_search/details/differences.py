@@ -186,16 +186,15 @@ def _windows(a: Pixels, b: Pixels, mask: Pixels, residual: Plane) -> tuple[float
     whether one is the other's negative.
     """
     size = max(1, a.shape[1] // 2), max(1, a.shape[0] // 2)
-    one, other, rest = (
-        cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32) for plane in (a, b, residual)
-    )
+    one, other, rest = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (a, b, residual))
     inside = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     inside = cv2.erode(inside, np.ones((_WINDOW + 2, _WINDOW + 2), np.uint8)) > 0
     window = (_WINDOW, _WINDOW)
-    mean_a, mean_b = cv2.blur(one, window), cv2.blur(other, window)
-    spread_a = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(one, -1, window) - mean_a * mean_a, 0))
-    spread_b = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(other, -1, window) - mean_b * mean_b, 0))
-    correlation = (cv2.blur(one * other, window) - mean_a * mean_b) / (spread_a * spread_b + 4)
+    mean_a, mean_b = (cv2.boxFilter(plane, cv2.CV_32F, window) for plane in (one, other))
+    spread_a = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(one, cv2.CV_32F, window) - mean_a * mean_a, 0))
+    spread_b = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(other, cv2.CV_32F, window) - mean_b * mean_b, 0))
+    product = cv2.multiply(one, other, dtype=cv2.CV_32F)
+    correlation = (cv2.blur(product, window) - mean_a * mean_b) / (spread_a * spread_b + 4)
     usual = inside & (spread_a > _STRUCTURE) & (spread_b > 1)
     gain = float(np.clip(np.median(spread_b[usual] / spread_a[usual]), 0.05, 20)) if usual.any() else 1.0
     spread = cv2.max(spread_a, spread_b / gain)

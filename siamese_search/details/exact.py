@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from siamese_search.details.alignment import Alignment, Matrix, Places
 from siamese_search.details.overlap import Framed, Overlap, overlap
@@ -47,14 +48,20 @@ def _shifts(both: Overlap) -> tuple[Places, Places]:
     a, b = (np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.float32) for pixels in (both.base, both.other))
     side = max(_MIN_TILE, max(a.shape) // _TILES)
     window = cv2.createHanningWindow((side, side), cv2.CV_32F)
+    covered = _tiles(both.mask, side).min(axis=(1, 3)) > 0
+    textured = np.minimum(_tiles(a, side).std(axis=(1, 3)), _tiles(b, side).std(axis=(1, 3))) >= _TEXTURE
     at, off = [], []
-    for top in range(0, a.shape[0] - side + 1, side):
-        for left in range(0, a.shape[1] - side + 1, side):
-            tile = slice(top, top + side), slice(left, left + side)
-            if not both.mask[tile].all() or min(a[tile].std(), b[tile].std()) < _TEXTURE:
-                continue
-            (x, y), certain = cv2.phaseCorrelate(a[tile], b[tile], window)
-            if certain > _CERTAIN:
-                at.append((left + side / 2, top + side / 2))
-                off.append((x, y))
+    for row, column in np.argwhere(covered & textured).tolist():
+        top, left = side * row, side * column
+        tile = slice(top, top + side), slice(left, left + side)
+        (x, y), certain = cv2.phaseCorrelate(a[tile], b[tile], window)
+        if certain > _CERTAIN:
+            at.append((left + side / 2, top + side / 2))
+            off.append((x, y))
     return np.array(at, np.float32).reshape(-1, 2), np.array(off, np.float32).reshape(-1, 2)
+
+
+def _tiles(plane: NDArray[np.generic], side: int) -> NDArray[np.generic]:
+    """Return a plane cut into squares, `(rows, side, columns, side)`, without what is left at its ends."""
+    rows, columns = plane.shape[0] // side, plane.shape[1] // side
+    return plane[: rows * side, : columns * side].reshape(rows, side, columns, side)

@@ -17,6 +17,7 @@ _WORTH_BENDING = 0.8  # pixels that the matches are off without
 _BENT_BETTER = 0.75
 _UNIT = 512.0
 _SHRUNK = 0.75
+_WHOLE = 4  # pixels that become one where colours are compared
 
 
 class Framed(Protocol):
@@ -72,6 +73,7 @@ def overlap(first: Framed, second: Framed, alignment: Alignment) -> Overlap:
     else:
         base, other, to_other = first.pixels(), second.pixels(), np.asarray(np.linalg.inv(alignment.matrix), np.float64)
         at, to = alignment.target, alignment.source
+    base = _trimmed(base)
     size = base.shape[1], base.shape[0]
     if scale < _SHRUNK:
         other = np.asarray(cv2.GaussianBlur(other, (0, 0), 0.45 / scale), np.uint8)
@@ -92,6 +94,12 @@ def overlap(first: Framed, second: Framed, alignment: Alignment) -> Overlap:
         swapped,
         to_other,
     )
+
+
+def _trimmed(pixels: Pixels) -> Pixels:
+    """Leave out up to three rows and columns: halves and quarters of whole pixels are made ten times as fast."""
+    height, width = (side - side % _WHOLE if side > _WHOLE else side for side in pixels.shape[:2])
+    return pixels[:height, :width]
 
 
 def _terms(x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:

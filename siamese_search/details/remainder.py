@@ -39,9 +39,9 @@ def _scene(picture: Features, other: NDArray[np.floating]) -> float:
     outside = cv2.erode(outside, np.ones((2 * _MARGIN + 1, 2 * _MARGIN + 1), np.uint8))
     if not outside.any():
         return 0.0
-    grey = cv2.cvtColor(picture.pixels(), cv2.COLOR_BGR2GRAY).astype(np.float32)
-    mean = cv2.blur(grey, _WINDOW)
-    spread = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(grey, -1, _WINDOW) - mean * mean, 0))
+    grey = cv2.cvtColor(picture.pixels(), cv2.COLOR_BGR2GRAY)
+    mean = cv2.boxFilter(grey, cv2.CV_32F, _WINDOW)
+    spread = cv2.sqrt(cv2.max(cv2.sqrBoxFilter(grey, cv2.CV_32F, _WINDOW) - mean * mean, 0))
     return float(((spread > _STRUCTURE) & (outside > 0)).mean())
 
 

@@ -12,7 +12,9 @@ from siamese_search.duplicates.source import Pair, Sources
 
 _FIRST = 2  # of the nearest of a picture, before the others
 
-Compare = Callable[[Sequence[Pair]], Iterable[Comparison]]
+Compare = Callable[[Sequence[Pair], int | None], Iterable[Comparison | None]]
+"""Compares pairs; with a number, of each second picture so many, and the others unless one of those is confirmed."""
+
 Distances = Callable[[Sequence[Pair]], NDArray[np.float64]]
 
 
@@ -66,17 +68,9 @@ class Compared:
 
     def compare_until_confirmed(self, nearest: Block) -> None:
         """Compare pictures with their nearest, two at first; those that are the same as one of these are done."""
-        places = _places(nearest[1])
-        done: set[int] = set()
-        for few in (places < _FIRST, places >= _FIRST):
-            new = {
-                (above, below): distance
-                for above, below, distance in each_pair((nearest[0][few], nearest[1][few], nearest[2][few]))
-                if below not in done
-            }
-            self._apart |= new
-            self._add([*new])
-            done |= {below for _, below in self.pairs(Verdict.CONFIRMED)}
+        new = {(above, below): distance for above, below, distance in each_pair(nearest)}
+        self._add([*new], few=_FIRST)
+        self._apart |= {pair: distance for pair, distance in new.items() if pair in self._known}
 
     def compare(self, pairs: Iterable[Pair]) -> None:
         """Compare pairs that are not known yet."""
@@ -130,18 +124,13 @@ class Compared:
         source_of = {member: source for source, family in families.items() for member in family if member not in named}
         return Confirmed(sorted(place, key=place.__getitem__), known, apart, source_of, left_out)
 
-    def _add(self, pairs: Sequence[Pair]) -> None:
-        self._known |= zip(pairs, self._compare(pairs), strict=True)
+    def _add(self, pairs: Sequence[Pair], *, few: int | None = None) -> None:
+        compared = zip(pairs, self._compare(pairs, few), strict=True)
+        self._known |= {pair: found for pair, found in compared if found}
 
     def _ordered(self, pair: Pair) -> Pair:
         one, other = pair
         return (one, other) if self._rank[one] < self._rank[other] else (other, one)
-
-
-def _places(below: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the place of each pair among those of its picture, which follow one another, from 0."""
-    starts = np.flatnonzero(np.diff(below, prepend=-1))
-    return np.arange(len(below)) - np.repeat(starts, np.diff(starts, append=len(below)))
 
 
 def each_pair(block: Block) -> Iterator[tuple[int, int, float]]:

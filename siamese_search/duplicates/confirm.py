@@ -6,7 +6,7 @@ is the same picture. Pictures that hang together by such pairs are a family: the
 compared with all of it, and the source goes before the others. A copy is one of its keeper, never of another copy.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,18 +82,25 @@ def _compare_families(seen: Compared, sources: Sources) -> dict[int, set[int]]:
     unsettled = {position for pair in seen.pairs(Verdict.CONFIRMED) for position in pair}
     while families := _families(unsettled, seen.pairs(Verdict.CONFIRMED)):
         heads = [sources.heads(family) for family in families]
+        seen.compare(_with_all([few[0] for few in heads], families))
         seen.compare(
-            (head, other)
+            pair
             for family, few in zip(families, heads, strict=True)
-            for head in few
-            for other in family - {head}
+            for pair in sources.undecided(few, family, seen.between)
         )
-        for family, few in zip(families, heads, strict=True):
-            source = sources.source(few, family, seen.between)
+        chosen = [sources.source(few, family, seen.between) for family, few in zip(families, heads, strict=True)]
+        seen.compare(_with_all(chosen, families))
+        for family, source in zip(families, chosen, strict=True):
             alike = {other for other in family if other == source or is_confirmed(seen.between(source, other))}
             found[source] = alike
             unsettled -= alike
     return found
+
+
+def _with_all(ones: Sequence[int], families: Sequence[Collection[int]]) -> Iterator[Pair]:
+    """Yield the pairs of one of each family and the others."""
+    for one, family in zip(ones, families, strict=True):
+        yield from ((one, other) for other in family if other != one)
 
 
 def _families(positions: set[int], same: Iterable[Pair]) -> list[set[int]]:

@@ -11,11 +11,23 @@ from siamese_search.duplicates.aliases import FileGroup
 from siamese_search.duplicates.groups import Group
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
-from siamese_search.duplicates.relation import glimpse, looks, relation
+from siamese_search.duplicates.relation import Glimpse, glimpse, looks, relation
 from siamese_search.duplicates.scope import Answers
-from siamese_search.duplicates.source import Pair, words, would_lose
+from siamese_search.duplicates.source import Pair, loss, words
 from siamese_search.images.sandbox import Decoder
-from siamese_search.results import Answer, Copy, CopyPair, DuplicateGroup, Facts, Item, Reason, Relation, Rule
+from siamese_search.results import (
+    FINER,
+    Answer,
+    Copy,
+    CopyPair,
+    DuplicateGroup,
+    Facts,
+    Item,
+    Loss,
+    Reason,
+    Relation,
+    Rule,
+)
 
 _EQUAL = frozenset({Relation.IDENTICAL, Relation.SAME_PIXELS})
 _OF_VERDICT = {
@@ -99,13 +111,15 @@ class Describer:
             relation(keeper, copy, distance, self.decoder, otherwise=_relation_of(comparison, keeper, copy))
             for (copy, distance), comparison in zip(copies, seen, strict=True)
         ]
-        first = None if _EQUAL.issuperset(kinds) else glimpse(keeper.path, self.decoder)
+        first = None if _EQUAL.issuperset(kinds) else self._glimpse(keeper)
         return tuple(
             Copy(
                 path=copy.path,
                 distance=distance,
                 relation=kind,
-                looks=() if kind in _EQUAL else looks(keeper, copy, first, glimpse(copy.path, self.decoder)),
+                looks=()
+                if kind in _EQUAL
+                else looks(keeper, copy, first, glimpse(copy.path, self.decoder), comparison),
                 facts=_facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
@@ -114,12 +128,16 @@ class Describer:
                 differences=comparison.differences if kind is Relation.ALTERED else (),
                 differences_in_copy=comparison.differences_in_second if kind is Relation.ALTERED else (),
                 transform=comparison.transform,
+                loss=None if kind in _EQUAL else _loss_of(comparison, keeper, copy),
             )
             for (copy, distance), (position, _), kind, comparison in zip(
                 copies, files.group.copies, kinds, seen, strict=True
             )
             for hashes in [(keeper.content_hash, copy.content_hash)]
         )
+
+    def _glimpse(self, item: Item, kind: Relation = Relation.NEAR) -> Glimpse | None:
+        return None if kind in _EQUAL else glimpse(item.path, self.decoder)
 
     def _seen(self, keeper: int, copy: int) -> Comparison:
         return self.seen(keeper, copy) or _NOT_LOOKED_AT
@@ -129,9 +147,17 @@ def _relation_of(seen: Comparison, keeper: Item, copy: Item) -> Relation:
     """Return how the second picture relates to the first if that is kept: what shows more is no copy of it."""
     return (
         Relation.ALTERED
-        if seen.verdict is Verdict.CONFIRMED and would_lose(seen, keeper, copy)
+        if seen.verdict is Verdict.CONFIRMED and loss(seen, keeper, copy)
         else _OF_VERDICT[seen.verdict]
     )
+
+
+def _loss_of(seen: Comparison, keeper: Item, copy: Item) -> Loss | None:
+    """Return what would be lost with a copy, by its details, or by its size where these were not compared."""
+    if seen is not _NOT_LOOKED_AT:
+        return loss(seen, keeper, copy) if seen.verdict in {Verdict.CONFIRMED, Verdict.ALTERED} else None
+    is_larger = copy.width * copy.height >= FINER * keeper.width * keeper.height
+    return Loss.DETAILS if is_larger else None
 
 
 def _facts(item: Item) -> Facts:

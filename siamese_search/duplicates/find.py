@@ -15,7 +15,7 @@ from siamese_search.duplicates.exposures import one_exposure_pairs, read_exposur
 from siamese_search.duplicates.groups import gather_with_equals
 from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.duplicates.origin import Origins
-from siamese_search.duplicates.scope import Named, Scope, read_items, read_named, read_scope
+from siamese_search.duplicates.scope import Named, Scope, read_items, read_named, read_scope, without_absent
 from siamese_search.duplicates.verdicts import Looked, look_at
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.looking import Look
@@ -73,10 +73,14 @@ def find_duplicates(
     rules = rules or KeeperRules()
     with gallery.snapshot(), nullcontext() if against is None else against.snapshot():
         limit = _limit(gallery, threshold, details=details)
-        read = _read(gallery, against, limit, read_named(gallery, folders), exact=exact, progress=progress)
+        named = read_named(gallery, folders)
+        if details:
+            named = without_absent(named, gallery)
+        read = _read(gallery, against, limit, named, exact=exact, progress=progress)
     with Decoder() as decoder:
         origins = Origins(read.items.values(), decoder)
-        look = Look({position: item.path for position, item in read.items.items()}, decoder, progress=progress)
+        paths = {position: item.path for position, item in read.items.items()}
+        look = Look(paths, decoder, quality=True, progress=progress)
         groups, bursts, looked = _arranged(read, rules, origins, look if details else None)
         describer = Describer(
             items=read.items,

@@ -64,7 +64,9 @@ class KeeperRules:
         names = [name for value in keep for name in value.split(",")]
         unknown = [name for name in names if name not in KEEP_RULES]
         if unknown:
-            raise OptionError(f"{unknown[0]}: no such rule for what to keep; there are {', '.join(KEEP_RULES)}")
+            raise OptionError(
+                f"{unknown[0] or 'an empty name'}: no such rule for what to keep; there are {', '.join(KEEP_RULES)}"
+            )
         return cls(
             rules=tuple(Rule(name) for name in names),
             prefer=tuple(folder for given in prefer for folder in resolve_folders([given])),

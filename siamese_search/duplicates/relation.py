@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from siamese_search.details import Comparison
 from siamese_search.errors import ImageError
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Edit, Item, Relation
@@ -18,6 +19,7 @@ from siamese_search.results import Edit, Item, Relation
 _MAY_BE_SAME_PIXELS = 0.1  # formats are decoded differently, so equal pixels need not be at distance 0
 _SIDE = 96  # pixels of the small squares that are compared
 _WHOLE = 0.965  # correlation at which two whole pictures show the same frame
+_ALL = 0.93  # of a picture
 _PART = 0.93  # and at which one is a part of the other
 _BETTER = 0.01  # by which a turned picture must fit better than an upright one: many are nearly symmetric
 _RECOLOURED = 5.0  # median difference of the mean colours of blocks that no encoder causes
@@ -57,8 +59,13 @@ def relation(
     return otherwise
 
 
-def looks(keeper: Item, copy: Item, first: Glimpse | None, second: Glimpse | None) -> tuple[Edit, ...]:
-    """Return what was done to the keeper to get the copy, as far as their glimpses tell; nothing if they do not."""
+def looks(
+    keeper: Item, copy: Item, first: Glimpse | None, second: Glimpse | None, seen: Comparison | None = None
+) -> tuple[Edit, ...]:
+    """Return what was done to the keeper to get the copy, as far as their glimpses tell; nothing if they do not.
+
+    Whether one is a part of the other their details say, where these were `seen`.
+    """
     if first is None or second is None or min(first.greys.std(), second.greys.std()) < _FLAT:
         return ()
     turn, fit = _best_turn(first.greys, second.greys)
@@ -66,7 +73,7 @@ def looks(keeper: Item, copy: Item, first: Glimpse | None, second: Glimpse | Non
     blocks = np.abs(_blocks(_turned(first.colours, turn)) - _blocks(second.colours)).max(-1)
     drawn_over = np.median(blocks) < _RECOLOURED and blocks.max() > _TOUCHED
     if fit < _WHOLE and not (drawn_over and (blocks > _RECOLOURED).mean() < 1 / 2):
-        return _part(keeper, copy, first.greys, second.greys)
+        return _cut(seen) if seen and seen.transform else _part(keeper, copy, first.greys, second.greys)
     mirrored, quarters = turn
     edits = []
     if mirrored:
@@ -119,6 +126,12 @@ def _best_turn(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple
 
 def _correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return float(np.mean((first - first.mean()) * (second - second.mean())) / (first.std() * second.std()))
+
+
+def _cut(seen: Comparison) -> tuple[Edit, ...]:
+    """Return whether the copy shows but a part of the keeper, or the keeper a part of the copy."""
+    parts = seen.covers < _ALL, seen.covered < _ALL
+    return {(True, False): (Edit.CROPPED,), (False, True): (Edit.FRAMED,)}.get(parts, ())
 
 
 def _part(keeper: Item, copy: Item, first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[Edit, ...]:

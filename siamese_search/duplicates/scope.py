@@ -7,7 +7,7 @@ A file that is in both has one position. Of pictures with the same embedding one
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -103,15 +103,10 @@ class Scope:
 def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
     """Tell folders from single pictures: a picture is compared with the folders named beside it, or with everything.
 
-    Raises FolderError for a picture that is not indexed, and where all there is to look through is away.
+    Raises FolderError for a picture that is not indexed.
     """
-    absent = tuple(
-        Skipped(path=root, reason=f"{trouble}; its pictures are left out")
-        for root in gallery.roots
-        if (trouble := folder_trouble(root)) and gallery.items([root])
-    )
     if folders is None:
-        return Named(_present(gallery.roots, absent) if absent else None, frozenset(), absent)
+        return Named(None, frozenset())
     singles = {path: expanded(path).resolve() for path in folders if expanded(path).is_file()}
     known = {item.path for item in gallery.items()} if singles else set()
     for given, path in singles.items():
@@ -120,22 +115,29 @@ def read_named(gallery: Gallery, folders: Sequence[str | Path] | None) -> Named:
                 f"{given}: not indexed; find its like with: simsearch query {given} --index {gallery.location}"
             )
     places = tuple(expanded(folder).resolve() for folder in folders if folder not in singles)
-    if absent:
-        places = _present(places or (() if singles else gallery.roots), absent)
-    return Named(places or None, frozenset(singles.values()), absent)
+    return Named(places or None, frozenset(singles.values()))
 
 
-def _present(places: Sequence[Path], absent: Sequence[Skipped]) -> tuple[Path, ...]:
-    """Return the places that are in no folder that is away."""
-    away = [root.path for root in absent]
-    present = tuple(place for place in places if not lies_in(place, away))
-    if places and not present:
-        first = absent[0]
+def without_absent(named: Named, gallery: Gallery) -> Named:
+    """Leave out the gallery's folders that are away: their pictures can be neither looked at nor acted on.
+
+    Raises FolderError where nothing is left of what was named.
+    """
+    troubles = {root: trouble for root in gallery.roots if (trouble := folder_trouble(root))}
+    if not troubles:
+        return named
+    paths = [item.path for item in gallery.items()]
+    holding = [root for root in gallery.roots if any(lies_in(path, [root]) for path in paths)]
+    away = [root for root in holding if root in troubles]
+    wanted = holding if named.places is None else named.places
+    present = tuple(place for place in wanted if not lies_in(place, away))
+    if away and wanted and not present:
         raise FolderError(
-            f"{first.path}: {first.reason.partition(';')[0]}: connect its drive, or if it has another name now:"
-            f" simsearch relocate {first.path} NEW-NAME"
+            f"{away[0]}: {troubles[away[0]]}; connect its drive, or if it has another name now:"
+            f" simsearch relocate {away[0]} NEW-NAME"
         )
-    return present
+    absent = tuple(Skipped(path=root, reason=f"{troubles[root]}; its pictures are left out") for root in away)
+    return replace(named, places=present, absent=absent) if away else named
 
 
 def read_scope(gallery: Gallery, named: Named, *, against: Gallery | None = None) -> Scope:

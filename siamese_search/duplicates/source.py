@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siamese_search.details import Comparison, Verdict
-from siamese_search.results import Item
+from siamese_search.results import FINER, Item, Loss
 
 Pair = tuple[int, int]
 """Two positions, the one more worth keeping first."""
 
-_AGREES = {Verdict.CONFIRMED: 2, Verdict.ALTERED: 1}
+_FULLY = 2
+_AGREES = {Verdict.CONFIRMED: _FULLY, Verdict.ALTERED: 1}
 _HEADS = 4  # members that are compared with a whole family
 _ABLE = 0.6  # of the agreement that the best has
 _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
 _CHANCE = 2
 _LOST = 0.004  # of a picture: a line of text
-_FINER = 2.0  # pixels for one of the other
 _RICHER = 16.0  # times as many, whatever the size, has what is not clearly poorer
 _PART = 0.5  # of a picture: what shows less of it is not that picture again
 _SHARE = 0.05  # of a picture: less is no difference between two that may both be the source
@@ -56,12 +56,15 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
     )
 
 
-def would_lose(seen: Comparison, picture: Item, other: Item) -> bool:
-    """Tell whether something would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
+def loss(seen: Comparison, picture: Item, other: Item) -> Loss | None:
+    """Return what would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
 
     A part of the scene, its colours or transparency, or details: where it has twice as many pixels for the same.
     """
-    return seen.only_second > _LOST or (bool(seen.transform) and likeness(seen, picture, other).finer < 1 / _FINER)
+    if seen.only_second > _LOST:
+        return Loss.SCENE
+    is_finer = bool(seen.transform) and likeness(seen, picture, other).finer < 1 / FINER
+    return Loss.DETAILS if is_finer else None
 
 
 class Sources:
@@ -88,8 +91,8 @@ class Sources:
         return self._standing(one) == self._standing(other)
 
     def would_lose(self, pair: Pair, seen: Comparison) -> bool:
-        """Tell whether something would be lost with the second picture of a pair; see `would_lose`."""
-        return would_lose(seen, self._items[pair[0]], self._items[pair[1]])
+        """Tell whether something would be lost with the second picture of a pair; see `loss`."""
+        return loss(seen, self._items[pair[0]], self._items[pair[1]]) is not None
 
     def heads(self, family: Collection[int]) -> list[int]:
         """Return the few members worth a comparison with all others: the best by the rules, and those in the middle."""
@@ -102,11 +105,31 @@ class Sources:
         off = np.linalg.norm(vectors[len(family) :] - vectors[: len(family)].mean(axis=0), axis=1)
         return [best, *(able[place] for place in np.argsort(off, kind="stable")[: _HEADS - 1].tolist())]
 
+    def undecided(
+        self, heads: Sequence[int], family: Collection[int], seen: Callable[[int, int], Comparison | None]
+    ) -> list[Pair]:
+        """Return the pairs to compare, with the first of `heads` compared with all, before a source can be chosen.
+
+        A head that is the same picture as the first is taken to agree with whatever that agrees with. In a small family
+        all pairs are looked at: people may want another keeper.
+        """
+        first, *others = heads
+        left = {other for other in family if other != first and _agreement([seen(first, other)]) < _FULLY}
+        pairs = []
+        for head in others:
+            settled = len(family) > _HEADS and is_confirmed(seen(first, head))
+            pairs += [(head, other) for other in (left.union(others) if settled else family) if other != head]
+        return pairs
+
     def source(
         self, heads: Sequence[int], family: Collection[int], seen: Callable[[int, int], Comparison | None]
     ) -> int:
         """Return the one of `heads` that is finest, shows most of the scene, and that most others agree with."""
-        agreed = {head: _agreement(seen(head, other) for other in family if other != head) for head in heads}
+        first = heads[0]
+        agreed = {
+            head: _agreement(seen(head, other) or seen(first, other) for other in family if other != head)
+            for head in heads
+        }
         centre = min(heads, key=lambda head: (-agreed[head], self._rank[head]))
         able = [
             head

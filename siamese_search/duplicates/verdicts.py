@@ -58,11 +58,11 @@ def look_at(
     same = {_pair(stands[one], stands[other]) for one, other in scope.same if one in stands and other in stands}
     always = [(one, other) for one, other in same if one != other]
 
-    def compare(pairs: Sequence[Pair]) -> list[Comparison]:
-        found = look.compare(pairs, quality=True)
+    def compare(pairs: Sequence[Pair], few: int | None) -> list[Comparison | None]:
+        found = look.compare(pairs) if few is None else look.compare_until_confirmed(pairs, few=few)
         return [
             replace(comparison, verdict=Verdict.CONFIRMED, only_first=0, only_second=0)
-            if _pair(*pair) in same
+            if comparison and _pair(*pair) in same
             else comparison
             for pair, comparison in zip(pairs, found, strict=True)
         ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -115,8 +115,13 @@ def _in_batches(
 ) -> Iterator[R]:
     """Yield what some threads make of batches of the sources, in order and only a little ahead of the reader."""
     workers = workers or usable_cores()
-    waiting: deque[Future[list[R]]] = deque()
     rest = iter(sources)
+    first = list(islice(rest, batch))
+    if len(first) < batch:  # no more than that: no thread is worth its start
+        yield from work(first) if first else ()
+        return
+    rest = chain(first, rest)
+    waiting: deque[Future[list[R]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="embed") as pool:
         try:
             while some := list(islice(rest, batch)):

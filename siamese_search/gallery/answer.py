@@ -53,7 +53,7 @@ class Answer:
         self._details = details
         self._items: list[Item] = []
         self._distances: list[float] = []
-        self._gaps: list[list[float]] = []  # between hits
+        self._gaps: NDArray[np.float64] = np.empty((0, 0))  # between hits
         self._is_all = False
         # By content, which copies of one file share.
         self._told: dict[str, Told] = {}
@@ -63,7 +63,7 @@ class Answer:
         """Take the pictures near the query, nearest first, with their embeddings; `is_all`: there are no others."""
         self._items = [item for item, _ in near]
         self._distances = [distance for _, distance in near]
-        self._gaps = np.sqrt(np.maximum(0, 2 - 2 * vectors @ vectors.T)).tolist()
+        self._gaps = np.sqrt(np.maximum(0, 2 - 2 * vectors @ vectors.T)).astype(np.float64)
         self._is_all = is_all
 
     def mark_equals(self, digest: str) -> None:
@@ -153,27 +153,47 @@ class Answer:
     def _groups(self, k: int) -> list[list[int]]:
         """Return the first `k` groups of rows that are one picture."""
         groups: list[list[int]] = []
+        firsts: list[int] = []
+        same = [self._is_same(row) for row in range(len(self._items))]
+        may_join = self._may_join(np.array(same, np.bool_))
         for row in range(len(self._items)):
-            group = next((group for group in groups if self._joins(group, row)), None)
+            possible = may_join[row, firsts].nonzero()[0].tolist()
+            group = next((groups[place] for place in possible if self._joins(groups[place], row, same)), None)
             if group:
                 group.append(row)
             elif len(groups) < k:
                 groups.append([row])
+                firsts.append(row)
         return groups
 
-    def _joins(self, group: Sequence[int], row: int) -> bool:
+    def _may_join(self, same: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return for each two rows whether the second may be in a group that the first begins: `_joins` is slow."""
+        _, content = np.unique([item.content_hash for item in self._items], return_inverse=True)
+        close = np.array(self._distances) <= self._limits.copies
+        looked_at = np.array([self._was_looked_at(row) for row in range(len(self._items))], np.bool_)
+        found: NDArray[np.bool_] = (
+            (self._gaps <= max(self._limits.copies, _SAME_EMBEDDING))
+            | (content[:, None] == content)
+            | (same[:, None] | same)
+            | (close[:, None] & close)
+            | (looked_at[:, None] & looked_at)
+        )
+        return found
+
+    def _joins(self, group: Sequence[int], row: int, same: Sequence[bool]) -> bool:
+        """Tell whether a hit is one of a group; `same` are those rows that are the query's picture."""
         first = group[0]
         if self._items[first].content_hash == self._items[row].content_hash:
             return True
-        if self._is_same(first) or self._is_same(row):
-            both = self._is_same(first) and self._is_same(row)
+        if same[first] or same[row]:
+            both = same[first] and same[row]
             more = self._details and not self._was_looked_at(row) and self._only_its_own()
             return both or (more and self._gaps[first][row] <= self._limits.copies)
         if self._gaps[first][row] <= _SAME_EMBEDDING:
             return True
         if self._were_looked_at(first, row):
             return any(self._one_picture.get(self._contents(member, row), False) for member in group)
-        return self._gaps[first][row] <= self._limits.copies
+        return bool(self._gaps[first][row] <= self._limits.copies)
 
     def _only_its_own(self) -> bool:
         """Tell whether all that was looked at is the query's own picture."""

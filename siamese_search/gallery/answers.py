@@ -9,7 +9,7 @@ from time import time
 
 import numpy as np
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import output_file
 from siamese_search.errors import DataError, OptionError
 from siamese_search.gallery.store import AnswerRow, Store
 from siamese_search.paths import expanded
@@ -126,7 +126,7 @@ class Answers:
 
     def write(self, path: Path) -> int:
         """Write the CSV file that `read` takes, of all pictures that are still there; return the number of answers."""
-        with whole_file(path) as half:
+        with output_file(path) as half:
             half.write_bytes(self.csv())
         return sum(pair.paths is not None for pair in self.all())
 

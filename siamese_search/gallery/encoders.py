@@ -17,5 +17,5 @@ def encoder_for(location: Location | None = None, name: str | None = None, *, de
     if name is None:
         with Gallery(location) as gallery:
             if gallery.exists():
-                return load_encoder(gallery.encoder.folder, device=where)
+                return load_encoder(gallery.encoder_location, device=where)
     return load_encoder(name or DEFAULT_ENCODER, device=where)

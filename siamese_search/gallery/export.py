@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import is_ours, made_folder, output_file, whole_file
+from siamese_search.errors import FolderError
 from siamese_search.gallery.codes import Codes, decode
 from siamese_search.gallery.store import Store
 from siamese_search.results import Item
@@ -19,7 +20,12 @@ def export(store: Store, folder: Path, *, dim: int) -> int:
     """Write all items and embeddings of one moment into a folder; return their number. Raises FolderError."""
     items = store.items()
     _, codes = store.embeddings()
-    with whole_file(folder / ITEMS) as half:
+    made_folder(folder)
+    if (folder / EMBEDDINGS).exists() and not is_ours(folder / ITEMS):
+        raise FolderError(
+            f"{folder / EMBEDDINGS}: is there already, and simsearch did not write it; choose another folder"
+        )
+    with output_file(folder / ITEMS) as half:
         _write_items(items, half)
     with whole_file(folder / EMBEDDINGS) as half:
         _write_embeddings(codes, dim, half)

@@ -11,14 +11,16 @@ from siamese_search.encoder import load_encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery.locations import folder_at
 from siamese_search.gallery.parquet import read_parquet
+from siamese_search.gallery.places import forget, relocate
 from siamese_search.gallery.reading import GalleryReader
-from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings
-from siamese_search.gallery.sync import Progress, Stop, bring_in_step, forget, refresh, relocate, scope_of
+from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings, former_in, next_settings
+from siamese_search.gallery.store import WAITING, DamagedError, SkippedFile
+from siamese_search.gallery.sync import Progress, Stop, bring_in_step, refresh, scope_of
 from siamese_search.gallery.verify import differing_files, encoder_trouble
 from siamese_search.gallery.watch import changes
 from siamese_search.images.decode import MAX_PIXELS
 from siamese_search.images.files import lies_in
-from siamese_search.results import Calibration, SyncReport, VerifyReport
+from siamese_search.results import Calibration, ImageFile, SyncReport, VerifyReport
 
 
 class Gallery(GalleryReader):
@@ -26,9 +28,9 @@ class Gallery(GalleryReader):
 
     Nothing is read or written before the first use; `sync` creates it when missing. Without an `encoder` the one that
     the gallery was made with is loaded when needed, for a new gallery "photo". An encoder whose fingerprint differs
-    from the gallery's raises FingerprintError at its first use. `decoder` decodes what is searched with; without one
-    each search starts its own. `notice` is called with one line when something was mended on the way that the user
-    should know of. It may be used from several threads at once.
+    from the gallery's raises FingerprintError at its first use, `sync` apart. `decoder` decodes what is searched with;
+    without one each search starts its own. `notice` is called with one line when something was mended on the way that
+    the user should know of. It may be used from several threads at once.
     """
 
     def calibrate(self, *, precision: float | None = None) -> Calibration:
@@ -55,6 +57,7 @@ class Gallery(GalleryReader):
         calibrate: bool = True,
         exclude: Sequence[str] = (),
         max_pixels: int = MAX_PIXELS,
+        re_embed: bool = False,
         progress: Progress | None = None,
         stop: Stop | None = None,
     ) -> SyncReport:
@@ -65,18 +68,26 @@ class Gallery(GalleryReader):
         root that is not there: a drive that is not connected. A gallery that changed by a tenth since it was calibrated
         is calibrated again, unless `calibrate` is False. Raises FolderError, and changes nothing, when another of
         `folders` is missing. What a pattern of `exclude` matches is left out, a name or a path below a folder, and so
-        are pictures of more than `max_pixels`. `progress` is called with the number of files embedded so far and their
-        total; `stop` is asked between pictures, and ends the run well when it returns True.
+        are pictures of more than `max_pixels`.
+
+        Where the gallery's encoder was replaced by another one, as by an upgrade, all its pictures are embedded anew;
+        with `re_embed` also by the encoder given, whichever it is. Folders and answers stay. Pictures on drives that
+        are away, or left when the run ends early, wait for the next sync, and are not found until then: `waiting`.
+        Raises FingerprintError for another encoder without it. `progress` is called with the number of files embedded
+        so far and their total; `stop` is asked between pictures, and ends the run well when it returns True.
         """
         start = perf_counter()
         store = self._store
         scope_of(folders, store if self.exists() else None)  # nothing is made or waited for on a slip
         if not (folders or self.exists()):
             raise OptionError(f"{self.location}: no gallery here yet; name the folders to index")
-        with self._writing():
+        _ = self.exists() and self._is_replaced(re_embed=re_embed)
+        with store.writing():
             if not self.exists():
                 self._encoder = self._encoder or load_encoder(DEFAULT_ENCODER)
                 store.create(first_settings(self._encoder))
+            elif self._is_replaced(re_embed=re_embed):
+                self._replace_encoder()
             scope = scope_of(folders, store)
             outcome = bring_in_step(
                 store,
@@ -86,9 +97,14 @@ class Gallery(GalleryReader):
                 max_pixels=max_pixels,
                 progress=progress,
                 stop=stop,
+                notice=self._notice,
             )
         calibrated = self._calibrated_when_due() if calibrate and not outcome.stopped else None
-        skipped = (entry.skipped for entry in store.skipped() if lies_in(entry.file.path, scope.present))
+        skipped = (
+            entry.skipped
+            for entry in store.skipped()
+            if lies_in(entry.file.path, scope.present) and not entry.is_waiting
+        )
         return outcome.report(
             skipped=(*skipped, *outcome.unseen),
             images=len(self),
@@ -163,7 +179,7 @@ class Gallery(GalleryReader):
             problems = (trouble,)
         return VerifyReport(
             index=self.location,
-            images=len(self) if readable else 0,
+            images=self._counted(),
             problems=problems,
             mended=found.mended,
             notes=found.notes,
@@ -171,12 +187,47 @@ class Gallery(GalleryReader):
             seconds=perf_counter() - start,
         )
 
+    def _counted(self) -> int | None:
+        """Return the number of pictures as far as it can still be read."""
+        try:
+            return len(self)
+        except DamagedError:
+            return None
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if self._encoder is not None and self.exists():
             self._identity.check(self._encoder, self.location)
         with self._store.writing():
             yield
+
+    def _is_replaced(self, *, re_embed: bool) -> bool:
+        """Tell whether another encoder is to embed all pictures anew.
+
+        Raises FingerprintError for one that is not the gallery's, or was once, unless `re_embed`: two versions of an
+        encoder must not take turns.
+        """
+        identity, given = self._identity, self._encoder if self._is_given else None
+        fingerprint = given.fingerprint if given else identity.present_fingerprint
+        if fingerprint == identity.fingerprint:
+            return False
+        is_next = given is None or identity.is_at(given)
+        if not re_embed and (not is_next or fingerprint in former_in(self._store.settings())):
+            identity.check(given or load_encoder(identity.location), self.location)
+        return True
+
+    def _replace_encoder(self) -> None:
+        """Make the gallery another encoder's, for which all its pictures wait."""
+        store = self._store
+        encoder = self._encoder if self._encoder and self._is_given else load_encoder(self._identity.location)
+        items = store.items()
+        with store.transaction():
+            store.remove(item.id for item in items)
+            for item in items:
+                file = ImageFile(path=item.path, size=item.size, mtime_ns=item.mtime_ns)
+                store.skip(SkippedFile(file=file, reason=WAITING))
+            for name, value in next_settings(store.settings(), encoder, self.location).items():
+                store.set_setting(name, value)
 
     def _calibrated_when_due(self) -> Calibration | None:
         """Calibrate a gallery that changed much; where that cannot be done, the threshold stays as it was."""

@@ -41,34 +41,55 @@ Progress = Callable[[int, int], None]
 class Look:
     """Compares pictures, known by their positions, in detail; `pictures` says where each is found.
 
-    Pictures may be added to that mapping later. It may be used from several threads at once.
+    Pictures may be added to that mapping later. It may be used from several threads at once. With `quality` it also
+    tells which of two confirmed ones is the poorer one.
     """
 
-    def __init__(self, pictures: Mapping[int, Source], decoder: Decoder, *, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        pictures: Mapping[int, Source],
+        decoder: Decoder,
+        *,
+        quality: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
         self._pictures = pictures
         self._decoder = decoder
+        self._ask_quality = quality
         self._progress = progress
         self._seen: OrderedDict[int, Future[_Seen | None]] = OrderedDict()
         self._lock = Lock()
         self._large = lru_cache(_HELD_LARGE)(self._decoded)
         self._quality = lru_cache(_HELD_QUALITIES)(self._measured)
 
-    def compare(self, pairs: Sequence[tuple[int, int]], *, quality: bool = False) -> list[Comparison]:
-        """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs.
+    def compare(self, pairs: Sequence[tuple[int, int]]) -> list[Comparison]:
+        """Compare pairs, in order; what cannot be read any more is unchecked. Progress is told in pairs."""
+        found = self._compared(pairs, few=len(pairs))
+        return [found[place] for place in range(len(pairs))]
 
-        With `quality` it is also told which of two is the poorer one.
-        """
+    def compare_until_confirmed(self, pairs: Sequence[tuple[int, int]], *, few: int) -> list[Comparison | None]:
+        """Compare the first `few` pairs of each second picture, and the others unless one of those is confirmed."""
+        found = self._compared(pairs, few=few)
+        return [found.get(place) for place in range(len(pairs))]
+
+    def _compared(self, pairs: Sequence[tuple[int, int]], *, few: int) -> dict[int, Comparison]:
         # All pairs of a second picture in a row, so that it is decoded once, and what is near follows what is near.
-        by_second = sorted(range(len(pairs)), key=lambda place: (pairs[place][1], pairs[place][0]))
+        by_second = sorted(range(len(pairs)), key=lambda place: pairs[place][1])
         runs = [list(run) for _, run in groupby(by_second, key=lambda place: pairs[place][1])]
         found: dict[int, Comparison] = {}
+        done = 0
         with one_thread(), ThreadPoolExecutor(usable_cores()) as pool:
-            compared = pool.map(lambda run: self._run([pairs[place] for place in run], quality=quality), runs)
-            for run, comparisons in zip(runs, compared, strict=True):
-                found |= zip(run, comparisons, strict=True)
-                if self._progress:
-                    self._progress(len(found), len(pairs))
-        return [found[place] for place in range(len(pairs))]
+            compared = pool.map(lambda run: self._run([pairs[place] for place in run], few), runs)
+            try:
+                for run, comparisons in zip(runs, compared, strict=True):
+                    found |= zip(run, comparisons, strict=False)  # the last ones of a run may be left out
+                    done += len(run)
+                    if self._progress:
+                        self._progress(done, len(pairs))
+            except BaseException:  # such as Ctrl-C: what was not begun is not waited for
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return found
 
     def same_pixels(self, first: int, second: int) -> bool:
         """Tell whether two picture files show the same, entirely, as far as it can be told cheaply.
@@ -84,25 +105,29 @@ class Look:
             and self._entirely(first, second)
         )
 
-    def _run(self, pairs: Sequence[tuple[int, int]], *, quality: bool) -> list[Comparison]:
-        """Compare pairs that share their second picture."""
+    def _run(self, pairs: Sequence[tuple[int, int]], few: int) -> list[Comparison]:
+        """Compare pairs that share their second picture, the first `few` or, if none of those is confirmed, all."""
         below = pairs[0][1]
         second = self._look(below)
         if second is None:
             return [Comparison(Verdict.UNCHECKED)] * len(pairs)
-        found = []
+        found: list[Comparison] = []
         for above, _ in pairs:
-            first = self._look(above)
-            if first is None:
-                found.append(Comparison(Verdict.UNCHECKED))
-            elif first.is_whole and second.is_whole:
-                seen = self._closer(above, below, compare(first.features, second.features))
-                seen = self._with_quality(above, below, seen) if quality else seen
-                found.append(_with_transparency(first, second, seen))
-            else:
-                same = self._entirely(above, below)
-                found.append(Comparison(Verdict.CONFIRMED if same else Verdict.UNCHECKED))
+            if len(found) == few and any(seen.verdict is Verdict.CONFIRMED for seen in found):
+                break
+            found.append(self._pair(above, below, second))
         return found
+
+    def _pair(self, above: int, below: int, second: "_Seen") -> Comparison:
+        first = self._look(above)
+        if first is None:
+            return Comparison(Verdict.UNCHECKED)
+        if not (first.is_whole and second.is_whole):
+            return Comparison(Verdict.CONFIRMED if self._entirely(above, below) else Verdict.UNCHECKED)
+        seen = self._closer(above, below, compare(first.features, second.features))
+        if self._ask_quality:
+            seen = self._with_quality(above, below, seen)
+        return _with_transparency(first, second, seen)
 
     def _closer(self, first: int, second: int, found: Comparison) -> Comparison:
         """Look again, at more pixels, where what a page says may be too small, or a date in a still scene."""

@@ -64,7 +64,9 @@ class GalleryReader:
             else location
         )
         self._encoder = encoder
+        self._is_given = encoder is not None
         self._decoder = decoder
+        self._notice = notice
 
     def __enter__(self) -> Self:
         return self
@@ -114,10 +116,15 @@ class GalleryReader:
     def encoder(self) -> Encoder:
         """The encoder of this gallery, checked against the fingerprint of its embeddings."""
         identity = self._identity
-        if self._encoder is None:
+        if self._encoder is None or not (self._is_given or self._encoder.fingerprint == identity.fingerprint):
             self._encoder = load_encoder(identity.location)
         identity.check(self._encoder, self.location)
         return self._encoder
+
+    @property
+    def encoder_location(self) -> str:
+        """What `load_encoder` takes to find the encoder of this gallery, which may be another one by now."""
+        return self._identity.location
 
     @property
     def threshold(self) -> Threshold:
@@ -150,7 +157,12 @@ class GalleryReader:
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """The files under the gallery's roots that could not be embedded, by path."""
-        return tuple(entry.skipped for entry in self._store.skipped())
+        return tuple(entry.skipped for entry in self._store.skipped() if not entry.is_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """The number of pictures that wait to be embedded by the present encoder, and are not found until then."""
+        return sum(entry.is_waiting for entry in self._store.skipped())
 
     def items(self, folders: Sequence[str | Path] | None = None) -> list[Item]:
         """Return the indexed pictures in the order of their ids, all or those under `folders`.
@@ -172,6 +184,13 @@ class GalleryReader:
         """Return the pictures with some ids; ids that no picture has are left out."""
         return self._store.items_by_id(ids)
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures indexed last, the last first: at most `limit`, and of these only ids less than `before`.
+
+        Each of the `words` is in their paths, whatever the case. A page of a list is read without the rest of it.
+        """
+        return self._store.latest(limit, before=before, words=[word.casefold() for word in words])
+
     def vectors_of(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the embeddings of items `(n, dim)`, named by their ids; raises KeyError for an unknown id."""
         return self._store.vectors_of(ids)
@@ -186,7 +205,8 @@ class GalleryReader:
                 fingerprint=identity.fingerprint,
                 dim=identity.dim,
                 images=len(self),
-                skipped=len(self._store.skipped()),
+                skipped=len(self.skipped),
+                waiting=self.waiting,
                 roots=self.roots,
                 threshold=self.threshold,
                 reach=self.reach.distance,
@@ -394,8 +414,8 @@ class GalleryReader:
         """Write `items.csv` and, in the order of its rows, `embeddings.npy` `(n, dim)`; return the number of rows.
 
         `place` is a folder. A name that ends in `.parquet` is that of one file with the same in it, and all that
-        `take_in` makes a gallery of again. Folders are made when missing; each file is replaced as a whole. Raises
-        GalleryError.
+        `take_in` makes a gallery of again. The folder is made when it is missing, in one that is there; each file is
+        replaced as a whole. Raises FolderError, GalleryError.
         """
         write = write_parquet if Path(place).suffix == ".parquet" else export
         with self.snapshot():

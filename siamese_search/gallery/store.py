@@ -23,15 +23,25 @@ from siamese_search.results import Answer, ImageFile, Item, Skipped
 Ids = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Settings = Mapping[str, dict[str, Any]]
-"""JSON objects by name: "encoder", "threshold" and, once there is one, "calibration"."""
+"""JSON objects by name: "encoder", "threshold" and, once there are any, "calibration" and "former" encoders."""
+
+WAITING = "waits to be embedded anew, for the encoder is another one since"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedFile:
-    """A file that could not be embedded, as it was then, so that it is tried again only when it changed."""
+    """A file that could not be embedded, as it was then, so that it is tried again only when it changed.
+
+    Or one that was, by an earlier encoder: then its reason is `WAITING`.
+    """
 
     file: ImageFile
     reason: str
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is a picture of which only an earlier encoder's embedding was known."""
+        return self.reason == WAITING
 
     @property
     def skipped(self) -> Skipped:
@@ -76,10 +86,11 @@ class StoreReport:
 class DamagedError(GalleryError):
     """A gallery that is not as it was written: `detail`."""
 
-    def __init__(self, place: str | Path, location: str | Path, detail: object) -> None:
-        super().__init__(
-            f"{place}: damaged or not a gallery ({detail}); try: simsearch verify --repair --index {location}"
-        )
+    def __init__(
+        self, place: str | Path, location: str | Path, detail: object, *, way_out: str = "try: {repair}"
+    ) -> None:
+        repair = f"simsearch verify --repair --index {location}"
+        super().__init__(f"{place}: damaged or not a gallery ({detail}); {way_out.format(repair=repair)}")
         self.detail = str(detail)
 
 
@@ -150,6 +161,12 @@ class Store(Protocol):
     def items_by_id(self, ids: Sequence[int]) -> dict[int, Item]:
         """Return the pictures with some ids; ids that no picture has are left out."""
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids, those first: at most `limit`, all with ids less than `before`.
+
+        Each of the `words`, which are casefolded, is in their paths, casefolded. No more is read than it takes.
+        """
+
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture where nothing was known, or replace what was known of it as `item`; inside `transaction`.
 
@@ -163,7 +180,7 @@ class Store(Protocol):
         """Forget pictures and their embeddings; inside `transaction`."""
 
     def skipped(self) -> list[SkippedFile]:
-        """Return the files that could not be embedded, by path."""
+        """Return the files that could not be embedded, or wait for it, by path."""
 
     def skip(self, entry: SkippedFile) -> None:
         """Record that a file cannot be embedded; inside `transaction`."""

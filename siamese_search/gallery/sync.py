@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded, embed_files
-from siamese_search.errors import FolderError
 from siamese_search.gallery.store import SkippedFile, Store
 from siamese_search.images.decode import MAX_PIXELS, picture_extensions
 from siamese_search.images.files import (
@@ -43,11 +42,12 @@ _COARSE_TICK_NS = 2_000_000_000  # of those that keep whole seconds
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
+Notice = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a sync did so far; `lost` items were known and can no longer be read."""
+    """What a sync did so far; `lost` items were known and can no longer be read, `anew` had waited for the encoder."""
 
     added: int = 0
     changed: int = 0
@@ -55,6 +55,7 @@ class Outcome:
     removed: int = 0
     unchanged: int = 0
     lost: int = 0
+    anew: frozenset[Path] = frozenset()
     unseen: tuple[Skipped, ...] = ()
     left_out: tuple[KindCount, ...] = ()
     noted: list[Noted] = field(default_factory=list)
@@ -76,6 +77,7 @@ class Outcome:
             moved=self.moved,
             removed=self.removed + self.lost,
             unchanged=self.unchanged,
+            re_embedded=len(self.anew),
             skipped=skipped,
             images=images,
             seconds=seconds,
@@ -108,13 +110,19 @@ def scope_of(folders: Sequence[str | Path], store: Store | None) -> Scope:
         path = expanded(folder).resolve()
         root = next((root for root in roots if lies_in(path, [root])), None)
         trouble = folder_trouble(root) if root else ""
-        kept = sum(lies_in(item.path, [root]) for item in store.items()) if store and root and trouble else 0
+        kept = _count_in(store, root) if store and root and trouble else 0
         if root and kept:
             reason = f"{trouble}: a drive that is not connected? Its {kept:,} pictures are kept"
             absent.append(Skipped(path=root, reason=reason))
         else:
             present.append(folder)
     return Scope(resolve_folders(present), tuple(dict.fromkeys(absent)))
+
+
+def _count_in(store: Store, root: Path) -> int:
+    """Return how many pictures of a root are known, those that wait for the encoder included."""
+    waiting = sum(entry.is_waiting and lies_in(entry.file.path, [root]) for entry in store.skipped())
+    return len(store.items([root])) + waiting
 
 
 def bring_in_step(
@@ -126,13 +134,18 @@ def bring_in_step(
     max_pixels: int = MAX_PIXELS,
     progress: Progress | None = None,
     stop: Stop | None = None,
+    notice: Notice | None = None,
 ) -> Outcome:
     """Make the gallery agree with what is in the folders now; the caller holds the writer's lock.
 
     `exclude` is that of `find_images`, `max_pixels` that of a `Decoder`. `stop` is asked between pictures; once it says
-    so, what was embedded is committed and the run ends.
+    so, what was embedded is committed and the run ends. What waits for the encoder comes first, wherever it lies, which
+    `notice` is told.
     """
     outcome = Outcome()
+    _embed_waiting(store, outcome, encoder=encoder, max_pixels=max_pixels, progress=progress, stop=stop, notice=notice)
+    if outcome.stopped:
+        return outcome
     wanted = scope.present
     began = time_ns()
     found: list[ImageFile] = []
@@ -173,8 +186,10 @@ def bring_in_step(
     gone = before.keys() - {file.path for file in found}
     changes = _with_lasting_times(changes, began, time_ns())
     _settle(store, wanted, changes, removed, gone)
-    outcome.moved, outcome.removed = len(changes.moved), len(removed)
-    outcome.unchanged = len(changes.unchanged) + len(changes.touched)
+    outcome.moved = len(changes.moved)
+    outcome.removed += len(removed)
+    anew = {item.id for item in items if item.path in outcome.anew}
+    outcome.unchanged = len({*changes.unchanged, *(item for item, _ in changes.touched)} - anew)
     new = _without_copies(store, changes.added, items, outcome)
     with Decoder(max_pixels=max_pixels) as decoder:
         _embed(
@@ -188,6 +203,52 @@ def bring_in_step(
             stop=stop,
         )
     return outcome
+
+
+def _embed_waiting(
+    store: Store,
+    outcome: Outcome,
+    *,
+    encoder: Callable[[], Encoder],
+    max_pixels: int,
+    progress: Progress | None,
+    stop: Stop | None,
+    notice: Notice | None,
+) -> None:
+    """Embed the pictures that wait for the encoder, as they are now; those on drives that are away go on waiting."""
+    waiting = [entry.file.path for entry in store.skipped() if entry.is_waiting]
+    if not waiting:
+        return
+    began = time_ns()
+    absent = [root for root in store.roots() if folder_trouble(root)]
+    there, gone = _seen(path for path in waiting if not lies_in(path, absent))
+    with store.transaction():
+        store.unskip(gone)
+    there = _with_lasting_times(Changes(added=there), began, time_ns()).added
+    if there and notice:
+        notice(f"{store.location}: its encoder is another one since; pictures to embed anew: {len(there):,}")
+    found = Outcome()
+    with Decoder(max_pixels=max_pixels) as decoder:
+        _embed(store, there, (), found, encoder=encoder, decoder=decoder, progress=progress, stop=stop)
+    still = {entry.file.path for entry in store.skipped()}
+    outcome.anew = frozenset(file.path for file in there) - still
+    outcome.removed, outcome.noted, outcome.stopped = len(gone), found.noted, found.stopped
+
+
+def _seen(paths: Iterable[Path]) -> tuple[list[ImageFile], list[Path]]:
+    """Return the files among some paths, and the paths at which there is none any more."""
+    files, gone = [], []
+    for path in paths:
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            gone.append(path)
+        except OSError:  # out of sight, which is not gone
+            pass
+        else:
+            if stat.S_ISREG(status.st_mode):
+                files.append(image_file(path, status))
+    return files, gone
 
 
 def refresh(store: Store, paths: Iterable[Path], *, encoder: Callable[[], Encoder]) -> None:
@@ -346,57 +407,6 @@ def _until(stop: Stop | None, results: Iterable[Embedded | Skipped], outcome: Ou
 
 def _failed_before(file: ImageFile, entry: SkippedFile | None) -> bool:
     """Tell whether trying again is in vain; a limit may have been raised since."""
-    if entry is None or entry.file != file:
+    if entry is None or entry.file != file or entry.is_waiting:
         return False
     return not (is_passing(entry.reason) or is_too_large(entry.reason))
-
-
-def forget(store: Store, paths: Sequence[str | Path]) -> int:
-    """Forget all pictures at or under some paths, and roots among them; return how many pictures.
-
-    Raises FolderError, and forgets nothing, when one of the paths holds none.
-    """
-    wanted = [expanded(path).resolve() for path in paths]
-    # A picture itself may be named through a link that leads elsewhere: its path then is the one it was found by.
-    wanted += [path.parent.resolve() / path.name for path in (expanded(path) for path in paths)]
-    items = [item for item in store.items() if lies_in(item.path, wanted)]
-    skipped = [entry.file.path for entry in store.skipped() if lies_in(entry.file.path, wanted)]
-    roots = [root for root in store.roots() if lies_in(root, wanted)]
-    for given, place, other in zip(paths, wanted, wanted[len(paths) :], strict=False):
-        if not any(lies_in(path, [place, other]) for path in [*(item.path for item in items), *skipped, *roots]):
-            raise FolderError(f"{given}: no indexed pictures there; `simsearch info` names the folders")
-    with store.transaction():
-        store.remove(item.id for item in items)
-        store.unskip(skipped)
-        store.remove_roots(roots)
-    return len(items)
-
-
-def relocate(store: Store, old: str | Path, new: str | Path) -> int:
-    """Record that a root with all that is in it is a folder elsewhere now; return the number of its pictures.
-
-    Raises FolderError, and changes nothing, unless `old` is a root and `new` a folder outside all others that holds
-    at least one of its pictures.
-    """
-    source = expanded(old).resolve()
-    (target,) = resolve_folders([new])
-    roots = store.roots()
-    if source not in roots:
-        known = ", ".join(map(str, roots)) or "none"
-        raise FolderError(f"{old}: is not an indexed folder; those are: {known}")
-    for root in roots:
-        if root != source and (lies_in(target, [root]) or lies_in(root, [target])):
-            raise FolderError(f"{new}: {root} is indexed already and overlaps it; first: simsearch remove {root}")
-    items = [item for item in store.items() if lies_in(item.path, [source])]
-    if items and not any(_is_at(item, target / item.path.relative_to(source)) for item in items):
-        raise FolderError(f"{new}: holds none of the {len(items):,} pictures of {source}; check the name")
-    with store.transaction():
-        store.move_root(source, target)
-    return len(items)
-
-
-def _is_at(item: Item, path: Path) -> bool:
-    try:
-        return path.stat().st_size == item.size
-    except OSError:
-        return False

@@ -20,7 +20,7 @@ def encoder_trouble(identity: EncoderIdentity) -> str | None:
         same = read_spec(folder).fingerprint == encoder_fingerprint(folder) == identity.fingerprint
     except EncoderError as error:
         return f"its encoder cannot be loaded: {error}"
-    return None if same else f"its encoder {folder} is another one now; index again into a new gallery"
+    return None if same else f"its encoder {folder} is another one now; simsearch index embeds its pictures anew"
 
 
 def differing_files(store: Store, *, progress: Progress | None = None) -> Iterator[Skipped]:

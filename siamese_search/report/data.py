@@ -16,6 +16,7 @@ from siamese_search.escapes import csv_cell, printable
 from siamese_search.report.words import reason_words
 from siamese_search.results import (
     ActionReport,
+    Calibration,
     DedupeReport,
     DuplicateGroup,
     Facts,
@@ -25,6 +26,7 @@ from siamese_search.results import (
     SearchReport,
     Skipped,
     SyncReport,
+    Threshold,
     VerifyReport,
 )
 
@@ -42,6 +44,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
+        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),
@@ -111,8 +114,13 @@ def info_json(info: GalleryInfo) -> dict[str, Any]:
     return {**asdict(info), "folder": info.location, "roots": list(map(str, info.roots))}
 
 
+def calibrate_json(calibration: Calibration, before: Threshold) -> dict[str, Any]:
+    """Return what `calibrate` found, and the threshold that was in force `before`."""
+    return {**asdict(calibration), "before": asdict(before)}
+
+
 def verify_json(report: VerifyReport) -> dict[str, Any]:
-    """Return what `verify` found; `files` is null where they were not looked at."""
+    """Return what `verify` found; `files` is null where they were not looked at, `images` where none can be counted."""
     return {**asdict(report), "files": None if report.files is None else _skipped(report.files)}
 
 
@@ -168,6 +176,7 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "linked": copy.linked,
                 "companions": [str(path) for path in copy.companions],
                 "differences": [list(box) for box in copy.differences],
+                "loss": copy.loss.value if copy.loss else None,
                 "planned": report.acts_on(copy, only),
             }
             for copy in group.copies

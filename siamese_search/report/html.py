@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import output_file
 from siamese_search.escapes import printable
 from siamese_search.report.views import Progress, Viewer, burst_paths, group_paths, query_paths
 from siamese_search.report.words import human_bytes, relation_words
@@ -77,7 +77,7 @@ def write_page(
         pictures=viewer.pictures(pictures) if pictures else None,
         picture_count=len(pictures),
     )
-    with whole_file(path) as half, half.open("w", encoding="utf-8") as file:
+    with output_file(path) as half, half.open("w", encoding="utf-8") as file:
         file.writelines(chunks)
 
 
@@ -97,7 +97,7 @@ def write_own_page(path: Path, name: str, **values: object) -> None:
             **{**values, "data": _trusted(json.dumps(values["data"], separators=(",", ":")).replace("<", "\\u003c"))},
         )
     )
-    with whole_file(path) as half, half.open("w", encoding="utf-8") as file:
+    with output_file(path) as half, half.open("w", encoding="utf-8") as file:
         file.writelines(chunks)
 
 

@@ -26,8 +26,8 @@ _SIDE = 16  # cells of a sheet
 _QUALITY = 68
 
 
-def write_map_html(gallery: Gallery, path: Path, *, progress: Progress | None = None) -> None:
-    """Write a map of a gallery's pictures, of `MOST` taken evenly where there are more.
+def write_map_html(gallery: Gallery, path: Path, *, progress: Progress | None = None) -> Sequence[Item]:
+    """Write a map of a gallery's pictures, of `MOST` taken evenly where there are more; return those shown.
 
     `progress` is called with the pictures drawn so far and their total. The page appears at `path` whole or not at all.
     Raises OptionError for a gallery without pictures, FolderError if the page cannot be written.
@@ -50,6 +50,7 @@ def write_map_html(gallery: Gallery, path: Path, *, progress: Progress | None = 
         total=total,
         regions=len(layout.regions),
     )
+    return items
 
 
 def _data(layout: Layout, items: Sequence[Item]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import output_file
 from siamese_search.errors import ImageError
 from siamese_search.escapes import printable
 from siamese_search.images.sandbox import Decoder
@@ -45,8 +46,10 @@ def write_query_sheet(result: QueryResult, path: Path, *, copies: bool = False) 
         )
         for hit in result.files(copies=copies)
     ]
-    with whole_file(path) as half:
-        _draw(_Tile(path=Path(result.query), title="query", marked=False), hits).save(half, "PNG")
+    with output_file(path) as half:
+        _draw(_Tile(path=Path(result.query), title="query", marked=False), hits).save(
+            half, "PNG", pnginfo=_written_by()
+        )
 
 
 def write_group_sheet(group: DuplicateGroup, path: Path) -> None:
@@ -57,8 +60,15 @@ def write_group_sheet(group: DuplicateGroup, path: Path) -> None:
     copies = [
         _Tile(path=copy.path, title=f"{copy.distance:.3f}  {copy.relation.value}", marked=True) for copy in group.copies
     ]
-    with whole_file(path) as half:
-        _draw(_Tile(path=group.keep, title="keep", marked=False), copies).save(half, "PNG")
+    with output_file(path) as half:
+        _draw(_Tile(path=group.keep, title="keep", marked=False), copies).save(half, "PNG", pnginfo=_written_by())
+
+
+def _written_by() -> PngInfo:
+    """Return what tells a sheet from pictures, which none may replace."""
+    info = PngInfo()
+    info.add_text("Software", "simsearch")
+    return info
 
 
 def _draw(first: _Tile, others: Sequence[_Tile]) -> Image.Image:

@@ -12,6 +12,7 @@ from siamese_search.results import (
     DetailCheck,
     Hit,
     HitKind,
+    Loss,
     QueryResult,
     Reason,
     Relation,
@@ -40,6 +41,7 @@ _KINDS = {
     HitKind.ALIKE: "looks alike",
     HitKind.NEAREST: "nearest",
 }
+_LOSSES = {Loss.SCENE: "shows more than the one kept", Loss.DETAILS: "has more detail than the one kept"}
 _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
@@ -78,6 +80,8 @@ def relation_words(relation: Relation) -> str:
 def note_words(copy: Copy) -> str:
     """Say what else is known of a copy, "" if nothing; what its edit looks like is named as an impression."""
     notes = [f"looks {' and '.join(edit.value for edit in copy.looks)}"] if copy.looks else []
+    if copy.loss:
+        notes.append(_LOSSES[copy.loss])
     if copy.reviewed:
         notes.append("the same, you said")
     if copy.protected:
@@ -227,7 +231,9 @@ def _stays(copy: Copy) -> str:
     """Say by what a copy that a plan leaves alone stays."""
     if copy.protected:
         return "protected"
-    return "linked" if copy.linked else relation_words(copy.relation)
+    if copy.linked:
+        return "linked"
+    return "larger than the one kept" if copy.loss and copy.relation is Relation.NEAR else relation_words(copy.relation)
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

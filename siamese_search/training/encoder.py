@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from siamese_search.atomic import check_folder, made_folder
 from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.errors import OptionError
 from siamese_search.results import Skipped
@@ -51,7 +52,7 @@ def train_encoder(
     `labels`, `classes` and `test_list` are those of `load_dataset`; `options` and `settings` replace those of the
     `recipe`, by default the one that suits the data. What `output` holds of an interrupted run is continued. `on_step`
     gets the run and its loss, `on_validation` a row of the history, `on_stage` what is done after the last step. Raises
-    DataError, EncoderError, OptionError.
+    DataError, EncoderError, OptionError, and FolderError where the folder of `output` is not there.
     """
     require("training", TRAINING)
     # They load torch, and are loaded when it is known to be there.
@@ -60,11 +61,13 @@ def train_encoder(
 
     device = device_for(device)
     output = Path(output)
+    check_folder(output)
     dataset = load_dataset(str(data), labels=labels, classes=classes, test_list=test_list)
     config = choose_config(recipe or default_recipe(dataset), options or {}, settings)
     if config.architecture.endswith("-grey"):
         check_grey(config, dataset)
         dataset = in_grey(dataset)
+    made_folder(output)
     run = train(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
     metrics = finish(run, dataset, output, name=name or output.name, on_stage=on_stage or (lambda _stage: None))
     return TrainReport(folder=output, steps=run.step, skipped=tuple(dataset.skipped), metrics=metrics)

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from siamese_search.atomic import whole_file
+from siamese_search.atomic import made_folder, whole_file
 from siamese_search.encoder.network import EncoderNetwork, PhotoTrunk, load_network
 from siamese_search.encoder.spec import EncoderSpec
 from siamese_search.errors import DataError, EncoderError, OptionError
@@ -163,6 +163,7 @@ def save(run: Run, folder: Path) -> None:
         tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
     tensors |= {"bank": run.bank, "bank_identity": run.bank_identity}
     about = {"config": asdict(run.config), "step": run.step, "seconds": run.seconds, "history": run.history}
+    made_folder(folder)
     with whole_file(folder / "run.safetensors") as half:
         save_file({k: v.contiguous() for k, v in tensors.items()}, half, metadata={"run": json.dumps(about)})
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from siamese_search.atomic import check_file
 from siamese_search.calibration.pairs import Pairs, read_pairs, write_pairs
 from siamese_search.errors import DataError, OptionError
 from siamese_search.training.data import Dataset, Part, Pictures
@@ -148,8 +149,8 @@ def write_part_pairs(path: Path, results: Iterable[PartResult]) -> None:
         label.append(result.pairs.label)
         names += [result.part.pictures.name(i) for i in range(len(result.part))]
     pairs = Pairs(first=np.concatenate(first), second=np.concatenate(second), label=np.concatenate(label))
+    check_file(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_pairs(path, pairs, names)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,6 +1,10 @@
-"""Two pictures laid on one another: whether their details agree, how one lies in the other, and where they differ."""
+"""Two pictures laid on one another: what they are to each other, how one lies in the other, and where they differ.
+
+They are looked at as `dedupe` looks at them: what cannot be read any more is unchecked there, and so it is here.
+"""
 
 from dataclasses import asdict
+from io import BytesIO
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -8,13 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from siamese_search.errors import ImageError
-from siamese_search.images.decode import Picture
+from siamese_search.images.files import content_hash
 from siamese_search.images.sandbox import Decoder
+from siamese_search.images.sources import Source
+from siamese_search.results import Relation
 from siamese_search.web.app import json_body, json_reply
 from siamese_search.web.asked import pictures_in
 from siamese_search.web.known import Known
 from siamese_search.web.turns import Turns
+
+_NO_RELATION = "alike"  # the verdict on two pictures that are not one
 
 
 class Comparing:
@@ -37,14 +44,18 @@ class Comparing:
         return json_reply(await self._turns.run(self._compared, items, uploads))
 
     def _compared(self, items: tuple[int, ...], uploads: tuple[str, ...]) -> dict[str, Any]:
-        from siamese_search.details import LONGEST, compare, features  # noqa: PLC0415  (OpenCV, when it is wanted)
+        from siamese_search.gallery.looking import Look  # noqa: PLC0415  (OpenCV, when it is wanted)
 
-        def look(source: Any) -> Picture:
-            try:
-                return self._decoder.thumbnail(source, longest=LONGEST)
-            except ImageError as error:
-                raise HTTPException(410, f"a picture cannot be read: {error.reason}") from error
-
-        sources = [*map(self._known.upload, uploads), *(self._known.item(id_).path for id_ in items)]
-        first, second = map(look, sources)
-        return asdict(compare(features(first.pixels), features(second.pixels)))
+        sent = [self._known.upload(name) for name in uploads]
+        known = [self._known.item(id_) for id_ in items]
+        pictures: list[Source] = [*sent, *(item.path for item in known)]
+        look = Look(dict(enumerate(pictures)), self._decoder)
+        (found,) = look.compare([(0, 1)])
+        one, other = [*(content_hash(BytesIO(data)) for data in sent), *(item.content_hash for item in known)]
+        if one == other:
+            relation: str | None = Relation.IDENTICAL
+        elif look.same_pixels(0, 1):
+            relation = Relation.SAME_PIXELS
+        else:
+            relation = None if found.verdict == _NO_RELATION else found.verdict.value
+        return {**asdict(found), "relation": relation}

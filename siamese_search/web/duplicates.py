@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
+from threading import Event, Lock
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from siamese_search.actions import apply_plan, choices_json, journal_of, read_plan, undo_journal
 from siamese_search.actions.journal import State, read_journal
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.errors import PlanError, SimsearchError
+from siamese_search.errors import FolderError, PlanError, SimsearchError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
 from siamese_search.report.data import action_json, dedupe_json
@@ -24,7 +24,7 @@ from siamese_search.results import Action, DedupeReport
 from siamese_search.web.app import body_of, by_method, json_reply, media_type
 from siamese_search.web.asked import distance_in, is_whole, known, truth_in
 from siamese_search.web.framed import framed
-from siamese_search.web.jobs import Kind, Progress, Work
+from siamese_search.web.jobs import Kind, Progress, Work, until_stopped
 from siamese_search.web.turns import Turns
 
 MAX_PLAN = 64 << 20  # bytes
@@ -43,7 +43,9 @@ class Duplicates:
         self._folder = folder
         self._looks = looks
         self._report: DedupeReport | None = None
+        self._state = ""
         self._page = b""
+        self._keeping = Lock()
 
     def kinds(self) -> dict[str, Kind]:
         """Return the jobs of this part."""
@@ -68,6 +70,11 @@ class Duplicates:
     def are_found(self) -> bool:
         """Whether they were looked for."""
         return self._report is not None
+
+    @property
+    def are_old(self) -> bool:
+        """Whether the gallery has changed since they were looked for."""
+        return self._report is not None and self._state != self._gallery.state
 
     # -- over HTTP
 
@@ -105,7 +112,9 @@ class Duplicates:
         threshold = distance_in(said.get("threshold"))
         details, exact = truth_in(said, "details", otherwise=True), truth_in(said, "exact", otherwise=False)
 
-        def find(progress: Progress, _stop: Event) -> dict[str, Any]:
+        def find(progress: Progress, stop: Event) -> dict[str, Any]:
+            progress = until_stopped(progress, stop)
+            state = self._gallery.state
             report = find_duplicates(
                 self._gallery, threshold=threshold, details=details, exact=exact, progress=progress
             )
@@ -114,7 +123,7 @@ class Duplicates:
                 choices = None if self._folder is None else choices_json(report, self._gallery)
                 write_dedupe_html(report, page, choices=choices, progress=progress)
                 self._page = page.read_bytes()
-            self._report = report
+            self._report, self._state = report, state
             return {
                 "images": report.images,
                 "groups": len(report.groups),
@@ -131,10 +140,10 @@ class Duplicates:
             raise HTTPException(422, f"to: expected one of {', '.join(_ACTIONS)}")
         action, dry_run = Action(said["to"]), truth_in(said, "dry_run", otherwise=False)
 
-        def act(progress: Progress, _stop: Event) -> dict[str, Any]:
-            plan = read_plan(path)
+        def act(progress: Progress, stop: Event) -> dict[str, Any]:
+            plan, journal = read_plan(path), journal_of(path)
             return action_json(
-                apply_plan(plan, action=action, journal=journal_of(path), dry_run=dry_run, progress=progress)
+                apply_plan(plan, action=action, journal=journal, dry_run=dry_run, progress=progress, stop=stop.is_set)
             )
 
         return act
@@ -144,7 +153,7 @@ class Duplicates:
         path = self._plan(said.get("plan"))
         if not journal_of(path).exists():
             raise HTTPException(409, "this plan was not applied; there is nothing to take back")
-        return lambda progress, _stop: action_json(undo_journal(journal_of(path), progress=progress))
+        return lambda progress, stop: action_json(undo_journal(journal_of(path), progress=progress, stop=stop.is_set))
 
     # -- inside
 
@@ -171,28 +180,40 @@ class Duplicates:
         found = []
         for number in self._numbers():
             with suppress(PlanError):
-                path = self._plan(number)
-                steps = len(read_plan(path).steps)
-                found.append({"plan": number, "steps": steps, "applied": _applied(path)})
+                found.append(self._told(number))
         return found
 
     def _kept(self, text: bytes) -> dict[str, Any]:
-        """Write a plan where it can be applied; one that is none, or of another gallery, is refused and gone."""
+        """Write a plan where it can be applied; one that is none, or of another gallery, is refused and gone.
+
+        One that is kept already, as by a double click, stays the only one.
+        """
         assert self._folder is not None  # noqa: S101  there is no way here without
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        number = max(self._numbers(), default=0) + 1
-        path = self._folder / f"{number}.json"
-        with path.open("xb") as file:
-            file.write(text)
-        try:
-            plan = read_plan(path)
-        except PlanError as error:
-            path.unlink()
-            raise HTTPException(422, str(error).replace(str(path), "the plan")) from error
-        if plan.gallery != absolute(self._gallery.location):
-            path.unlink()
-            raise HTTPException(422, "this plan is of another gallery")
-        return {"plan": number, "steps": len(plan.steps), "applied": 0}
+        with self._keeping:
+            numbers = self._numbers()
+            for number in numbers:
+                if _holds(self._folder / f"{number}.json", text):
+                    return self._told(number)
+            number = max(numbers, default=0) + 1
+            path = self._folder / f"{number}.json"
+            try:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                path.write_bytes(text)
+            except OSError as error:
+                raise FolderError(f"{path}: cannot be written: {error.strerror}") from error
+            try:
+                plan = read_plan(path)
+            except PlanError as error:
+                path.unlink()
+                raise HTTPException(422, str(error).replace(str(path), "the plan")) from error
+            if plan.gallery != absolute(self._gallery.location):
+                path.unlink()
+                raise HTTPException(422, "this plan is of another gallery")
+            return self._told(number)
+
+    def _told(self, number: int) -> dict[str, Any]:
+        path = self._plan(number)
+        return {"plan": number, "steps": len(read_plan(path).steps), "applied": _applied(path)}
 
     def _answered(self, text: bytes) -> int:
         with TemporaryDirectory(prefix="simsearch-") as folder:
@@ -202,6 +223,10 @@ class Duplicates:
                 return self._gallery.answers.read(path)
             except SimsearchError as error:
                 raise HTTPException(422, str(error).replace(str(path), "the answers")) from error
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    return path.stat().st_size == len(text) and path.read_bytes() == text
 
 
 def _applied(plan: Path) -> int:

@@ -30,6 +30,21 @@ _BEAT_SECONDS = 15.0  # a line at least so often, so that nobody in between take
 _MAX_WATCHERS = 32
 
 
+class StoppedError(Exception):
+    """A job was asked to end, and does."""
+
+
+def until_stopped(progress: Progress, stop: Event) -> Progress:
+    """Return what tells progress, and ends a job that should end: for work that leaves nothing half done."""
+
+    def tell(done: int, total: int) -> None:
+        if stop.is_set():
+            raise StoppedError
+        progress(done, total)
+
+    return tell
+
+
 @dataclass(slots=True)
 class Job:
     """A piece of work; `state` is running, done, stopped or failed, `error` then says why."""
@@ -172,6 +187,8 @@ class Jobs:
         try:
             job.result = work(progress, job.stop)
             job.state = "stopped" if job.stop.is_set() else "done"
+        except StoppedError:
+            job.state = "stopped"
         except SimsearchError as error:
             job.error, job.state = self._say(error), "failed"
         except Exception as error:

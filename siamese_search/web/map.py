@@ -17,17 +17,16 @@ from siamese_search.report.map import write_map_html
 from siamese_search.web.app import json_reply
 from siamese_search.web.asked import known
 from siamese_search.web.framed import framed
-from siamese_search.web.jobs import Kind, Progress, Work
-from siamese_search.web.listing import Listing
+from siamese_search.web.jobs import Kind, Progress, Work, until_stopped
 
 
 class Map:
     """The last map that was drawn, and the pictures that its links name."""
 
-    def __init__(self, gallery: Gallery, listing: Listing) -> None:
+    def __init__(self, gallery: Gallery) -> None:
         self._gallery = gallery
-        self._listing = listing
         self._page = b""
+        self._shown: dict[Path, int] = {}  # ids by place
 
     @property
     def is_drawn(self) -> bool:
@@ -49,21 +48,22 @@ class Map:
         return framed(self._page)
 
     async def find(self, request: Request) -> Response:
-        """Tell which picture a link of the map names: only pictures of the gallery are."""
+        """Tell which picture a link of the map names; other files have no number."""
         place = unquote_to_bytes(request.query_params.get("file", "").removeprefix("file://"))
-        (item,) = self._listing.at([Path(place.decode("utf-8", "surrogateescape"))])
-        if item is None:
-            raise HTTPException(404, "no such picture in the gallery")
-        return json_reply({"id": item.id})
+        id_ = self._shown.get(Path(place.decode("utf-8", "surrogateescape")))
+        if id_ is None:
+            raise HTTPException(404, "no such picture on the map")
+        return json_reply({"id": id_})
 
     def _drawing(self, said: Mapping[str, Any]) -> Work:
         known(said, {"kind"})
 
-        def draw(progress: Progress, _stop: Event) -> dict[str, Any]:
+        def draw(progress: Progress, stop: Event) -> dict[str, Any]:
+            progress = until_stopped(progress, stop)
             with TemporaryDirectory(prefix="simsearch-") as folder:
                 page = Path(folder) / "map.html"
-                write_map_html(self._gallery, page, progress=progress)
-                self._page = page.read_bytes()
+                shown = write_map_html(self._gallery, page, progress=progress)
+                self._page, self._shown = page.read_bytes(), {item.path: item.id for item in shown}
             return {"bytes": len(self._page)}
 
         return draw

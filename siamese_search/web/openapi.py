@@ -76,17 +76,22 @@ def description() -> dict[str, Any]:
         "paths": {
             "/api/search": {
                 "post": _operation(
-                    "Find what is near a picture that is sent, or near some that are known, together.",
+                    "Find what is near a picture, as query --copies does, or near several together, as with --combine.",
                     _json("Found"),
                     404,
                     408,
                     409,
+                    410,
                     415,
                     422,
                     operationId="search",
                     parameters=[
                         _K,
-                        _option("threshold", DISTANCE, "Up to which distance hits are duplicates."),
+                        _option(
+                            "threshold",
+                            DISTANCE,
+                            "In place of the gallery's reach, or without details of its threshold; not for several.",
+                        ),
                         _option("details", {"type": "boolean"}, "Look at what is near in detail."),
                     ],
                     requestBody={
@@ -105,7 +110,6 @@ def description() -> dict[str, Any]:
                     _json("Comparison"),
                     404,
                     408,
-                    410,
                     415,
                     422,
                     operationId="compare",

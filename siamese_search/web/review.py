@@ -1,6 +1,7 @@
 """The review page: two pictures, three keys, and answers that the gallery keeps."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -30,14 +31,16 @@ def review_app(gallery: Gallery, questions: Questions, access: Access) -> Starle
 class Review:
     """The page and what it asks for. Whatever reads or writes the gallery does so on a thread of its own.
 
-    Within a larger house, `home` is where a person goes when there is nothing more to ask.
+    Within a larger house, `pages` are those beside it: a name, an address, and words.
     """
 
-    def __init__(self, gallery: Gallery, questions: Questions, decoder: Decoder, *, home: str | None = None) -> None:
+    def __init__(
+        self, gallery: Gallery, questions: Questions, decoder: Decoder, *, pages: Sequence[tuple[str, str, str]] = ()
+    ) -> None:
         self._gallery = gallery
         self._questions = questions
         self._decoder = decoder
-        self._home = home
+        self._pages = pages
 
     def routes(self) -> list[BaseRoute]:
         """Return where it is found."""
@@ -52,7 +55,7 @@ class Review:
 
     def show(self, request: Request) -> Response:  # noqa: ARG002  starlette's signature
         """Show the page."""
-        return page("review.html.j2", gallery=printable(self._gallery.location), home=self._home)
+        return page("review.html.j2", gallery=printable(self._gallery.location), pages=self._pages)
 
     def question(self, request: Request) -> Response:  # noqa: ARG002
         """Return the next question."""

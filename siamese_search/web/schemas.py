@@ -4,8 +4,9 @@ from typing import Any
 
 from siamese_search.results import HitKind, Relation
 from siamese_search.web.asked import MAX_K, MAX_PICTURES
+from siamese_search.web.known import MAX_ID
 
-NUMBER = {"type": "integer", "minimum": 0}
+NUMBER = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 TEXT = {"type": "string"}
 DISTANCE = {"type": "number", "minimum": 0, "maximum": 2}
 
@@ -95,10 +96,11 @@ SCHEMAS = {
         },
         "upload",
     ),
-    "Items": object_of({"items": list_of(ref("Item")), "total": NUMBER, "next": or_null(NUMBER)}),
+    "Items": object_of({"items": list_of(ref("Item")), "total": or_null(NUMBER), "next": or_null(NUMBER)}),
     "Comparison": object_of(
         {
             "verdict": {"enum": ["confirmed", "altered", "alike", "unchecked"]},
+            "relation": or_null({"enum": [relation.value for relation in Relation if relation is not Relation.NEAR]}),
             "agreement": {"type": "number"},
             "covers": {"type": "number"},
             "covered": {"type": "number"},
@@ -111,6 +113,9 @@ SCHEMAS = {
             "differences": list_of(list_of({"type": "number"})),
             "differences_in_second": list_of(list_of({"type": "number"})),
             "largest": {"type": "number"},
+            "only_first": {"type": "number"},
+            "only_second": {"type": "number"},
+            "drawn": {"type": "boolean"},
         }
     ),
     "Pair": {"oneOf": [_named(items=2), _named(items=1, uploads=1), _named(uploads=2)]},

@@ -1,27 +1,19 @@
 """Searching over HTTP: by a picture that is sent, by pictures of the gallery, by several together."""
 
-from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from siamese_search.errors import ImageError
 from siamese_search.gallery import Gallery
-from siamese_search.gallery.hits import combined
-from siamese_search.images.sandbox import Decoder
 from siamese_search.images.sources import Source
 from siamese_search.report.data import item_json, search_json
 from siamese_search.results import Item, QueryResult, SearchReport
 from siamese_search.web.app import json_reply
 from siamese_search.web.asked import MAX_K, Question, known, question_in, truth, whole
 from siamese_search.web.known import Known
-from siamese_search.web.listing import Listing
 from siamese_search.web.thumbnails import SIZES, Thumbnails
 from siamese_search.web.turns import Turns
 from siamese_search.web.uploads import Uploads
@@ -36,19 +28,15 @@ class Searching:
     def __init__(
         self,
         gallery: Gallery,
-        listing: Listing,
         named: Known,
         uploads: Uploads,
         thumbnails: Thumbnails,
-        decoder: Decoder,
         *,
         searches: Turns,
         looks: Turns,
     ) -> None:
         self._gallery = gallery
-        self._listing = listing
         self._thumbnails = thumbnails
-        self._decoder = decoder
         self._named = named
         self._uploads = uploads
         self._searches = searches
@@ -124,47 +112,44 @@ class Searching:
         return data
 
     def _report(self, question: Question) -> SearchReport:
-        """Search with one picture, in detail or not, or with several together."""
+        """Search as `query` does: with one picture, or with several together."""
         gallery, k = self._gallery, question.k
         items = [self._named.item(id_) for id_ in question.items]
         pictures = [self._named.upload(name) for name in question.uploads]
         pictures += [] if question.picture is None else [question.picture]
         sources: list[Source] = [*(item.path for item in items), *pictures]
-        if len(sources) == 1 and question.details:
-            with suppress(ImageError):  # one that cannot be looked at may still be known
-                result = gallery.search(sources[0], k=k, threshold=question.threshold)
-                limit = gallery.reach if question.threshold is None else gallery.threshold_or(question.threshold)
-                return SearchReport(threshold=limit, queries=(result,), details=True)
-        limit = gallery.threshold_or(question.threshold)
-        vectors = [*gallery.vectors_of([item.id for item in items])] if items else []
-        vectors += map(self._embedded, pictures)
-        (hits,) = gallery.search_vectors(combined(vectors)[np.newaxis], k=k, threshold=limit.distance)
-        name = " + ".join([item.path.name for item in items] + ["-"] * len(pictures))
-        return SearchReport(threshold=limit, queries=(QueryResult(query=name, hits=hits, alike=gallery.alike),))
+        if len(sources) > 1:
+            if question.threshold is not None:
+                raise HTTPException(422, "threshold: nothing is the same picture as several together")
+            return SearchReport(threshold=gallery.threshold, queries=(gallery.search_combined(sources, k=k),))
+        report = gallery.search(sources, k=k, threshold=question.threshold, details=question.details)
+        if not report.skipped:
+            return report
+        if not items:
+            raise HTTPException(422, f"the picture: {report.skipped[0].reason}")
+        return self._remembered(items[0], question)
 
-    def _embedded(self, picture: bytes) -> NDArray[np.float32]:
-        """Embed a picture that was sent; what other threads bring at the same time is embedded along with it."""
-        encoder = self._gallery.encoder
-        try:
-            pixels = self._decoder.square(picture, size=encoder.input_size, channels=encoder.channels).pixels
-        except ImageError as error:
-            raise HTTPException(422, f"the picture: {error.reason}") from error
-        (vector,) = encoder.embed_pixels(pixels[np.newaxis])
-        return np.asarray(vector, np.float32)
+    def _remembered(self, item: Item, question: Question) -> SearchReport:
+        """Search with a picture that cannot be read, but is known: by distance alone, so that it finds itself too."""
+        gallery, limit = self._gallery, self._gallery.threshold_or(question.threshold)
+        (hits,) = gallery.search_vectors(gallery.vectors_of([item.id]), k=question.k, threshold=limit.distance)
+        result = QueryResult(query=str(item.path), hits=hits, alike=gallery.alike)
+        return SearchReport(threshold=limit, queries=(result,))
 
     def _listed(self, after: int | None, limit: int, words: str) -> dict[str, Any]:
-        """Return a page of pictures, the last indexed first; those behind the one with the id `after`."""
-        wanted = [word.casefold() for word in words.split()]
-        items = [item for item in self._listing.items() if _is_called(item, wanted)]
-        rest = [item for item in reversed(items) if after is None or item.id < after]
-        some = rest[:limit]
+        """Return a page of pictures, the last indexed first; those behind the one with the id `after`.
+
+        How many there are in all is told where nobody has to look for words to know.
+        """
+        gallery, wanted = self._gallery, words.split()
+        if not gallery.exists():
+            return {"items": [], "total": 0, "next": None}
+        with gallery.snapshot():
+            found = gallery.latest(limit + 1, before=after, words=wanted)  # one more tells whether there are more
+            total = None if wanted else len(gallery)
+        some = found[:limit]
         return {
             "items": [item_json(item) for item in some],
-            "total": len(items),
-            "next": some[-1].id if len(rest) > limit else None,
+            "total": total,
+            "next": some[-1].id if len(found) > limit else None,
         }
-
-
-def _is_called(item: Item, words: Sequence[str]) -> bool:
-    path = str(item.path).casefold() if words else ""
-    return all(word in path for word in words)

@@ -21,7 +21,7 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import Location, folder_at
 from siamese_search.gallery.settings import DEFAULT_ENCODER
 from siamese_search.images.sandbox import Decoder
-from siamese_search.report.data import info_json, sync_json
+from siamese_search.report.data import calibrate_json, info_json, sync_json
 from siamese_search.version import __version__
 from siamese_search.web.app import Access, json_reply, make_app, page, without
 from siamese_search.web.asked import MAX_UPLOAD, known
@@ -30,7 +30,6 @@ from siamese_search.web.compare import Comparing
 from siamese_search.web.duplicates import MAX_PLAN, Duplicates
 from siamese_search.web.jobs import Jobs, Kind, Progress, Work
 from siamese_search.web.known import Known
-from siamese_search.web.listing import Listing
 from siamese_search.web.map import Map
 from siamese_search.web.metrics import CONTENT_TYPE, Counted, Metrics
 from siamese_search.web.openapi import description
@@ -71,22 +70,20 @@ class Service:
         cores = usable_cores()
         self.searches = Turns("search", threads=2 * cores + 2, waiting=_WAITING, seconds=_SECONDS)
         self._looks = Turns("look", threads=2 * cores, waiting=4 * _WAITING, seconds=_SECONDS)
-        uploads, listing = Uploads(), Listing(self.gallery)
-        self._map = Map(self.gallery, listing)
+        uploads = Uploads()
+        self._map = Map(self.gallery)
         named = Known(self.gallery, uploads)
         self._comparing = Comparing(named, self._decoder, self._looks)
         self._searching = Searching(
             self.gallery,
-            listing,
             named,
             uploads,
             Thumbnails(self._decoder),
-            self._decoder,
             searches=self.searches,
             looks=self._looks,
         )
         self._duplicates = Duplicates(self.gallery, None if read_only else self._plans(), self._looks)
-        self._asking = Asking(self.gallery, self._decoder)
+        self._asking = Asking(self.gallery, self._decoder, _PAGES)
         writing: dict[str, Kind] = {"sync": self._sync, "calibrate": self._calibrate, **self._asking.kinds()}
         reading = {**self._duplicates.kinds(), **self._map.kinds()}
         self.jobs = Jobs(reading if read_only else {**writing, **reading}, say=self._say)
@@ -150,7 +147,8 @@ class Service:
 
     async def duplicates(self, request: Request) -> Response:  # noqa: ARG002
         """Show the page on which duplicates are found, chosen and acted on."""
-        return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found)
+        are_old = await self._looks.run(lambda: self._duplicates.are_old)
+        return self._page("duplicates.html.j2", "duplicates", found=self._duplicates.are_found, old=are_old)
 
     async def map_page(self, request: Request) -> Response:  # noqa: ARG002
         """Show the map of the gallery."""
@@ -217,8 +215,8 @@ class Service:
         known(said, {"kind"})
 
         def calibrate(_progress: Progress, _stop: Event) -> dict[str, Any]:
-            calibration = self.gallery.calibrate()
-            return {"threshold": round(calibration.threshold.distance, 6), "images": calibration.images}
+            before = self.gallery.threshold
+            return calibrate_json(self.gallery.calibrate(), before)
 
         return calibrate
 

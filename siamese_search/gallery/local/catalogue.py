@@ -24,7 +24,8 @@ from siamese_search.results import Answer, ImageFile, Item
 CATALOGUE = "gallery.db"
 _HASH_BYTES = 16
 _ANYWHERE = Path()
-_SETTINGS = ("encoder", "threshold", "calibration")
+_SETTINGS = ("encoder", "threshold", "calibration", "former")
+_GREATEST = 2**63 - 1  # id
 _AT_ONCE = 500  # SQLite limits the number of placeholders in a query
 
 
@@ -144,6 +145,17 @@ class Catalogue:
         with self.snapshot():
             roots = self._roots()
             return {row[0]: self._item(row, roots) for row in self._by_key("items", "id", ids)}
+
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the items with the greatest ids, less than `before`, those first; `words` are all in their paths."""
+        last = _GREATEST if before is None else before - 1
+        with self.snapshot():
+            if not words:
+                rows = self._database.select("items", "id <= ? ORDER BY id DESC LIMIT ?", (last, limit))
+                roots = self._roots()
+                return [self._item(row, roots) for row in rows]
+            found = self.items_by_id(self._called(words, last, limit))
+        return [found[id_] for id_ in sorted(found, reverse=True)]
 
     def skipped(self) -> list[SkippedFile]:
         """Return the files that could not be embedded, by path."""
@@ -306,6 +318,21 @@ class Catalogue:
         for start in range(0, len(ids), _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
             yield from self._database.select(table, f"{key} IN ({','.join('?' * len(some))})", some)
+
+    def _called(self, words: Sequence[str], last: int, limit: int) -> list[int]:
+        """Return the greatest ids, up to `last`, of items whose paths hold some words; only paths are read."""
+        folders = {number: str(path).casefold() for number, path in self._roots().items()}
+        found: list[int] = []
+        query = "SELECT id, root, path FROM items WHERE id <= ? ORDER BY id DESC"
+        for id_, root, path in self._database.stream(query, (last,)):
+            if type(path) is not bytes:
+                raise self._database.damaged(f"item {id_} is none")
+            called = f"{folders.get(root, '')}/{os.fsdecode(path).casefold()}"
+            if all(word in called for word in words):
+                found.append(id_)
+                if len(found) == limit:
+                    break
+        return found
 
     def _roots(self) -> dict[int, Path]:
         return {number: self._path(path) for number, path in self._database.scan("roots")}

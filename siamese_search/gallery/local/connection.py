@@ -156,6 +156,12 @@ def damaged(path: Path, detail: object) -> DamagedError:
     return DamagedError(path, path.parent, detail)
 
 
+def lost(path: Path) -> DamagedError:
+    """Return the error for a file of which a repair can read nothing."""
+    way_out = "no repair helps and it stays as it is; index your folders into another --index, or bring back a backup"
+    return DamagedError(path, path.parent, "nothing in it can be read", way_out=way_out)
+
+
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into one line that says what to do."""

@@ -172,10 +172,16 @@ class Database:
         with self.snapshot(), guarded(self.path):
             return self._connection.execute(query, values).fetchall()
 
+    def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Any]:
+        """Yield the rows of any query, unchecked, as they are read; inside `snapshot`."""
+        with guarded(self.path):
+            yield from self._connection.execute(query, values)
+
     def integrity(self) -> list[str]:
         """Return what SQLite itself finds wrong with the file's structure, at most ten lines."""
         try:
-            found = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check (10)")]
+            rows = self._connection.execute("PRAGMA integrity_check (10)")
+            found = [" ".join(str(row[0]).removeprefix("*** in database main ***").split()) for row in rows]
             lonely = self._connection.execute("PRAGMA foreign_key_check")
             found += [f"{row[0]}: row {row[1]} refers to nothing" for row in lonely]
         except sqlite3.DatabaseError as error:

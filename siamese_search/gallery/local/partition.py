@@ -60,6 +60,8 @@ def grown(old: CellIndex, ids: Ids, checksums: Ids, *, generation: int, read: Re
     members = old.members()
     places = np.minimum(np.searchsorted(ids, members.ids), len(ids) - 1)
     kept = members.only((ids[places] == members.ids) & (checksums[places] == members.checksums))
+    if len(kept.ids) * _GROWTH < old.about.trained:  # another encoder's, or other pictures: these cells are not theirs
+        return None
     new = np.flatnonzero(np.isin(ids, kept.ids, invert=True, assume_unique=True))
     parts = [kept]
     for start in range(0, len(new), _AT_ONCE):

@@ -13,7 +13,7 @@ from typing import Any
 
 from siamese_search.errors import GalleryError
 from siamese_search.gallery.local.checksums import Row
-from siamese_search.gallery.local.connection import damaged, guarded
+from siamese_search.gallery.local.connection import guarded, lost
 from siamese_search.gallery.local.flips import before_a_flip
 from siamese_search.gallery.local.formats import Layout, carried, order_of
 from siamese_search.gallery.local.layout import create_database
@@ -60,7 +60,7 @@ def _written_anew(path: Path, old: "_Rows", fallback: Fallback) -> Repaired:
     meta: dict[str, str] = dict(old.whole("meta"))
     roots = list(old.whole("roots"))
     if not (meta or roots or any(True for _ in old.whole("answers"))):
-        raise damaged(path, "nothing in it can be read")
+        raise lost(path)
     settings, notes = _settings(path, meta, fallback)
     known = {row[0] for row in roots}
     kept = old.pictures(known) if _LOST not in notes else {}
@@ -84,7 +84,7 @@ _OTHER_THRESHOLD = "its threshold could not be read, and is that of its encoder 
 def _settings(path: Path, meta: Mapping[str, str], fallback: Fallback) -> tuple[Settings, tuple[str, ...]]:
     """Return the settings of a gallery, of which rows may be missing, and in words what is not as it was."""
     found: dict[str, Any] = {}
-    for name in ("encoder", "threshold", "calibration"):
+    for name in ("encoder", "threshold", "calibration", "former"):
         with suppress(KeyError, ValueError, RecursionError):
             found[name] = json.loads(meta[name])
     location = str(path.parent)

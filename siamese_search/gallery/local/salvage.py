@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from siamese_search.errors import BusyError
-from siamese_search.gallery.local.connection import alone, connect, damaged, guarded
+from siamese_search.gallery.local.connection import alone, connect, guarded, lost
 from siamese_search.gallery.local.formats import OURS, Layout, closest_layout
 from siamese_search.gallery.local.layout import create_database
 from siamese_search.gallery.store import DamagedError
@@ -39,7 +39,7 @@ def salvaged(path: Path) -> Iterator[tuple[sqlite3.Connection, Layout]]:
                 if not missing or layout is not OURS:  # of older ones it is not known where their tables begin
                     break
         if not found:
-            raise damaged(path, "nothing in it can be read")
+            raise lost(path)
         _, connection, layout = min(found, key=itemgetter(0))
         yield connection, layout
 

@@ -141,6 +141,10 @@ class LocalStore:
         """Return the pictures with some ids."""
         return self._catalogue.items_by_id(ids)
 
+    def latest(self, limit: int, *, before: int | None = None, words: Sequence[str] = ()) -> list[Item]:
+        """Return the pictures with the greatest ids."""
+        return self._catalogue.latest(limit, before=before, words=words)
+
     def add(self, file: ImageFile, embedded: Embedded, *, item: int | None = None) -> None:
         """Add a picture, or replace what was known of it."""
         self._catalogue.add(file, embedded, item=item)
@@ -275,9 +279,9 @@ class LocalStore:
                     self._index.fresh(catalogue, is_writer=True, expected=True)
                     mended.append(f"{INDEX} was {state}; built anew")
                 elif state == "damaged":
-                    problems.append(f"{INDEX} is damaged; the next query builds it anew")
+                    problems.append(f"{INDEX} is damaged; the next query, or simsearch index, builds it anew")
                 elif state:
-                    notes.append(f"{INDEX} is {state}; the next query builds it anew")
+                    notes.append(f"{INDEX} is {state}; the next query, or simsearch index, builds it anew")
         return StoreReport(problems=tuple(problems), mended=tuple(mended), notes=tuple(notes))
 
     def _make_folder(self) -> None:
@@ -305,9 +309,9 @@ def _troubles(path: Path) -> list[str]:
     try:
         catalogue = Catalogue(path)
     except DamagedError as error:
-        return [error.detail]
+        return [f"{CATALOGUE} is damaged: {error.detail}"]
     try:
-        return catalogue.troubles()
+        return [f"{CATALOGUE} is damaged: {trouble}" for trouble in dict.fromkeys(catalogue.troubles())]
     finally:
         catalogue.close()
 

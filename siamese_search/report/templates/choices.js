@@ -55,8 +55,21 @@ class Group {
     return data.may.includes(relation) || (this.keep === 0 && member.acts) ? "" : `${data.words[relation]}: stays`;
   }
 
+  // How many pixels it has for each of the one kept: more would be lost with it.
+  finer(place) {
+    return this.members[place].pixels / this.members[this.keep].pixels;
+  }
+
+  // What a person should know who lets a picture go, "" if nothing.
+  warning(place) {
+    const finer = this.finer(place);
+    if (!(finer > 1) || this.relation(place) === "identical") return "";
+    return `larger: ${finer.toLocaleString("en", { maximumFractionDigits: finer < 10 ? 1 : 0 })} × the pixels of the one kept`;
+  }
+
   isChosenAtFirst(place) {
-    return this.keep === 0 ? this.members[place].acts : data.only.includes(this.relation(place));
+    if (this.keep === 0) return this.members[place].acts;
+    return data.only.includes(this.relation(place)) && !(this.finer(place) >= data.finer);
   }
 
   isChosen(place) {
@@ -84,6 +97,11 @@ class Group {
 
   choose(wanted, places = this.offered) {
     for (const place of wanted ? places : this.others) this.ticks[place] = wanted;
+  }
+
+  // Tick what is offered, or where that is ticked already, nothing.
+  toggle() {
+    this.choose(!this.offered.every((place) => this.isChosen(place)));
   }
 
   step(place) {
@@ -144,7 +162,8 @@ const startChoosing = () => {
     const objection = group.objection(place);
     const tick = box.querySelector("input");
     [tick.checked, tick.disabled] = [group.isChosen(place), Boolean(objection)];
-    box.querySelector(".why").textContent = objection;
+    box.querySelector(".why").textContent = [objection, group.warning(place)].filter(Boolean).join("; ");
+    box.classList.toggle("losing", tick.checked && Boolean(group.warning(place)));
     const [keep, differs] = box.querySelectorAll("button");
     keep.hidden = data.fixed;
     differs.setAttribute("aria-pressed", group.isMarked(place));
@@ -192,7 +211,7 @@ const startChoosing = () => {
     card.querySelector("h3 small").textContent = freed ? bytes(freed) : "";
     const all = card.querySelector("h3 input");
     const { offered } = group;
-    const isFull = offered.length > 0 && offered.every((place) => going.includes(place));
+    const isFull = offered.length > 0 && group.able().every((place) => going.includes(place));
     [all.checked, all.indeterminate, all.disabled] = [isFull, !isFull && going.length > 0, !offered.length];
   };
 
@@ -216,7 +235,7 @@ const startChoosing = () => {
     at("save-plan").disabled = !going;
     [at("save-answers").hidden, at("save-answers").textContent] = [!answers, `Save ${count(answers, "answer")}`];
     const shown = chosen.filter((group) => !group.card.hidden);
-    const [some, full] = [shown.some((group) => group.chosen.length), shown.every((group) => group.able(true).every((place) => group.isChosen(place)))];
+    const [some, full] = [shown.some((group) => group.chosen.length), shown.every((group) => group.able().every((place) => group.isChosen(place)))];
     const all = at("all-shown");
     [all.checked, all.indeterminate] = [some && full, some && !full];
   };
@@ -242,10 +261,12 @@ const startChoosing = () => {
     group.keep = place;
     const unknown = group.others.filter((other) => !group.relation(other)).length;
     const differing = group.others.filter((other) => group.relation(other) && !data.only.includes(group.relation(other))).length;
+    const larger = group.others.filter((other) => data.only.includes(group.relation(other)) && !group.isChosenAtFirst(other)).length;
     show(group);
     const notCompared = unknown ? ` ${count(unknown, "picture was", "pictures were")} not compared with it, and ${unknown === 1 ? "stays" : "stay"}.` : "";
     const notSure = differing ? ` ${count(differing, "picture shows", "pictures show")} more than it, or other things, and ${differing === 1 ? "is" : "are"} not ticked.` : "";
-    say(`${nameOf(figure)} is kept.${notCompared}${notSure}`);
+    const losing = larger ? ` ${count(larger, "picture has", "pictures have")} far more pixels than it, and ${larger === 1 ? "is" : "are"} not ticked.` : "";
+    say(`${nameOf(figure)} is kept.${notCompared}${notSure}${losing}`);
     if (dialog.open && shownCopy === figure) compare(group.card.querySelector(".match"));
     else figure.closest(".card").focus({ preventScroll: true });
     changed(group);
@@ -258,7 +279,7 @@ const startChoosing = () => {
   };
   choosing.group = (card) => {
     const group = groupOf.get(card);
-    group.choose(!group.chosen.length);
+    group.toggle();
     changed(group);
   };
 
@@ -271,7 +292,7 @@ const startChoosing = () => {
     if (target.closest(".choose")) choosing.t(figureOf(target));
     else if (target.closest("h3")) {
       const group = groupOf.get(target.closest(".card"));
-      group.choose(target.checked);
+      group.toggle();
       changed(group);
     }
   };
@@ -280,9 +301,10 @@ const startChoosing = () => {
     place.addEventListener("change", chose);
     place.addEventListener("click", clicked);
   }
-  at("all-shown").addEventListener("change", ({ target }) => {
+  at("all-shown").addEventListener("change", () => {
     const shown = chosen.filter((group) => !group.card.hidden);
-    shown.forEach((group) => group.choose(target.checked, group.able(true)));
+    const wanted = !shown.every((group) => group.able(true).every((place) => group.isChosen(place)));
+    shown.forEach((group) => group.choose(wanted, group.able(true)));
     changed(...shown);
   });
 

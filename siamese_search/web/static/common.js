@@ -58,12 +58,22 @@ const follow = (id, tell) =>
   });
 
 /* Start a job and show how far it is; `said` and `progress` are elements of the page. Returns the job as it ended. */
-const work = async (order) => watch(await post("/api/jobs", order));
+const work = async (order) => {
+  workButtons(false); // at once: a second click is not meant
+  try {
+    return await watch(await post("/api/jobs", order));
+  } finally {
+    workButtons(true);
+  }
+};
+
+const workButtons = (usable) => {
+  for (const button of document.querySelectorAll("[data-kind], #look, #plans button")) button.disabled = !usable;
+};
 
 const watch = async (job) => {
   const name = { sync: "Indexing", dedupe: "Comparing", calibrate: "Calibrating", apply: "Acting", undo: "Taking back", questions: "Comparing", map: "Drawing" }[job.kind];
-  const buttons = [...document.querySelectorAll("[data-kind], #look, #plans button")];
-  buttons.forEach((button) => (button.disabled = true));
+  workButtons(false);
   at("trouble").hidden = true;
   if (at("stop")) Object.assign(at("stop"), { hidden: false, onclick: () => post(`/api/jobs/${job.id}/stop`, {}) });
   const ended = await follow(job.id, ({ done, total }) => {
@@ -74,7 +84,7 @@ const watch = async (job) => {
   at("progress").hidden = true;
   at("progress").removeAttribute("value");
   if (at("stop")) at("stop").hidden = true;
-  buttons.forEach((button) => (button.disabled = false));
+  workButtons(true);
   at("said").textContent = "";
   if (ended.state === "failed") throw new Error(ended.error);
   return ended;

@@ -20,7 +20,7 @@ const tell = (job) => {
     at("said").textContent = `${job.state === "stopped" ? "Stopped; Index goes on from here. " : ""}${counted(result.images, "picture")} (${parts.join(", ") || "no pictures found"}) in ${result.seconds.toFixed(1)} s.`;
     at("skipped").replaceChildren(...result.skipped.slice(0, 20).map(({ path, reason }) => make("li", { textContent: `${path}: ${reason}` })));
   } else if (job.kind === "calibrate") {
-    at("said").textContent = `The threshold is ${result.threshold.toFixed(3)} now.`;
+    at("said").textContent = `The threshold is ${result.threshold.distance.toFixed(3)} now.`;
   }
 };
 

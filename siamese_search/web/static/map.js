@@ -3,7 +3,8 @@
 
 const showMap = () => {
   at("report").hidden = false;
-  at("report").src = "/map/page";
+  at("report").contentWindow.location.replace("/map/page");
+  document.querySelector("[data-kind]").textContent = "Draw again";
 };
 
 const open_ = async (file) => {
@@ -23,7 +24,7 @@ at("report").onload = () =>
     true,
   );
 
-const draw = (started) => started.then((job) => job && showMap(), complain);
+const draw = (started) => started.then((job) => job?.state === "done" && showMap(), complain);
 document.querySelector("[data-kind]").onclick = () => draw(work({ kind: "map" }));
 if ("found" in at("report").dataset) showMap();
 draw(running().then((job) => (job?.kind === "map" ? watch(job) : null)));

@@ -187,6 +187,11 @@ const card = (hit, place) => {
   );
 };
 
+const nearestWords = () => {
+  if (pictures.length > 1) return "Nearest to all of these together";
+  return found.queries[0].alike === null ? "The nearest of the others" : KINDS.nearest;
+};
+
 const line = (words) => make("p", { className: "limit", textContent: words });
 
 const show = ({ whole = false } = {}) => {
@@ -207,9 +212,10 @@ const show = ({ whole = false } = {}) => {
   let alikeDrawn = alike === null;
   for (const [kind, some] of groups) {
     if (!some.length) continue;
-    if (!limitDrawn && kind !== "same" && kind !== "altered") {
-      const looked = pictures.length === 1 && !at("controls").dataset.moved;
-      parts.push(line(looked ? `above: the details agree; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
+    if (!limitDrawn && kind !== "same" && kind !== "altered" && pictures.length === 1) {
+      const looked = !at("controls").dataset.moved;
+      const above = parts.length ? "above: the details agree" : "nothing whose details agree";
+      parts.push(line(looked ? `${above}; looked at up to a distance of ${found.threshold.toFixed(3)}` : `up to ${same.toFixed(3)} it is the same picture, by distance alone`));
       limitDrawn = true;
     }
     if (!alikeDrawn && kind === "nearest") {
@@ -217,8 +223,7 @@ const show = ({ whole = false } = {}) => {
       alikeDrawn = true;
     }
     const list = make("ul", { className: "grid" }, ...some.map((hit) => card(hit, place++)));
-    const words = kind === "nearest" && found.queries[0].alike === null ? "The nearest of the others" : KINDS[kind];
-    const title = make("h2", {}, words, make("span", { className: "soft", textContent: counted(some.length, "picture") }));
+    const title = make("h2", {}, kind === "nearest" ? nearestWords() : KINDS[kind], make("span", { className: "soft", textContent: counted(some.length, "picture") }));
     const group = make("section", { className: "group" }, title, list);
     group.dataset.kind = kind;
     parts.push(group);
@@ -231,6 +236,7 @@ const show = ({ whole = false } = {}) => {
 
 const words = (counts) => {
   if (!shown.length) return hits().length ? "Nothing passes the filters." : "Nothing else is in the gallery.";
+  if (pictures.length > 1) return `${counted(shown.length, "picture")}, by their distance from what lies between these.`;
   const same = counts.same + counts.altered;
   const start = same ? `The same picture ${counted(same, "time")}` : "Not in the gallery";
   const nothing = found.queries[0].alike === null ? "" : ", nor anything like it";
@@ -256,6 +262,7 @@ const reset = () => {
   at("limit").value = at("controls").dataset.threshold || found.threshold;
   at("alike").value = farthest ?? 0;
   at("alike-part").hidden = farthest === null;
+  at("limit-part").hidden = pictures.length > 1; // nothing is the same picture as several together
   for (const id of ["from", "to", "name"]) at(id).value = "";
   const all = hits();
   folders = [...new Set(all.map((hit) => hit.item.folder))].sort();
@@ -295,11 +302,14 @@ const list = async ({ more = false } = {}) => {
   const page = await ask(`/api/items?${query}`);
   if (mine !== listing) return;
   const tiles = page.items.map(tile);
+  const places = (list) => [...list].map((one) => one.firstChild.href).join();
   if (more) at("picker-list").append(...tiles);
-  else at("picker-list").replaceChildren(...tiles);
+  else if (places(tiles) !== places(at("picker-list").children)) at("picker-list").replaceChildren(...tiles); // else what has the focus stays
   after = page.next;
   at("picker-more").hidden = after === null;
-  at("picker-count").textContent = counted(page.total, "picture");
+  const shown = at("picker-list").children.length;
+  const more_ = after === null ? "" : " and more"; // nobody counts what has the words in its path
+  at("picker-count").textContent = page.total === null ? `${counted(shown, "picture")}${more_}` : counted(page.total, "picture");
 };
 
 /* What is shown before anything is searched with: the pictures indexed last. */
@@ -342,7 +352,7 @@ const openCompare = async (place) => {
   try {
     said = await post("/api/compare", { items: [...(query.item ? [query.item] : []), hit.item.id], uploads: query.upload ? [query.upload] : [] });
   } catch (error) {
-    said = { verdict: "unchecked", transform: [], differences: [], differences_in_second: [] };
+    said = { verdict: "unchecked", relation: null, transform: [], differences: [], differences_in_second: [] };
   }
   if (compared !== place) return;
   at("compare").transformed = said.transform;
@@ -359,16 +369,28 @@ const openCompare = async (place) => {
 const verdict = (said) => {
   const ways = [said.mirrored && "mirrored", Math.abs(said.turned ?? 0) > 1 && `turned by ${Math.round(said.turned)}°`, said.inverted && "inverted", said.recoloured && "recoloured"].filter(Boolean);
   const how = ways.length ? ` It is ${ways.join(", ")}.` : "";
-  switch (said.verdict) {
+  switch (said.relation ?? said.verdict) {
+    case "identical":
+      return "The same file, byte for byte: it is the same picture.";
+    case "same-pixels":
+      return "Another file with the same pixels: it is the same picture.";
     case "confirmed":
-      return `The details agree: it is the same picture.${how}`;
+      return `The details agree: it is the same picture.${how}${lost(said)}`;
     case "altered":
-      return `It is the same picture, but a part differs, as marked.${how}`;
+      return `It is the same picture, but a part differs, as marked.${how}${lost(said)}`;
     case "alike":
       return "The details do not agree: these are two pictures.";
     default:
       return "The details cannot be compared.";
   }
+};
+
+/* What would be lost if only one of two pictures stayed. */
+const lost = (said) => {
+  const [first, second] = [said.only_first, said.only_second].map((share) => share > 0.004); // a line of text
+  if (first && second) return " Each shows something that the other does not.";
+  if (!first && !second) return "";
+  return ` The ${first ? "first" : "second"} one shows more than the other: a part of the scene, its colours, or a transparent ground.`;
 };
 
 /* A sheet has the shape of its picture and fits into its frame. */
@@ -498,14 +520,19 @@ document.addEventListener("keydown", (event) => {
     startAnew();
   } else if (event.key === "/") {
     event.preventDefault();
-    /* What is being indexed is shown as soon as it is there. */
-running()
-  .then((job) => job && watch(job).then(() => (found ? null : showStart())))
-  .catch(trouble);
-at("filters").open = true;
+    at("filters").open = true;
     at("name").focus();
   }
 });
 
+/* What is being indexed is shown as soon as it is there. */
+const watchIndexing = async () => {
+  const job = await running();
+  if (job?.kind !== "sync") return;
+  await watch(job);
+  if (!found) await showStart();
+};
+
 at("filters").open = matchMedia("(min-width: 900px)").matches;
 read();
+watchIndexing().catch(trouble);
