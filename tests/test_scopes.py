@@ -54,6 +54,17 @@ def test_pictures_of_a_folder_that_is_away_neither_keep_nor_go(gallery: Gallery,
     assert [entry.path for entry in report.skipped if "left out" in entry.reason] == [photos]
 
 
+def test_a_renamed_folder_is_told_from_a_new_one(
+    photos: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Who indexes a folder by its new name is told how the gallery learns of it, and what is away."""
+    assert run("index", photos, "-q").returncode == 0
+    moved = photos.rename(photos.with_name("moved"))
+    said = run("index", moved)
+    assert f"{photos}: folder is not there" in said.stderr
+    assert f"simsearch relocate {photos}" in said.stderr
+
+
 def test_against_another_gallery(
     gallery: Gallery, photos: Path, encoder: Encoder, sample: Callable[[str], Image.Image], tmp_path: Path
 ) -> None:

@@ -158,6 +158,8 @@ def read_plan(path: Path) -> Plan:
         data = json.loads(path.read_bytes())
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}: not a plan: no text; {_MAKE_ONE}") from None
     except (ValueError, RecursionError) as error:
         raise PlanError(f"{path}: not a plan ({error}); {_MAKE_ONE}") from error
     if not isinstance(data, dict) or data.get("simsearch") != "plan":

@@ -91,7 +91,8 @@ def _print(report: ActionReport, *, json: bool) -> None:
 
 def _print_places(report: ActionReport) -> None:
     for place in report.places:
-        print_text(f"They are in {place}; delete it to free the space for good.")
+        free = "; delete it to free the space for good" if report.action is Action.TRASH else ""
+        print_text(f"They are in {place}{free}.")
     if report.note:
         print_text(report.note)
     if report.journal and not report.undo and (report.done or report.already):

@@ -85,7 +85,6 @@ def index(
     from siamese_search.gallery.encoders import encoder_for  # noqa: PLC0415
     from siamese_search.images.decode import MAX_PIXELS  # noqa: PLC0415
     from siamese_search.report.data import sync_json  # noqa: PLC0415
-    from siamese_search.report.words import promise_sentence, threshold_sentence  # noqa: PLC0415
 
     if not (folders or (gallery := open_gallery(index)).exists()):
         raise typer.BadParameter(f"there is no gallery in {gallery.location} yet; name the FOLDER to index")
@@ -112,15 +111,25 @@ def index(
                 progress=progress,
                 stop=stop.is_set,
             )
+        away = _elsewhere(gallery, report)
     if json:
         print_json(sync_json(report))
     elif not quiet:
-        _print_sync(report)
-        if report.calibrated:
-            said = threshold_sentence(report.calibrated.threshold, found=0)
-            print_text(f"calibrated: {promise_sentence(report.calibrated.details) or said}")
+        _print_sync(report, away)
     if report.stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _elsewhere(gallery: "Gallery", report: SyncReport) -> list[str]:
+    """Say which folders of the gallery are away that nobody named: one of them may be what was indexed, renamed."""
+    from siamese_search.images.files import folder_trouble  # noqa: PLC0415
+
+    named = {entry.path for entry in report.skipped}
+    return [
+        f"{root}: {trouble}; if it has another name now: simsearch relocate {root} NEW-NAME"
+        for root in gallery.roots
+        if report.added and root not in named and (trouble := folder_trouble(root))
+    ]
 
 
 @app.command(
@@ -267,8 +276,8 @@ def _watch(gallery: "Gallery", folders: Sequence[Path], stop: Event, *, quiet: b
         first = False
 
 
-def _print_sync(report: SyncReport) -> None:
-    from siamese_search.report.words import counted  # noqa: PLC0415
+def _print_sync(report: SyncReport, away: Sequence[str] = ()) -> None:
+    from siamese_search.report.words import counted, promise_sentence, threshold_sentence  # noqa: PLC0415
 
     counts = {
         "added": report.added,
@@ -288,6 +297,11 @@ def _print_sync(report: SyncReport) -> None:
     for entry in report.noted[:_SKIPPED_SHOWN]:
         print_text(f"{entry.path}: {entry.note}")
     _print_skipped(report.skipped)
+    for line in away:
+        print_notice(line)
+    if report.calibrated:
+        said = threshold_sentence(report.calibrated.threshold, found=0)
+        print_text(f"calibrated: {promise_sentence(report.calibrated.details) or said}")
 
 
 def _print_search(report: SearchReport, *, named: bool, copies: bool, nearest: bool) -> None:
