@@ -20,6 +20,8 @@ _SAMPLE = 256  # pixels to each side in which colours are counted
 
 _PALETTE = 1024  # colours; a photo has tens of thousands
 _FEWER = 0.05
+_SMOOTH, _STEP = 16, 6  # grey levels within seven pixels, and from one to the next
+_STEPPED = 0.02  # of what is smooth
 _BLOCKY = 1.8  # steps at the edges of blocks for one elsewhere; 1.7 at a JPEG quality of 30
 _BLOCKIER = 1.5
 _BLURRED = 0.5  # of the fine structure that the other has; 0.57 at a JPEG quality of 30, 0.9 when darker
@@ -34,8 +36,8 @@ class Quality:
     """What there is to lose in a picture.
 
     `colours` counts those in its middle and `blocks` is by how much larger the steps at the edges of JPEG's blocks are
-    than elsewhere; both say something of a picture at its own size alone, and are None otherwise. `grey` is uint8, at
-    most 1024 pixels long, and `glimpse` uint8 `(height, width, 3)` of 256.
+    than elsewhere; both say something of a picture at its own size alone, and are None otherwise, and so are the
+    colours of a grey one. `grey` is uint8, at most 1024 pixels long, and `glimpse` uint8 `(height, width, 3)` of 256.
     """
 
     colours: int | None
@@ -55,12 +57,9 @@ def quality(pixels: Pixels, *, own_size: bool) -> Quality:
     )
 
 
-def poorer(first: Quality, second: Quality, *, drawn: bool = False) -> int:
-    """Return 0 where neither of two pictures, upright and whole, is clearly poorer, else which one is: 1 or 2.
-
-    What is `drawn` has few colours by itself, and is none the poorer.
-    """
-    for is_poorer in (*(() if drawn else (_has_few_colours,)), _is_blocky, _is_burnt, _is_blurred):
+def poorer(first: Quality, second: Quality) -> int:
+    """Return 0 where neither of two pictures, upright and whole, is clearly poorer, else which one is: 1 or 2."""
+    for is_poorer in (_has_few_colours, _is_blocky, _is_burnt, _is_blurred):
         one, other = is_poorer(first, second), is_poorer(second, first)
         if one != other:
             return 1 if one else 2
@@ -68,9 +67,16 @@ def poorer(first: Quality, second: Quality, *, drawn: bool = False) -> int:
 
 
 def _has_few_colours(one: Quality, other: Quality) -> bool:
-    if one.colours is None or other.colours is None:
+    """Tell whether a palette has left steps or dots in one picture where the other one is smooth.
+
+    Drawings have no more colours than that, and are none the poorer.
+    """
+    if one.colours is None or other.colours is None or one.colours > min(_PALETTE, _FEWER * other.colours):
         return False
-    return one.colours <= _PALETTE and one.colours < _FEWER * other.colours
+    smooth = cv2.resize(other.grey, one.grey.shape[::-1], interpolation=cv2.INTER_AREA)
+    is_smooth = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((7, 7), np.uint8)) <= _SMOOTH
+    steps = np.abs(cv2.Laplacian(one.grey, cv2.CV_16S))[is_smooth] > _STEP
+    return bool(len(steps)) and float(steps.mean()) > _STEPPED
 
 
 def _is_blocky(one: Quality, other: Quality) -> bool:
@@ -112,9 +118,11 @@ def _fineness(grey: Pixels, size: tuple[int, ...]) -> float:
     return float(cv2.Laplacian(scaled, cv2.CV_32F).var()) / (float(scaled.var()) + 1)
 
 
-def _colours(pixels: Pixels) -> int:
+def _colours(pixels: Pixels) -> int | None:
     top, left = ((side - min(side, _SAMPLE)) // 2 for side in pixels.shape[:2])
     middle = pixels[top : top + _SAMPLE, left : left + _SAMPLE].astype(np.uint32)
+    if (middle == middle[:, :, :1]).all():
+        return None
     return len(np.unique(middle @ np.array([1 << 16, 1 << 8, 1], np.uint32)))
 
 

@@ -151,7 +151,7 @@ class Look:
         if seen.verdict is not Verdict.CONFIRMED or not upright or min(seen.covers, seen.covered) < _WHOLE:
             return seen
         try:
-            which = poorer(self._quality(first), self._quality(second), drawn=seen.drawn)
+            which = poorer(self._quality(first), self._quality(second))
         except ImageError:
             return replace(seen, verdict=Verdict.UNCHECKED)
         return replace(seen, poorer=which)
