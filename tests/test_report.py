@@ -173,6 +173,7 @@ def test_sync_json_has_the_fixed_keys() -> None:
         ("stopped", False),
         ("left_out", {"CR2": 8, "MP4": 1}),
         ("noted", [{"path": "y.jpg", "note": "cut short"}]),
+        ("re_embedded", 0),
     ]
 
 

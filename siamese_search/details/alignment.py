@@ -1,5 +1,6 @@
 """How one picture lies in another: points matched by what surrounds them, and one transform that most matches obey."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -49,27 +50,38 @@ def best_match(first: Points, second: Points) -> Alignment | None:
     """Return the alignment that most matched points obey, as the second is, in the mirror or as a negative."""
     if min(len(first.places), len(second.places)) < MIN_INLIERS:
         return None
-    found = _matches(first, second, second.descriptors)
+    index = faiss.IndexBinaryFlat(8 * first.descriptors.shape[1])
+    index.add(first.descriptors)
+    (found,) = _alignments(index, first, second, [second.descriptors])
     if found and found.inliers >= _SURE:
         return found
-    others = (_matches(first, second, descriptors) for descriptors in (second.mirrored, second.inverted))
+    others = _alignments(index, first, second, [second.mirrored, second.inverted])
     return max(filter(None, (found, *others)), key=lambda alignment: alignment.inliers, default=None)
 
 
-def _matches(first: Points, second: Points, descriptors: NDArray[np.uint8]) -> Alignment | None:
-    """Return the alignment that the second's points obey by these descriptors of theirs, if enough do."""
-    distances, nearest = _two_nearest(descriptors, first.descriptors)
-    rows = np.flatnonzero(distances[:, 0] < _RATIO * distances[:, 1])
-    source, target = second.places[rows], first.places[nearest[rows, 0]]
-    fit = _fitted(source, target)
-    return Alignment(*fit, source, target) if fit else None
+def _alignments(
+    index: faiss.IndexBinary, first: Points, second: Points, variants: Sequence[NDArray[np.uint8]]
+) -> list[Alignment | None]:
+    """Return the alignment that the second's points obey by each variant of their descriptors, where enough do.
+
+    The index holds the first's descriptors.
+    """
+    distances, nearest = _two_nearest(index, np.concatenate(variants))
+    distinct = distances[:, 0] < _RATIO * distances[:, 1]
+    found: list[Alignment | None] = []
+    start = 0
+    for descriptors in variants:
+        rows = np.flatnonzero(distinct[start : start + len(descriptors)])
+        source, target = second.places[rows], first.places[nearest[start + rows, 0]]
+        start += len(descriptors)
+        fit = _fitted(source, target)
+        found.append(Alignment(*fit, source, target) if fit else None)
+    return found
 
 
 @one_thread()
-def _two_nearest(asked: NDArray[np.uint8], among: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _two_nearest(index: faiss.IndexBinary, asked: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Return in how many bits the two nearest descriptors differ, and their rows, each `(n, 2)`."""
-    index = faiss.IndexBinaryFlat(8 * among.shape[1])
-    index.add(among)
     distances, nearest = index.search(asked, 2)
     return distances, nearest
 
@@ -80,13 +92,12 @@ def laid_on(first: Features, second: Features, *, likeness: float = SAME_THUMB) 
     `likeness` is the least correlation of what they look like from afar.
     """
     best, found = likeness, None
-    goal = _standardised(first.thumb)
+    goal, grey = _standardised(first.thumb), _standardised(second.thumb)
     for turns, mirror in product(range(4), (False, True)):
         width, height = (second.height, second.width) if turns % 2 else (second.width, second.height)
         if not 1 / _SAME_SHAPE < first.width * height / (first.height * width) < _SAME_SHAPE:
             continue
-        thumb = np.rot90(second.thumb[:, ::-1] if mirror else second.thumb, turns)
-        correlation = float((goal * _standardised(thumb)).mean())
+        correlation = float((goal * np.rot90(grey[:, ::-1] if mirror else grey, turns)).mean())
         if correlation > best:
             matrix = _turn(first, second, turns=turns, mirror=mirror)
             best, found = correlation, Alignment(matrix, 0, _NONE, _NONE)

@@ -123,7 +123,7 @@ def _alignments(first: Features, second: Features, at_once: Alignment | None) ->
     elif _fewest_points(first, second) < _MANY_POINTS:
         whole = at_once
     else:  # so many points, and none of them agree; but in rows of equal bars no point knows its place
-        whole = laid_on(first, second, likeness=_SAME_FROM_AFAR)
+        whole = laid_on(first, second, likeness=_SAME_FROM_AFAR) if at_once else None
     yield from (alignment for alignment in (whole, best) if alignment)
 
 

@@ -46,7 +46,6 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
-        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),
@@ -54,6 +53,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "stopped": report.stopped,
         "left_out": {entry.kind: entry.count for entry in report.left_out},
         "noted": [{"path": str(entry.path), "note": entry.note} for entry in report.noted],
+        "re_embedded": report.re_embedded,
     }
 
 
