@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from siamese_search.tables import Printed, Tabular
 
@@ -313,8 +314,7 @@ class Facts(Printed):
     entries: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared(Printed):
+class Shared(NamedTuple):
     """A file that belongs to several pictures by its name: it goes with the last of them, if all go."""
 
     path: Path

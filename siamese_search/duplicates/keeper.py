@@ -16,7 +16,7 @@ DEFAULT_RULES = tuple(rule for rule in KEEP_RULES if rule is not Rule.NEWEST)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
 _CAMERAS_HEIF = frozenset({"HEIC", "HEIF"})
-_ORIGINALS = ("JPEG", "HEIC", "HEIF", "TIFF", "AVIF", "WEBP", "PNG")  # what cameras write, then what is made of that
+_ORIGINALS = ("JPEG", "HEIC", "HEIF", "AVIF", "WEBP")  # lossy ones: what cameras write, then what is made of that
 _DRAWN = 0.1  # bytes a pixel of a palette's picture: a drawing; photos take more, and lost their colours to it
 _OVERHEAD = 2048  # bytes of a palette and what else comes before the pixels
 _PNG_PALETTE = 3
@@ -163,7 +163,12 @@ def _has_palette(png: Path) -> bool:
 
 
 def _by_format(item: Item, origin: Origin) -> tuple[int, str]:
-    """Return the place of a picture's format: a camera's HEIF comes first, whose JPEG is made of it and larger."""
+    """Return the place of a picture's format: a camera's HEIF comes first, whose JPEG is made of it and larger.
+
+    Lossless formats are equal in that.
+    """
+    if is_lossless(item):
+        return 0, ""
     if item.format in _CAMERAS_HEIF and origin.metadata.camera:
         return -1, ""
     place = _ORIGINALS.index(item.format) if item.format in _ORIGINALS else len(_ORIGINALS)
@@ -171,6 +176,8 @@ def _by_format(item: Item, origin: Origin) -> tuple[int, str]:
 
 
 def _format(item: Item, origin: Origin) -> str:
+    if is_lossless(item):
+        return f"lossless {item.format}"
     return f"a camera's {item.format}" if _by_format(item, origin)[0] < 0 else item.format
 
 
