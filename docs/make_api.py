@@ -28,6 +28,7 @@ Whatever the commands do, these do in as many lines:
 | `simsearch apply`, `undo` | `ss.apply_plan(file, action="trash")`, `ss.undo_journal(journal)` |
 | `simsearch calibrate` | `gallery.calibrate()`; answers of people: `gallery.answers` |
 | `simsearch info`, `verify`, `remove`, `relocate`, `export` | the methods of `Gallery` of these names |
+| `simsearch import FILE.parquet` | `gallery.take_in(file)` |
 | `simsearch train`, `evaluate` | `ss.train_encoder(data, folder)`, `ss.evaluate_encoder(encoder, data)` |
 | `simsearch demo` | `ss.run_demo(folder, gallery)` |
 

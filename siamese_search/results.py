@@ -3,7 +3,7 @@
 A file is a `Path` everywhere; text only where it is printed or written. A gallery has a location, which is a text.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -253,13 +253,16 @@ class Rule(StrEnum):
     PROTECTED = "protected"  # lies in a folder that is never acted on
     PREFERRED = "preferred"  # lies in a folder named as better
     CAMERA = "camera"  # a camera wrote it, and nobody wrote it again since
-    NOT_DERIVED = "not-derived"  # neither its name nor its data say that it is a copy, an edit or a screenshot
+    NOT_DERIVED = "not-derived"  # its data do not say that it was resized or cropped
     COMPANIONS = "companions"  # files belong to it: a RAW, a sidecar, the clip of a live photo
     METADATA = "metadata"  # it says when, with what and where it was taken
     SOURCE = "source"  # the others were made of it, as far as their details tell
     PIXELS = "pixels"
+    ORIGINAL_NAME = "original-name"  # its name does not say that it is a copy, an edit or a screenshot
+    DEPTH = "depth"  # bits a channel
     LOSSLESS = "lossless"
-    SIZE = "size"
+    FORMAT = "format"  # of equals, the one that cameras write
+    SIZE = "size"  # within one format: bytes of two do not compare
     OLDEST = "oldest"  # by the time of capture, then by the file's
     NEWEST = "newest"
     SHORTEST_PATH = "shortest-path"
@@ -274,7 +277,10 @@ KEEP_RULES = (
     Rule.METADATA,
     Rule.SOURCE,
     Rule.PIXELS,
+    Rule.ORIGINAL_NAME,
+    Rule.DEPTH,
     Rule.LOSSLESS,
+    Rule.FORMAT,
     Rule.SIZE,
     Rule.OLDEST,
     Rule.NEWEST,
@@ -294,13 +300,25 @@ class Reason(Printed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts(Printed):
-    """What the gallery knows of a file: `size` in bytes, `width` and `height` in pixels as shown."""
+    """What is known of a file: `size` in bytes, `width` and `height` in pixels as shown.
+
+    `entries` are what people wrote into it, date and place: of each its kind, and a checksum of what it says.
+    """
 
     size: int
     width: int
     height: int
     format: str
     content_hash: str
+    entries: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared(Printed):
+    """A file that belongs to several pictures by its name: it goes with the last of them, if all go."""
+
+    path: Path
+    pictures: tuple[Path, ...]
 
 
 FINER = 2.0
@@ -321,8 +339,10 @@ class Copy(Printed):
     `looks` is what the edit looks like, empty where that could not be told. `reviewed`: a person said that it is the
     same picture as the keeper, which counts whatever the distance. `protected`: it is never acted on. `linked`: it is
     one of several names of a file, or seen through a link, so its going frees nothing. `companions` are files that
-    belong to it and go where it goes. `loss` is what would be lost with it. `differences` are where an altered one
-    differs, as shares of the keeper's width and height: left, top, right, bottom.
+    belong to it and go where it goes, `shared` those that belong to other pictures too. `loss` is what would be lost
+    with it of the picture, and `holds` names what its file knows and the keeper's does not, "keywords" or "place".
+    `differences` are where an altered one differs, as shares of the keeper's width and height: left, top, right,
+    bottom.
     """
 
     path: Path
@@ -334,6 +354,8 @@ class Copy(Printed):
     protected: bool = False
     linked: bool = False
     companions: tuple[Path, ...] = ()
+    shared: tuple[Shared, ...] = ()
+    holds: tuple[str, ...] = ()
     differences: tuple[Box, ...] = ()
     differences_in_copy: tuple[Box, ...] = ()
     transform: tuple[tuple[float, ...], ...] = ()
@@ -367,6 +389,7 @@ class DuplicateGroup(Tabular[Copy]):
     facts: Facts | None = None
     links: tuple[Path, ...] = ()
     companions: tuple[Path, ...] = ()
+    shared: tuple[Shared, ...] = ()
     pairs: tuple[CopyPair, ...] = ()
 
 
@@ -436,13 +459,24 @@ class DedupeReport(Tabular[DuplicateGroup]):
         """Tell whether a plan acts on a copy: on what is surely one picture, or on `only` some relations.
 
         Where distance alone decided, that is all there is to go by. What a person called the same is surely that. What
-        is protected or a link stays, and so does one that shows more than its keeper, unless it is asked for.
+        is protected or a link stays, and what holds data that its keeper lacks; so does one that shows more than its
+        keeper, unless it is asked for.
         """
         safe = (*SAFE_RELATIONS, Relation.NEAR) if self.details is None else SAFE_RELATIONS
-        stays = copy.protected or copy.linked
+        stays = copy.protected or copy.linked or copy.holds
         if only:
             return not stays and copy.relation in only
         return not stays and (copy.reviewed or (copy.relation in safe and copy.loss is None))
+
+
+def companions_of(going: Iterable[Copy]) -> dict[Path, tuple[Path, ...]]:
+    """Return the companions of copies that go, by the copy that each goes with: a shared one with the last of all."""
+    along = {copy.path: copy for copy in going}
+    last = {each.path: path for path, copy in along.items() for each in copy.shared if along.keys() >= {*each.pictures}}
+    return {
+        path: (*copy.companions, *(each.path for each in copy.shared if last.get(each.path) == path))
+        for path, copy in along.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import xxhash
+from PIL import Image
 
 from conftest import Planned
 from siamese_search.actions import Plan, Step, apply_plan, plan_json, read_plan, system, undo_journal, write_plan
@@ -24,10 +25,11 @@ from siamese_search.actions.lines import Head
 from siamese_search.actions.locks import only_actor
 from siamese_search.actions.plan import seal
 from siamese_search.duplicates.find import find_duplicates
+from siamese_search.duplicates.keeper import KeeperRules
 from siamese_search.errors import GalleryError, PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import hash_file
-from siamese_search.results import Action, ActionReport
+from siamese_search.results import Action, ActionReport, Rule
 from stepping import RUN, Disk, Killed, World, contents, standing_in_the_door, tree
 
 SOMEBODY = 12_345
@@ -680,6 +682,40 @@ def test_a_plan_names_what_belongs_to_a_copy(planned: Planned) -> None:
     assert Path(along["path"]).stem == stem
     apply_plan(planned.plan, action=Action.TRASH)
     assert not Path(along["path"]).exists()
+    assert undo_journal(planned.plan.with_suffix(".journal")).refused == ()
+    assert tree(planned.photos) == before
+
+
+def test_a_shared_companion_goes_with_the_last(planned: Planned) -> None:
+    """A clip of two pictures stays while one of them does, and goes, and comes back, with the second of both."""
+    first, second = planned.photos / "copies" / "x.png", planned.photos / "copies" / "x.bmp"
+    clip = first.with_suffix(".mov")
+    with Image.open(planned.photos / "rocket.png") as image:
+        for path in (first, second):
+            image.save(path)
+    clip.write_bytes(b"a clip")
+    planned.gallery.sync([planned.photos], calibrate=False)
+    before = tree(planned.photos)
+    report = find_duplicates(planned.gallery, rules=KeeperRules(rules=(Rule.SHORTEST_PATH,)))
+    assert {path.name for group in report for copy in group for each in copy.shared for path in each.pictures} == {
+        "x.png",
+        "x.bmp",
+    }
+    planned.plan.unlink()
+    write_plan(planned.plan, report, planned.gallery)
+    data = json.loads(planned.plan.read_text())
+    steps = [step for step in data["steps"] if Path(step["copy"]).stem == "x"]
+    assert [[along["path"] for along in step["companions"]] for step in steps] == [[], [str(clip)]]
+    planned.plan.write_text(json.dumps({**data, "steps": steps[1:]}))
+    other = Path(steps[0]["copy"]).name
+    assert reasons(apply_plan(planned.plan, action=Action.TRASH))[0].startswith(
+        f"what is to go along belongs to {other} as well"
+    )
+    planned.plan.with_suffix(".journal").unlink()
+    planned.plan.write_text(json.dumps({**data, "steps": steps}))
+    assert apply_plan(planned.plan, action=Action.TRASH, dry_run=True).refused == ()
+    assert len(apply_plan(planned.plan, action=Action.TRASH).done) == 2
+    assert not clip.exists()
     assert undo_journal(planned.plan.with_suffix(".journal")).refused == ()
     assert tree(planned.photos) == before
 

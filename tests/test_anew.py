@@ -19,6 +19,9 @@ from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.store import WAITING, SkippedFile
 from siamese_search.results import ImageFile
+from siamese_search.web.app import Access
+from siamese_search.web.service import Service
+from visiting import KEY, Client, served
 
 GREY = EncoderSpec(name="grey", architecture="small-grey", input_size=16, channels=1, mean=33.0, std=78.0, dim=8)
 
@@ -262,6 +265,19 @@ def test_cells_are_found_anew(tmp_path: Path, photos: Path, grey: Encoder, encod
         cells = store.cells()
         assert cells is not None
         assert cells.centroids.shape[1] == encoder.dim
+
+
+def test_a_server_is_upgraded_too(former: Gallery, photos: Path) -> None:
+    """It starts, says of a search what to do, and indexing from the page embeds everything anew."""
+    with Service(former.location) as service, served(service.app(Access(KEY))) as address:
+        client = Client(address)
+        picture = (photos / "coffee.png").read_bytes()
+        refused = client.picture(picture, "?k=1", status=409)
+        assert "embed its pictures anew" in str(refused)
+        started = client.json("api/jobs", {"kind": "sync"}, status=202)
+        client.get(f"api/jobs/{started['id']}/events")
+        assert client.json(f"api/jobs/{started['id']}")["result"]["re_embedded"] == 9
+        assert client.picture(picture, "?k=1")["queries"][0]["hits"]
 
 
 def test_commands_say_so(former: Gallery, photos: Path, run: Run) -> None:

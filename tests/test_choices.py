@@ -29,6 +29,7 @@ from siamese_search.results import (
     DuplicateGroup,
     Facts,
     Relation,
+    Shared,
     Threshold,
     ThresholdSource,
 )
@@ -269,6 +270,53 @@ def test_choosing_by_keyboard(tmp_path: Path) -> None:
         assert ticked(page) == {"0.png"}
         assert page.evaluate("document.querySelector('.lead-picture').title").endswith("1.png")
         assert page.errors == []
+
+
+@needs_browser
+def test_what_holds_more_is_not_ticked(tmp_path: Path) -> None:
+    """Whichever is kept, a picture that has keywords stays where that one has none, until a person ticks it."""
+    report = report_of(tmp_path, relations=(Relation.CONFIRMED, Relation.CONFIRMED))
+    group = report.groups[0]
+    entries = (("keywords", "a"),)
+    first, second = group.copies
+    copies = replace(first, facts=replace(first.facts, entries=entries), holds=("keywords",)), second
+    pairs = tuple(CopyPair(keep=1, copy=copy, relation=Relation.CONFIRMED) for copy in (0, 2))
+    report = replace(report, groups=(replace(group, copies=copies, pairs=pairs),))
+    write_dedupe_html(report, tmp_path / "page.html", choices=choices_json(report, Gallery(tmp_path / "gallery")))
+    with Browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "page.html").as_uri())
+        assert ticked(page) == {"2.png"}
+        page.click(member("1.png", action="tick"))
+        assert ticked(page) == {"1.png", "2.png"}
+        page.click(member("1.png", action="keep"))
+        assert ticked(page) == {"0.png", "2.png"}
+        page.click(member("0.png", action="keep"))
+        page.click(member("2.png", action="keep"))
+        looks = f"document.querySelector('{member('1.png')} .looks')?.textContent"
+        assert page.evaluate(looks) == "holds keywords that the kept one lacks"
+        assert page.errors == []
+
+
+@needs_browser
+def test_what_is_shared_goes_with_the_last(tmp_path: Path) -> None:
+    """A clip of two pictures is named beside the second of them, and not while one of them stays."""
+    report = report_of(tmp_path, relations=(Relation.CONFIRMED, Relation.CONFIRMED))
+    group = report.groups[0]
+    clip = tmp_path / "clip.mov"
+    clip.touch()
+    shared = (Shared(path=clip, pictures=tuple(copy.path for copy in group.copies)),)
+    copies = tuple(replace(copy, shared=shared) for copy in group.copies)
+    report = replace(report, groups=(replace(group, copies=copies),))
+    write_dedupe_html(report, tmp_path / "page.html", choices=choices_json(report, Gallery(tmp_path / "gallery")))
+    with Browser(tmp_path / "profile") as page:
+        page.open((tmp_path / "page.html").as_uri())
+        assert ticked(page) == {"1.png", "2.png"}
+        both = json.loads(page.download("#save-plan", tmp_path, "plan.json").read_text())["steps"]
+        (tmp_path / "plan.json").unlink()
+        page.click(member("1.png", action="tick"))
+        one = json.loads(page.download("#save-plan", tmp_path, "plan.json").read_text())["steps"]
+    assert [step["companions"] for step in both] == [[], [{"path": str(clip), "hash": hash_file(clip)}]]
+    assert [step["companions"] for step in one] == [[]]
 
 
 def test_chosen_at_first_is_what_a_plan_would_do(pictures: Path, encoder: Encoder, tmp_path: Path) -> None:

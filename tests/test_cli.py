@@ -106,6 +106,7 @@ def test_index_reports_what_it_did(run: Run, photos: Path, tmp_path: Path) -> No
         "stopped": False,
         "left_out": {},
         "noted": [],
+        "re_embedded": 0,
     }
     assert run("index", photos, "--quiet").stdout == ""
     assert sorted(path.name for path in (tmp_path / "indexes" / "default").iterdir()) == ["gallery.db", "index.faiss"]

@@ -113,10 +113,16 @@ def test_a_lossless_webp_is_told_from_a_lossy_one(tmp_path: Path) -> None:
             "oldest: 2024-05-01 10:00:00.00, next 2024-05-01 10:00:00.25",
         ),
         (
-            Origin(metadata=Metadata(), derived="edited with GIMP", is_rewritten=True),
             Origin(metadata=Metadata(), derived="edited with GIMP"),
+            Origin(metadata=Metadata(), derived="edited with GIMP", named="a copy, by its name"),
+            Rule.ORIGINAL_NAME,
+            "by its name neither a copy nor an edit, next a copy",
+        ),
+        (
+            Origin(metadata=Metadata(), derived="a copy, by its name", named="a copy, by its name"),
+            Origin(metadata=Metadata(), derived="resized or cropped from 9 x 9", is_resized=True),
             Rule.NOT_DERIVED,
-            "edited with GIMP, next is a copy, by its name",
+            "neither resized nor cropped, next resized or cropped from 9 x 9",
         ),
         (
             Origin(metadata=Metadata(camera="X", captured=MAY), is_cameras=True),

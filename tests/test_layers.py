@@ -38,6 +38,7 @@ OWNERS = {
     "PIL": {"images/", "training/", "report/", "demo.py"},
     "matplotlib": {"training/", "report/"},
     "sqlite3": {"gallery/local/"},
+    "pyarrow": {"gallery/parquet.py"},
     "pymilvus": {"gallery/milvus/server.py"},
     "typer": {"cli/"},
 }

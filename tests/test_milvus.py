@@ -117,18 +117,18 @@ with store.writing(), store.transaction():
 
 def test_a_killed_writer_leaves_all_or_nothing(milvus_place: Place) -> None:
     """Wherever it is killed, what it wrote counts when its head does; the next writer need not wait, and goes on."""
-    stores = [MilvusStore(milvus_place()) for _ in range(4)]
-    for store in stores:
+    stores = {writes: MilvusStore(milvus_place()) for writes in (1, 2, 3)}  # the last of three is the head
+    for store in stores.values():
         with store.writing():
             store.create(SETTINGS)
         fill(store, vectors(3))
     before, after = ["n0", "n1", "n2"], ["moved", "n2", "new"]
     writers = [
         subprocess.Popen([sys.executable, "-c", KILLED, store.location, str(writes)], cwd=Path(__file__).parent)
-        for writes, store in enumerate(stores)
+        for writes, store in stores.items()
     ]
-    assert [writer.wait(60) for writer in writers] == [-9, -9, -9, 0]
-    for writes, store in enumerate(stores):
+    assert [writer.wait(60) for writer in writers] == [-9, -9, 0]
+    for writes, store in stores.items():
         expected = before if writes < 3 else after
         assert [item.path.name for item in store.items()] == expected
         fill(store, vectors(2, seed=3), start=10)
@@ -240,6 +240,19 @@ def test_pairs_are_the_same_asked_and_compared(store: MilvusStore) -> None:
     assert np.allclose([pair[2] for pair in pairs], [pair[2] for pair in expected], atol=1e-7)
 
 
+def test_much_is_sealed_and_found(store: MilvusStore) -> None:
+    """What is worth an index gets one when its writer is done; the nearest and all pairs are found before and after."""
+    some = vectors(1100)
+    fill(store, some)
+    assert store._reader.required().unsealed == 0  # noqa: SLF001
+    fill(store, vectors(5, seed=8), start=2000)
+    assert store._reader.required().unsealed == 5  # noqa: SLF001
+    kept = store.vectors_of(range(1, 1106))
+    for query, hits in zip(some[:20], store.search(some[:20], 5), strict=True):
+        nearest = np.argsort(np.linalg.norm(kept - query, axis=1), kind="stable")[:5] + 1
+        assert [id_ for id_, _ in hits] == nearest.tolist()
+
+
 # -- commands
 
 
@@ -259,3 +272,22 @@ def test_commands_say_what_they_say_of_a_folder(photos: Path, milvus_place: Plac
         assert [each.returncode for each in done] == [0] * len(commands), [each.stderr for each in done]
         said.append([comparable(json.loads(each.stdout)) for each in done])
     assert said[0] == said[1]
+
+
+def test_a_gallery_moves_to_a_server_and_back(photos: Path, milvus_place: Place, run: Run, tmp_path: Path) -> None:
+    """Exported and imported, there and back, queries give the same as before; nothing is embedded again."""
+    place = milvus_place()
+    steps = [
+        ("index", photos, "--index", "first"),
+        ("export", "one.parquet", "--index", "first"),
+        ("import", "one.parquet", "--index", place),
+        ("export", "two.parquet", "--index", place),
+        ("import", "two.parquet", "--index", "second"),
+    ]
+    done = [run(*step, "--json") for step in steps]
+    assert [each.returncode for each in done] == [0] * len(steps), [each.stderr for each in done]
+    assert json.loads(done[2].stdout) == {"added": 9, "images": 9, "index": place}
+    said = [run("dedupe", "--json", "--index", index).stdout for index in ("first", place, "second")]
+    assert comparable(json.loads(said[0])) == comparable(json.loads(said[1])) == comparable(json.loads(said[2]))
+    assert json.loads(run("index", "--json", "--index", "second").stdout)["unchanged"] == 9
+    assert (tmp_path / "one.parquet").is_file()

@@ -4,17 +4,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from siamese_search.duplicates.find import find_duplicates
-from siamese_search.duplicates.keeper import KeeperRules
+from siamese_search.duplicates.keeper import KeeperRules, is_lossless
 from siamese_search.duplicates.origin import derived_name
 from siamese_search.encoder import Encoder
 from siamese_search.gallery import Gallery
-from siamese_search.report.words import kind_words, reason_words
-from siamese_search.results import DedupeReport, Loss, Rule
-from test_metadata import exif
+from siamese_search.report.data import dedupe_csv, dedupe_json
+from siamese_search.report.words import kind_words, note_words, plan_sentence, reason_words
+from siamese_search.results import DedupeReport, Item, Loss, Rule
+from test_metadata import exif, place, xmp
 
 NEAR = 0.7
 Sample = Callable[[str], Image.Image]
@@ -60,8 +63,8 @@ def test_the_cameras_file_is_kept(folder: Path, sample: Sample, found: Callable[
     assert set(names(report)) == {"IMG_0001 with a longer name.jpg"}
     assert len(names(report)["IMG_0001 with a longer name.jpg"]) == 6
     assert report.groups[0].reason
-    assert report.groups[0].reason.rule is Rule.NOT_DERIVED
-    assert report.groups[0].reason.runner_up == "a copy, by its name"
+    assert report.groups[0].reason.rule is Rule.ORIGINAL_NAME
+    assert report.groups[0].reason.runner_up == "a copy"
 
 
 def test_the_reason_names_the_camera(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
@@ -92,6 +95,7 @@ def test_oldest_is_by_capture_then_by_file(folder: Path, sample: Sample, found: 
     ("stem", "words"),
     [
         ("Backup (1)", "a copy, by its name"),
+        ("Karl (1958)", ""),
         ("IMG_1234 copy 2", "a copy, by its name"),
         ("IMG_1234 - Kopie", "a copy, by its name"),
         ("IMG_1234 - Copy (3)", "a copy, by its name"),
@@ -148,6 +152,17 @@ def test_equal_exposures_are_told_apart_by_their_time(
     report = found(folder)
     assert names(report) == {"a.jpg": {"a again.jpg"}, "b.jpg": {"b again.jpg"}}
     assert [[path.name for path in burst.pictures] for burst in report.bursts] == [["a.jpg", "b.jpg"]]
+
+
+def test_moments_count_without_a_camera(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Two times of capture are two exposures, be the cameras' names lost; a copy that lost its time is one of both."""
+    for name, time in (("a", "2024:05:01 10:20:30"), ("b", "2024:06:01 10:20:30")):
+        sample("coffee.png").save(folder / f"{name}.jpg", quality=90, exif=exif(time=time, make="", model=""))
+    report = found(folder)
+    assert report.groups == ()
+    assert [[path.name for path in burst.pictures] for burst in report.bursts] == [["a.jpg", "b.jpg"]]
+    sample("coffee.png").save(folder / "c.jpg", quality=50)
+    assert len(found(folder).groups) == 1
 
 
 def test_a_person_may_call_two_exposures_the_same(
@@ -317,3 +332,121 @@ def test_pictures_with_companions_are_kept(folder: Path, sample: Sample, found: 
     (folder / "a.xmp").write_text("<x/>")
     (group,) = found(folder).groups
     assert (Path(group.keep).name, [path.name for path in group.copies[0].companions]) == ("a.jpg", ["long name.CR2"])
+
+
+def test_what_people_wrote_is_never_lost(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Who has keywords is kept, and whose keywords or place the kept one lacks stays, whatever rule decides."""
+    photo = sample("coffee.png")
+    photo.save(folder / "scan.jpg", quality=85, xmp=xmp(keywords="Karl Linz"))
+    photo.save(folder / "scan large.jpg", quality=97, xmp=xmp(keywords="Linz"))
+    report = found(folder)
+    assert names(report) == {"scan.jpg": {"scan large.jpg"}}
+    assert [report.acts_on(copy) for copy in report.groups[0]] == [True]
+    by_size = found(folder, rules=KeeperRules(rules=(Rule.SIZE,)))
+    (copy,) = by_size.groups[0]
+    assert (copy.path.name, copy.relation, copy.holds) == ("scan.jpg", "confirmed", ("keywords",))
+    for only in ((), ("confirmed",)):
+        assert not by_size.acts_on(copy, only)
+        assert by_size.freed(by_size.groups[0], only) == 0
+    assert plan_sentence(by_size) == "A plan acts on none of them; 1 with data that the kept one lacks stays."
+    assert note_words(copy) == "looks re-encoded, holds keywords that the kept one lacks"
+    assert [entry["holds"] for entry in dedupe_json(by_size)["groups"][0]["copies"]] == [["keywords"]]
+    assert dedupe_csv(by_size).splitlines()[2].endswith(",false,keywords")
+
+
+def test_a_catalogued_picture_stays_beside_the_cameras(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """To write a place and keywords into a file is no edit of the picture, and they are not in the camera's file."""
+    sample("coffee.png").save(folder / "DSC_1.jpg", quality=90, exif=exif())
+    written = place()
+    written.update(exif(software="digiKam-8.1.0"))
+    written.get_ifd(0x8769).update(exif().get_ifd(0x8769))
+    sample("coffee.png").save(folder / "catalogued.jpg", quality=90, exif=written, xmp=xmp(xmp_Rating="4"))
+    report = found(folder)
+    (copy,) = report.groups[0]
+    assert (copy.path.name, copy.relation, copy.holds) == ("catalogued.jpg", "same-pixels", ("place", "rating"))
+    assert not report.acts_on(copy)
+    (folder / "catalogued.jpg").write_bytes((folder / "DSC_1.jpg").read_bytes())
+    assert [copy.holds for copy in found(folder).groups[0]] == [()]
+
+
+def test_a_deep_master_stays(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """A scan of 16 bits never goes for an export of 8, whatever rule decides, and is kept where all else is equal."""
+    photo = sample("coffee.png")
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    deep[:, ::2] -= np.minimum(deep[:, ::2], 90)
+    cv2.imwrite(str(folder / "master.tif"), deep[..., ::-1])
+    cv2.imwrite(str(folder / "master.png"), deep[..., ::-1])
+    photo.save(folder / "export.png", compress_level=0)
+    photo.save(folder / "export.jpg", quality=90, exif=exif())
+    report = found(folder)
+    assert set(names(report)) == {"export.jpg"}  # it knows when it was taken
+    assert {name for name, relation in relations(report).items() if relation == "altered"} == {
+        "master.tif",
+        "master.png",
+    }
+    assert {copy.holds for copy in report.groups[0] if copy.relation == "altered"} == {("16 bits a channel",)}
+    (folder / "export.jpg").unlink()
+    (group,) = found(folder).groups
+    assert group.reason
+    assert group.keep.name.startswith("master")
+    (folder / group.copies[0].path.name).unlink()
+    (group,) = found(folder).groups
+    assert group.reason
+    assert (group.reason.rule, group.reason.keeper, group.reason.runner_up) == (Rule.DEPTH, 16, 8)
+
+
+def test_a_telephones_heic_is_kept(folder: Path, sample: Sample, found: Callable[..., DedupeReport]) -> None:
+    """Its export as a JPEG has all of its data and more bytes; bytes of two codecs do not compare."""
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    photo = sample("coffee.png").resize((600, 400))
+    made = exif(make="Apple", model="iPhone 12")
+    photo.save(folder / "IMG_1.heic", quality=50, exif=made)
+    photo.save(folder / "IMG_1.jpg", quality=95, exif=made)
+    (group,) = found(folder).groups
+    assert (group.keep.name, relations(found(folder))) == ("IMG_1.heic", {"IMG_1.jpg": "confirmed"})
+    assert reason_words(group.reason) == "the more original format: a camera's HEIF, next JPEG"
+    photo.save(folder / "IMG_1.heic", quality=50)
+    photo.save(folder / "IMG_1.jpg", quality=50)
+    assert set(names(found(folder))) == {"IMG_1.jpg"}
+
+
+def test_a_photo_with_a_palette_is_not_lossless(tmp_path: Path, sample: Sample) -> None:
+    """A GIF, or a PNG of few colours, of a photo lost what its JPEG has; a drawing did not."""
+    drawing = Image.new("RGB", (600, 400), "white")
+    for at in range(20):
+        ImageDraw.Draw(drawing).rectangle((at * 25, at * 10, at * 25 + 60, at * 10 + 40), "navy", "orange")
+    expected = {}
+    for name, image in (("photo", sample("coffee.png")), ("drawing", drawing)):
+        for path in (tmp_path / f"{name}.gif", tmp_path / f"{name}.png"):
+            image.quantize(64).save(path)
+            expected[path] = name == "drawing"
+        image.save(tmp_path / f"{name} with all colours.png")
+        expected[tmp_path / f"{name} with all colours.png"] = True
+    for path, lossless in expected.items():
+        with Image.open(path) as image:
+            item = Item(
+                id=1,
+                path=path,
+                size=path.stat().st_size,
+                mtime_ns=0,
+                content_hash="",
+                width=image.width,
+                height=image.height,
+                format=image.format or "",
+            )
+        assert is_lossless(item) is lossless, path
+
+
+def test_a_name_decides_only_what_the_pictures_do_not(
+    folder: Path, sample: Sample, found: Callable[..., DedupeReport]
+) -> None:
+    """What has more pixels is kept whatever it is called; of equals, what is not called a copy."""
+    photo = sample("coffee.png").resize((600, 400))
+    photo.save(folder / "beach - Kopie.jpg", quality=95)
+    photo.resize((450, 300)).save(folder / "beach.jpg", quality=60)
+    assert set(names(found(folder))) == {"beach - Kopie.jpg"}
+    photo.save(folder / "beach.jpg", quality=93)
+    assert set(names(found(folder))) == {"beach.jpg"}

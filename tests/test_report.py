@@ -173,6 +173,7 @@ def test_sync_json_has_the_fixed_keys() -> None:
         ("stopped", False),
         ("left_out", {"CR2": 8, "MP4": 1}),
         ("noted", [{"path": "y.jpg", "note": "cut short"}]),
+        ("re_embedded", 0),
     ]
 
 
@@ -232,6 +233,7 @@ def test_dedupe_json_has_the_fixed_keys(report: DedupeReport, tmp_path: Path) ->
                 "reviewed": False,
                 "protected": False,
                 "linked": False,
+                "holds": [],
                 "companions": [],
                 "differences": [],
                 "loss": None,
@@ -279,6 +281,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
         "size": "12",
         "reason": "most pixels: 4 x 3, next 2 x 1",
         "planned": "",
+        "holds": "",
     }
     assert other == {
         "group": "1",
@@ -290,6 +293,7 @@ def test_dedupe_csv_has_one_row_a_picture() -> None:
         "size": "",
         "reason": "",
         "planned": "true",
+        "holds": "",
     }
 
 

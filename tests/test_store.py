@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pyarrow.parquet import read_table, write_table
 
 from memory_store import MemoryStore
 from siamese_search.encoder import Encoder
 from siamese_search.encoder.embed import Embedded
-from siamese_search.errors import EncoderError, GalleryError
+from siamese_search.errors import DataError, EncoderError, GalleryError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.local.store import LocalStore
 from siamese_search.gallery.milvus.store import MilvusStore
@@ -339,6 +340,52 @@ def test_a_gallery_works_over_every_store(make: Make, photos: Path, encoder: Enc
     assert gallery.remove([photos / "copies"]) == 3
     assert len(gallery) == 6
     gallery.close()
+
+
+def test_a_gallery_moves_from_store_to_store(make: Make, tmp_path: Path) -> None:
+    """Written to Parquet, brought into another store and written again, the tables and the answers are the same."""
+    store = make()
+    with store.writing():
+        store.create(SETTINGS)
+    fill(store, vectors(5))
+    with store.writing(), store.transaction():
+        store.add(file("caf\udce9"), embedded("caf\udce9", vectors(1, seed=4)[0], content=50))
+        store.set_setting("threshold", {"distance": 0.25, "source": "option"})
+    store.set_answer(AnswerRow("a", "b", Answer.SAME, 2.5))
+    one, other = Gallery(store), Gallery(MemoryStore())
+    assert one.export(tmp_path / "one.parquet") == 6
+    assert other.take_in(tmp_path / "one.parquet") == 6
+    assert other.export(tmp_path / "other.parquet") == 6
+    tables = [read_table(tmp_path / name) for name in ("one.parquet", "other.parquet")]
+    assert tables[0].equals(tables[1], check_metadata=True)
+    assert other.take_in(tmp_path / "one.parquet") == 0
+    back = make()
+    with back.writing(), back.transaction():
+        back.remove([item.id for item in back.items()])
+    assert Gallery(back).take_in(tmp_path / "other.parquet") == 6
+    assert [item.path for item in back.items()] == [item.path for item in other.items()]
+    assert np.array_equal(back.embeddings()[1], other._store.embeddings()[1])  # noqa: SLF001
+    assert back.answers() == [AnswerRow("a", "b", Answer.SAME, 2.5)]
+
+
+def test_what_is_no_exported_gallery_is_refused(make: Make, tmp_path: Path) -> None:
+    """A file of another kind, another encoder's and a path out of all folders each end in one line."""
+    store = MemoryStore()
+    store.create({**SETTINGS, "encoder": {**SETTINGS["encoder"], "fingerprint": "g"}})
+    fill(store, vectors(2))
+    exported = tmp_path / "exported.parquet"
+    Gallery(store).export(exported)
+    (tmp_path / "text.parquet").write_text("no table")
+    write_table(read_table(exported).replace_schema_metadata(None), tmp_path / "foreign.parquet")
+    target = make()
+    with target.writing():
+        target.create(SETTINGS)
+    for name in ("text", "foreign"):
+        with pytest.raises(DataError, match=f"{name}.parquet: not a gallery"):
+            Gallery(target).take_in(tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match="another encoder"):
+        Gallery(target).take_in(exported)
+    assert target.items() == []
 
 
 def test_another_encoder_embeds_everything_anew(make: Make, photos: Path, encoder: Encoder) -> None:

@@ -58,7 +58,7 @@ def apply_plan(
         now = datetime.now(UTC).strftime("%Y-%m-%d_%H.%M.%S_%f")
         destination = _destination(action, into, roots=roots, protected=(*plan.protected, *protect))
         head = Head(action=action, gallery=plan.gallery, run=now, into=destination, roots=())
-        checks = Checks(plan, gallery, other, action=action, protect=protect)
+        checks = Checks(plan, gallery, other, action=action, protect=protect, dry_run=dry_run)
         if dry_run:
             return rehearse(plan.steps, checks, head, journal)
         with only_actor(roots), open_journal(journal, head) as opened, Roots(opened) as places:

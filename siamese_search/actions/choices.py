@@ -10,11 +10,14 @@ picked.
                               "blocked": ""},
                              {"path": "/…/a.jpg", "hash": "…", "size": 31234, "frees": 31234, "pixels": 40000,
                               "blocked": "", "relation": "confirmed", "distance": 0.03, "looks": ["resized"],
-                              "along": [], "acts": true}],
+                              "along": [], "knows": [["keywords", "…"]],
+                              "shared": [{"path": "/…/a.mov", "hash": "…", "of": ["/…/a.jpg", "/…/a.heic"]}],
+                              "acts": true}],
                  "reason": "pixels", "pairs": [[1, 2, "confirmed"]]}]}
 
-The first member of a group is its keeper. `plan` is a text, and stays one: the checksum in it is that of the very
-numbers.
+The first member of a group is its keeper. What a picture `knows`, and the one kept does not, lets it stay where nobody
+ticks it. What is `shared` goes along with the last of the pictures that it is `of`, if all go. `plan` is a text, and
+stays one: the checksum in it is that of the very numbers.
 """
 
 import json
@@ -24,7 +27,7 @@ from typing import Any
 
 import xxhash
 
-from siamese_search.actions.plan import going_along, is_link, plan_head
+from siamese_search.actions.plan import is_link, plan_head, with_hashes
 from siamese_search.gallery import Gallery
 from siamese_search.images.files import lies_in
 from siamese_search.results import FINER, SAFE_RELATIONS, Copy, DedupeReport, DuplicateGroup, Facts, Relation
@@ -72,15 +75,17 @@ def _group(
 
 def _keeper(group: DuplicateGroup, protected: Sequence[Path]) -> dict[str, Any]:
     blocked = _blocked(group.keep, group.facts, is_protected=lies_in(group.keep, protected))
-    if not blocked and group.companions:
-        blocked = f"{', '.join(path.name for path in group.companions)} would stay behind alone"
+    belonging = (*group.companions, *(each.path for each in group.shared))
+    if not blocked and belonging:
+        blocked = f"{', '.join(path.name for path in belonging)} would stay behind alone"
     return {**_facts(group.keep, group.facts), "blocked": blocked}
 
 
 def _copy(copy: Copy, report: DedupeReport, only: Sequence[Relation]) -> dict[str, Any]:
     blocked = _blocked(copy.path, copy.facts, is_protected=copy.protected)
-    along = [] if blocked else going_along(copy)
-    if along is None:
+    along = [] if blocked else with_hashes(copy.companions)
+    shared = [] if blocked else with_hashes(each.path for each in copy.shared)
+    if along is None or shared is None:
         blocked = "a file that belongs to it cannot be read"
     return {
         **_facts(copy.path, copy.facts),
@@ -90,14 +95,24 @@ def _copy(copy: Copy, report: DedupeReport, only: Sequence[Relation]) -> dict[st
         "distance": round(copy.distance, 6),
         "looks": [edit.value for edit in copy.looks],
         "along": along or [],
+        "shared": [
+            {**file, "of": [str(picture) for picture in each.pictures]}
+            for file, each in zip(shared or (), copy.shared, strict=False)
+        ],
         "acts": not blocked and report.acts_on(copy, only),
     }
 
 
 def _facts(path: Path, facts: Facts | None) -> dict[str, Any]:
     size, pixels = (facts.size, facts.width * facts.height) if facts else (0, 0)
-    content = facts.content_hash if facts else ""
-    return {"path": str(path), "hash": content, "size": size, "frees": size, "pixels": pixels}
+    return {
+        "path": str(path),
+        "hash": facts.content_hash if facts else "",
+        "size": size,
+        "frees": size,
+        "pixels": pixels,
+        "knows": list(map(list, facts.entries)) if facts else [],
+    }
 
 
 def _blocked(path: Path, facts: Facts | None, *, is_protected: bool) -> str:

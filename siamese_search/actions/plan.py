@@ -13,7 +13,7 @@ when they are applied, so an invented step does no harm.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from siamese_search.errors import PlanError
 from siamese_search.gallery import Gallery
 from siamese_search.gallery.locations import absolute
 from siamese_search.images.files import hash_file
-from siamese_search.results import Copy, DedupeReport, Relation
+from siamese_search.results import DedupeReport, Relation, companions_of
 
 FORMAT = 1
 _MAKE_ONE = "make one with: simsearch dedupe --plan NEW.json"
@@ -78,6 +78,14 @@ def plan_json(
     with a companion that cannot be read, since it would stay behind alone.
     """
     head = plan_head(report, gallery, against=against, protected=protected)
+    able = {
+        copy: files
+        for group in report.groups
+        for copy in group.copies
+        if group.facts and copy.facts and report.acts_on(copy, only) and not is_link(copy.path)
+        if (files := with_hashes((*copy.companions, *(each.path for each in copy.shared)))) is not None
+    }
+    along = companions_of(able)
     steps = [
         {
             "copy": str(copy.path),
@@ -89,12 +97,11 @@ def plan_json(
             "relation": copy.relation.value,
             "looks": [edit.value for edit in copy.looks],
             "reason": group.reason.rule.value if group.reason else None,
-            "companions": along,
+            "companions": [file for file in able[copy] if Path(file["path"]) in along[copy.path]],
         }
         for group in report.groups
         for copy in group.copies
-        if group.facts and copy.facts and report.acts_on(copy, only) and not is_link(copy.path)
-        if (along := going_along(copy)) is not None
+        if group.facts and copy.facts and copy in able
     ]
     return {**head, "steps": steps}
 
@@ -118,10 +125,10 @@ def plan_head(
     return {**head, "seal": seal(head)}
 
 
-def going_along(copy: Copy) -> list[dict[str, str]] | None:
-    """Return the files that go where a copy goes; None when one of them cannot be read."""
+def with_hashes(paths: Iterable[Path]) -> list[dict[str, str]] | None:
+    """Return files as a plan names them; None when one of them cannot be read."""
     try:
-        return [{"path": str(path), "hash": hash_file(path)} for path in copy.companions]
+        return [{"path": str(path), "hash": hash_file(path)} for path in paths]
     except OSError:
         return None
 

@@ -51,7 +51,7 @@ NEARLY_ALL = 0.99  # of the copies that the precision would let it find
 EDITED = 40  # pictures whose edited copies tell the recall
 TRIED = 5  # times as many are tried, when some cannot be read
 EDIT_STRENGTHS = (0.0, 0.3, 0.6)  # everyday edits, not the heaviest
-MIN_LOOKED_AT = 24_000  # pairs beyond the threshold that are looked at in detail, some minutes of one core
+MIN_LOOKED_AT = 32_000  # pairs beyond the threshold that are looked at in detail, some minutes of one core
 DUE = 0.1  # a gallery that changed by this share is calibrated again
 
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The commands that look after a gallery: verify, remove, relocate, export."""
+"""The commands that look after a gallery: verify, remove, relocate, export, import."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from siamese_search.cli.options import IndexOption, JsonOption, QuietOption, open_gallery, writable_folder
+from siamese_search.cli.options import (
+    IndexOption,
+    JsonOption,
+    NewIndexOption,
+    QuietOption,
+    open_gallery,
+    writable_file,
+    writable_folder,
+)
 from siamese_search.cli.output import print_json, print_text, progress_bar
 from siamese_search.errors import OptionError
 from siamese_search.report.words import counted
@@ -80,25 +88,57 @@ def relocate(
         )
 
 
-@app.command(epilog="Example: simsearch export holiday-embeddings --index indexes/holiday")
+def _writable_place(place: Path) -> Path | None:
+    return writable_file(place) if place.suffix == ".parquet" else writable_folder(place)
+
+
+@app.command(epilog="Example: simsearch export holiday.parquet --index indexes/holiday")
 def export(
-    folder: Annotated[
+    place: Annotated[
         Path,
-        typer.Argument(metavar="DIR", callback=writable_folder, help="Where to write items.csv and embeddings.npy."),
+        typer.Argument(
+            metavar="DIR|FILE.parquet",
+            callback=_writable_place,
+            help="Where to write items.csv and embeddings.npy, or one file.",
+        ),
     ],
     index: IndexOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a gallery's table and embeddings for other programs, row by row the same pictures."""
+    """Write a gallery's table and embeddings for other programs, row by row the same pictures.
+
+    A Parquet file also holds what `simsearch import` makes a gallery of again: threshold, folders, answers.
+    """
     with open_gallery(index) as gallery:
-        if folder.resolve() == Path(gallery.location).resolve():
-            raise OptionError(f"{folder}: is the gallery itself; name another folder")
-        rows = gallery.export(folder)
+        if place.resolve() == Path(gallery.location).resolve():
+            raise OptionError(f"{place}: is the gallery itself; name another folder")
+        rows = gallery.export(place)
     if json:
-        print_json({"images": rows, "folder": str(folder)})
+        print_json({"images": rows, "folder": str(place)})
     elif not quiet:
-        print_text(f"{folder}: items.csv and embeddings.npy with {counted(rows, 'row')}")
+        files = "a gallery" if place.suffix == ".parquet" else "items.csv and embeddings.npy"
+        print_text(f"{place}: {files} with {counted(rows, 'row')}")
+
+
+@app.command("import", epilog="Example: simsearch import holiday.parquet --index milvus://box:19530/holiday")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="What `simsearch export FILE.parquet` wrote.")],
+    index: NewIndexOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bring an exported gallery into a new one, wherever that is kept, with its embeddings and answers.
+
+    Nothing is embedded again. Interrupted, the same command goes on.
+    """
+    with open_gallery(index) as gallery:
+        added = gallery.take_in(file)
+        images = len(gallery)
+    if json:
+        print_json({"added": added, "images": images, "index": gallery.location})
+    elif not quiet:
+        print_text(f"{gallery.location}: {counted(images, 'image')} ({added:,} added)")
 
 
 def _print_verify(report: VerifyReport) -> None:

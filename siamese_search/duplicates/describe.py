@@ -72,9 +72,10 @@ class Describer:
             keep=keeper.path,
             copies=self._copies(keeper, files),
             reason=self._reason(files.group),
-            facts=_facts(keeper),
+            facts=self._facts(keeper),
             links=tuple(self.items[link].path for link in files.links),
-            companions=self.origins.of(keeper).companions,
+            companions=self.origins.of(keeper).belongings.own,
+            shared=self.origins.of(keeper).belongings.shared,
             pairs=tuple(sorted(self._pairs(files.group, compared), key=lambda pair: (pair.keep, pair.copy))),
         )
 
@@ -120,11 +121,13 @@ class Describer:
                 looks=()
                 if kind in _EQUAL
                 else looks(keeper, copy, first, glimpse(copy.path, self.decoder), comparison),
-                facts=_facts(copy),
+                facts=self._facts(copy),
                 reviewed=self.answers.get((min(hashes), max(hashes))) is Answer.SAME,
                 protected=self.rules.protects(copy.path),
                 linked=position in files.linked,
-                companions=self.origins.of(copy).companions,
+                companions=self.origins.of(copy).belongings.own,
+                shared=self.origins.of(copy).belongings.shared,
+                holds=self._holds(copy, keeper),
                 differences=comparison.differences if kind is Relation.ALTERED else (),
                 differences_in_copy=comparison.differences_in_second if kind is Relation.ALTERED else (),
                 transform=comparison.transform,
@@ -134,6 +137,20 @@ class Describer:
                 copies, files.group.copies, kinds, seen, strict=True
             )
             for hashes in [(keeper.content_hash, copy.content_hash)]
+        )
+
+    def _holds(self, copy: Item, keeper: Item) -> tuple[str, ...]:
+        one, other = self.origins.of(copy), self.origins.of(keeper)
+        return (*one.metadata.beyond(other.metadata), *(each.kind for each in one.known[len(one.metadata.known) :]))
+
+    def _facts(self, item: Item) -> Facts:
+        return Facts(
+            size=item.size,
+            width=item.width,
+            height=item.height,
+            format=item.format,
+            content_hash=item.content_hash,
+            entries=self.origins.of(item).known,
         )
 
     def _glimpse(self, item: Item, kind: Relation = Relation.NEAR) -> Glimpse | None:
@@ -158,13 +175,3 @@ def _loss_of(seen: Comparison, keeper: Item, copy: Item) -> Loss | None:
         return loss(seen, keeper, copy) if seen.verdict in {Verdict.CONFIRMED, Verdict.ALTERED} else None
     is_larger = copy.width * copy.height >= FINER * keeper.width * keeper.height
     return Loss.DETAILS if is_larger else None
-
-
-def _facts(item: Item) -> Facts:
-    return Facts(
-        size=item.size,
-        width=item.width,
-        height=item.height,
-        format=item.format,
-        content_hash=item.content_hash,
-    )

@@ -1,7 +1,7 @@
 """Exposures: pictures that a camera took at different moments are no copies of one another, however alike.
 
-Two pictures are different exposures when both know their camera and their time of capture, and the times differ: in
-the second, or in its fraction where both know that. What does not know them may be a copy of anything.
+Two pictures are different exposures when both know their time of capture, and the times differ: in the second, or in
+its fraction where both know that. What does not know it may be a copy of anything.
 """
 
 from collections import defaultdict
@@ -52,7 +52,7 @@ def read_exposures(items: Mapping[int, Item], origins: Origins, *, count: int) -
     second, fraction = (np.full(count, _UNKNOWN, np.int64) for _ in range(2))
     for position, item in items.items():
         data = origins.of(item).metadata
-        if data.camera and data.captured:
+        if data.captured:
             second[position] = round(data.captured.replace(tzinfo=UTC, microsecond=0).timestamp())
             if data.has_fraction:
                 fraction[position] = data.captured.microsecond

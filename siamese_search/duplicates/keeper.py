@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_search.duplicates.origin import Origin, Origins, derived_name
+from siamese_search.duplicates.origin import Origin, Origins
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
@@ -15,9 +15,14 @@ from siamese_search.results import KEEP_RULES, Item, Reason, Rule
 DEFAULT_RULES = tuple(rule for rule in KEEP_RULES if rule is not Rule.NEWEST)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
+_CAMERAS_HEIF = frozenset({"HEIC", "HEIF"})
+_ORIGINALS = ("JPEG", "HEIC", "HEIF", "TIFF", "AVIF", "WEBP", "PNG")  # what cameras write, then what is made of that
+_DRAWN = 0.1  # bytes a pixel of a palette's picture: a drawing; photos take more, and lost their colours to it
+_OVERHEAD = 2048  # bytes of a palette and what else comes before the pixels
+_PNG_PALETTE = 3
 _WEBP_HEAD = 4096  # bytes; in an extended WebP the picture comes after colour profile and animation header
 
-_Key = int | str | tuple[int, ...]
+_Key = int | str | tuple[int | str, ...]
 _Value = int | str
 _Picture = tuple[Item, Origin]
 
@@ -140,12 +145,33 @@ class KeeperRules:
 def is_lossless(item: Item) -> bool:
     """Tell whether the format of a picture keeps every pixel; of WebP the file's head says which of two it is.
 
-    TIFF counts as lossless, although it can hold a JPEG; HEIC, AVIF and JPEG 2000 count as lossy.
+    TIFF counts as lossless, although it can hold a JPEG; HEIC, AVIF and JPEG 2000 count as lossy. So do GIF and PNG
+    with a palette, unless they take so few bytes that they are drawings: a photo has more than 256 colours.
     """
+    if item.format == "GIF" or (item.format == "PNG" and _has_palette(item.path)):
+        return item.size - _OVERHEAD < _DRAWN * item.width * item.height
     if item.format == "WEBP":
         with suppress(OSError), item.path.open("rb") as file:
             return b"VP8L" in file.read(_WEBP_HEAD)
     return item.format in _LOSSLESS
+
+
+def _has_palette(png: Path) -> bool:
+    with suppress(OSError), png.open("rb") as file:
+        return file.read(26)[25:] == bytes([_PNG_PALETTE])
+    return False
+
+
+def _by_format(item: Item, origin: Origin) -> tuple[int, str]:
+    """Return the place of a picture's format: a camera's HEIF comes first, whose JPEG is made of it and larger."""
+    if item.format in _CAMERAS_HEIF and origin.metadata.camera:
+        return -1, ""
+    place = _ORIGINALS.index(item.format) if item.format in _ORIGINALS else len(_ORIGINALS)
+    return place, item.format
+
+
+def _format(item: Item, origin: Origin) -> str:
+    return f"a camera's {item.format}" if _by_format(item, origin)[0] < 0 else item.format
 
 
 def _place(item: Item, folders: Sequence[Path]) -> int:
@@ -171,11 +197,6 @@ def _ages(first: _Picture, second: _Picture) -> tuple[_Value, _Value]:
     return one, other
 
 
-def _derivation(item: Item, origin: Origin) -> str:
-    """Return what tells that a picture is derived; of one whose data tell it as well, its name."""
-    return derived_name(item.path.stem) or origin.derived or "not derived"
-
-
 def _file_time(item: Item) -> int:
     """Return when a file was written; a gallery does not trust that of one that had just been when it was indexed."""
     with suppress(OSError):
@@ -196,11 +217,13 @@ _CRITERIA = {
         ),
         _Criterion(
             Rule.NOT_DERIVED,
-            lambda _, origin: bool(origin.derived) and not origin.is_rewritten,
-            _each(_derivation),
+            lambda _, origin: origin.is_resized,
+            _each(lambda _, origin: origin.derived if origin.is_resized else "neither resized nor cropped"),
         ),
         _Criterion(
-            Rule.METADATA, lambda _, origin: -origin.metadata.details, _each(lambda _, origin: origin.metadata.details)
+            Rule.METADATA,
+            lambda _, origin: (-len(origin.metadata.details), -len(origin.metadata.entries)),
+            _each(lambda _, origin: ", ".join(origin.metadata.details) or "nothing"),
         ),
         _Criterion(
             Rule.PIXELS,
@@ -208,10 +231,17 @@ _CRITERIA = {
             _each(lambda item, _: f"{item.width} \N{MULTIPLICATION SIGN} {item.height}"),
         ),
         _Criterion(
+            Rule.ORIGINAL_NAME,
+            lambda _, origin: bool(origin.named),
+            _each(lambda _, origin: origin.named.removesuffix(", by its name") or "neither a copy nor an edit"),
+        ),
+        _Criterion(Rule.DEPTH, lambda _, origin: -origin.metadata.bits, _each(lambda _, origin: origin.metadata.bits)),
+        _Criterion(
             Rule.LOSSLESS,
             lambda item, _: not is_lossless(item),
             _each(lambda item, _: item.format if is_lossless(item) else f"lossy {item.format}"),
         ),
+        _Criterion(Rule.FORMAT, _by_format, _each(_format)),
         _Criterion(Rule.SIZE, lambda item, _: -item.size, _each(lambda item, _: item.size)),
         _Criterion(Rule.OLDEST, _age, _ages),
         _Criterion(Rule.NEWEST, lambda item, _: -_file_time(item), _each(lambda item, _: _file_time(item))),

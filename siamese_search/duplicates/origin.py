@@ -8,13 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from siamese_search.cores import usable_cores
-from siamese_search.duplicates.companions import Companions
+from siamese_search.duplicates.companions import Belongings, Companions
+from siamese_search.images.catalogued import Entry
 from siamese_search.images.metadata import Metadata
 from siamese_search.images.raw import RAW_KINDS
 from siamese_search.images.sandbox import Decoder
 from siamese_search.results import Item
 
 _CAMERA_FORMATS = RAW_KINDS | {"JPEG", "HEIF", "HEIC", "AVIF", "TIFF"}  # none writes PNG, WebP or BMP
+_NONE = Belongings()
 _RESIZED = "resized or cropped"
 _EDITED_AFTER = timedelta(minutes=1)  # between capture and the last writing; a camera needs seconds
 
@@ -35,7 +37,7 @@ _DERIVED_NAMES = {
         r"|^IMG_E\d{4}|-(COLLAGE|ANIMATION|EFFECTS)$|~\d+$"
     ),
     "a copy, by its name": (
-        r"\(\d+\)$|(^|[ ._-])\(?(copy|kopie|copie|copia|kopia|cópia)\)?[ ._-]*\(?\d*\)?$"
+        r"\(\d{1,2}\)$|(^|[ ._-])\(?(copy|kopie|copie|copia|kopia|cópia)\)?[ ._-]*\(?\d*\)?$"
         r"|^(copy|kopie|copie|copia)( \(\d+\))? (of|von|de|di) |\.bak$"
     ),
 }
@@ -46,16 +48,29 @@ _PATTERNS = {words: re.compile(pattern, re.IGNORECASE) for words, pattern in _DE
 class Origin:
     """What is known of where a picture comes from.
 
-    `derived` says in words what it was made by, as its name or its data tell, or is empty. `is_cameras` tells that a
-    camera wrote the file, and nothing says that anybody wrote it again; `is_rewritten` that its data, and nothing else,
-    say so: beside a picture without any data, which may be a copy that lost them, that is no fault.
+    `derived` says in words what it was made by, as its data or its name tell, or is empty; `named` what its name alone
+    tells. `is_resized`: its data name another size. `is_cameras` tells that a camera wrote the file, and nothing in it
+    says that anybody wrote it again.
     """
 
     metadata: Metadata
     derived: str = ""
     is_cameras: bool = False
-    is_rewritten: bool = False
-    companions: tuple[Path, ...] = ()
+    named: str = ""
+    is_resized: bool = False
+    belongings: Belongings = _NONE
+
+    @property
+    def companions(self) -> tuple[Path, ...]:
+        """All files that belong to it, to it alone or not."""
+        shared = (each.path for each in self.belongings.shared)
+        return (*self.belongings.own, *shared, *self.belongings.settings)
+
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """What would be lost with it: what its file knows, and what programs keep of it in folders of their own."""
+        edits = (Entry(f"edits ({path.name})", "") for path in self.belongings.settings)
+        return (*self.metadata.known, *edits)
 
     @property
     def words(self) -> str:
@@ -96,9 +111,10 @@ def read_origin(item: Item, companions: Companions, decoder: Decoder) -> Origin:
     return Origin(
         metadata=metadata,
         derived=rewritten or named,
-        is_rewritten=bool(rewritten and not named and not rewritten.startswith(_RESIZED)),
+        named=named,
+        is_resized=rewritten.startswith(_RESIZED),
         is_cameras=bool(metadata.camera and metadata.captured) and item.format in _CAMERA_FORMATS and not rewritten,
-        companions=companions.of(item.path),
+        belongings=companions.of(item.path),
     )
 
 

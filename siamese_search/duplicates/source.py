@@ -59,7 +59,8 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
 def loss(seen: Comparison, picture: Item, other: Item) -> Loss | None:
     """Return what would be lost with `other`, the second of a comparison, if `picture` stayed in its place.
 
-    A part of the scene, its colours or transparency, or details: where it has twice as many pixels for the same.
+    A part of the scene, colours, their depth or transparency, or details: where it has twice as many pixels for the
+    same.
     """
     if seen.only_second > _LOST:
         return Loss.SCENE

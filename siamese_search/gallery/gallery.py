@@ -10,6 +10,7 @@ from time import perf_counter
 from siamese_search.encoder import load_encoder
 from siamese_search.errors import FolderError, OptionError
 from siamese_search.gallery.locations import folder_at
+from siamese_search.gallery.parquet import read_parquet
 from siamese_search.gallery.places import forget, relocate
 from siamese_search.gallery.reading import GalleryReader
 from siamese_search.gallery.settings import DEFAULT_ENCODER, first_settings, former_in, next_settings
@@ -136,6 +137,15 @@ class Gallery(GalleryReader):
         """
         with self._writing():
             return relocate(self._store, old, new)
+
+    def take_in(self, file: str | Path) -> int:
+        """Bring in what `export` wrote into a `.parquet` file: pictures, embeddings, answers; return how many are new.
+
+        The gallery is made with the file's encoder and threshold when it is missing. Ids are given anew; what is known
+        of a path stays. Raises DataError for a file of another kind, or embedded by another encoder.
+        """
+        with self._writing():
+            return read_parquet(self._store, Path(file))
 
     def watch(
         self, folders: Sequence[str | Path] = (), *, progress: Progress | None = None, stop: Event | None = None

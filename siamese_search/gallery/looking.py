@@ -127,7 +127,7 @@ class Look:
         seen = self._closer(above, below, compare(first.features, second.features))
         if self._ask_quality:
             seen = self._with_quality(above, below, seen)
-        return _with_transparency(first, second, seen)
+        return _with_unseen(first, second, seen)
 
     def _closer(self, first: int, second: int, found: Comparison) -> Comparison:
         """Look again, at more pixels, where what a page says may be too small, or a date in a still scene."""
@@ -199,21 +199,26 @@ class Look:
         except ImageError:
             return None
         longest = max(picture.width, picture.height)
-        return _Seen(features(picture.pixels), longest, picture.is_whole, picture.see_through)
+        return _Seen(features(picture.pixels), longest, picture.is_whole, picture.see_through, picture.bits)
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was seen of a picture and how long it is, whether that is all there is, and if some of it is transparent."""
+    """What was seen of a picture, how long it is, whether that is all there is; and if it is transparent, how deep."""
 
     features: Features
     longest: int
     is_whole: bool
     see_through: bool
+    bits: int
+
+    def would_lose(self, other: "_Seen") -> bool:
+        """Tell whether the other one has what is lost in this one: what a cut-out leaves out, more than eight bits."""
+        return other.bits > self.bits or (other.see_through and not self.see_through)
 
 
-def _with_transparency(first: _Seen, second: _Seen, seen: Comparison) -> Comparison:
-    """Return a comparison that knows that all of a cut-out would be lost with it if one on a ground stayed."""
-    if first.see_through == second.see_through:
-        return seen
-    return replace(seen, only_first=1.0) if first.see_through else replace(seen, only_second=1.0)
+def _with_unseen(first: _Seen, second: _Seen, seen: Comparison) -> Comparison:
+    """Return a comparison that knows of what cannot be seen: it would be lost with a picture if the other stayed."""
+    if first.would_lose(second):
+        seen = replace(seen, only_second=1.0)
+    return replace(seen, only_first=1.0) if second.would_lose(first) else seen

@@ -18,6 +18,7 @@ from siamese_search.gallery.export import export
 from siamese_search.gallery.hits import Query, combined, find_hits
 from siamese_search.gallery.join import Embeddings, Join
 from siamese_search.gallery.locations import Location, gallery_location, store_at
+from siamese_search.gallery.parquet import write_parquet
 from siamese_search.gallery.settings import (
     EncoderIdentity,
     calibration_in,
@@ -409,14 +410,16 @@ class GalleryReader:
             expected_recall=row.recall,
         )
 
-    def export(self, folder: str | Path) -> int:
+    def export(self, place: str | Path) -> int:
         """Write `items.csv` and, in the order of its rows, `embeddings.npy` `(n, dim)`; return the number of rows.
 
-        The folder is made when it is missing, in one that is there; each file is replaced as a whole. Raises
-        FolderError, GalleryError.
+        `place` is a folder. A name that ends in `.parquet` is that of one file with the same in it, and all that
+        `take_in` makes a gallery of again. The folder is made when it is missing, in one that is there; each file is
+        replaced as a whole. Raises FolderError, GalleryError.
         """
+        write = write_parquet if Path(place).suffix == ".parquet" else export
         with self.snapshot():
-            return export(self._store, Path(folder), dim=self._identity.dim)
+            return write(self._store, Path(place), dim=self._identity.dim)
 
     # -- inside
 

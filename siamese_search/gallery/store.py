@@ -136,7 +136,11 @@ class Store(Protocol):
         """Return all settings; what they mean is not the store's business."""
 
     def set_setting(self, name: str, value: dict[str, Any]) -> None:
-        """Put a setting in place of an earlier one; inside `transaction`."""
+        """Put a setting in place of an earlier one; inside `transaction`.
+
+        Once all pictures are removed, "encoder" may be another one; raises GalleryError where embeddings of its length
+        do not fit.
+        """
 
     def roots(self) -> tuple[Path, ...]:
         """Return the indexed folders in order; none lies inside another."""

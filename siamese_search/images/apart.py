@@ -127,6 +127,7 @@ def _answer(
         "frames": picture.frames,
         "note": picture.note,
         "see_through": picture.see_through,
+        "bits": picture.bits,
         "shape": picture.pixels.shape,
     }
     return about, picture.pixels.tobytes()

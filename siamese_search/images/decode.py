@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from siamese_search.images.depth import read_depth
 from siamese_search.images.modes import is_see_through, on_ground, plain_mode
 from siamese_search.images.raw import RAW_EXTENSIONS, RAW_KINDS, find_preview
 from siamese_search.images.reasons import EMPTY, NEEDS_HEIF, NeedsMoreError, RefusedError, image_errors, too_large
@@ -51,6 +52,7 @@ class Picture:
 
     `frames` counts the pictures of an animation or the pages of a file, of which `pixels` are one. `note` says what was
     amiss with a file that could be read all the same. `see_through`: some of it is transparent, and shown on a ground.
+    `bits` is the depth of a channel in the file, of which 8 are decoded.
     """
 
     pixels: NDArray[np.uint8]
@@ -60,6 +62,7 @@ class Picture:
     frames: int = 1
     note: str = ""
     see_through: bool = False
+    bits: int = 8
 
     @property
     def is_whole(self) -> bool:
@@ -112,7 +115,8 @@ def decode(file: BinaryIO, wanted: Wanted | None, *, max_pixels: int, grant: int
         picture = _decode(BytesIO(preview.jpeg), wanted, preview.orientation, max_pixels=max_pixels, grant=grant)
         return replace(picture, format=preview.kind)
     try:
-        return _decode(file, wanted, 1, max_pixels=max_pixels, grant=grant)
+        bits = read_depth(file).bits
+        return replace(_decode(file, wanted, 1, max_pixels=max_pixels, grant=grant), bits=bits)
     except OSError as error:
         file.seek(0)
         if "truncated" not in str(error).lower() or (data := finished(file.read())) is None:

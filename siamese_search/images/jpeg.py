@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from siamese_search.images.tiff import EXIF, GPS, read_directory
 
-RST0, SOI, EOI, SOS, APP1 = 0xD0, 0xD8, 0xD9, 0xDA, 0xE1
+RST0, SOI, EOI, SOS, APP1, APP2, APP13 = 0xD0, 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0xED
 _EXIF = b"Exif\0\0"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers that name the kind of coding and the size
 _DECODED = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})  # of those, what libjpeg decodes: not the lossless ones of RAW

@@ -1,21 +1,37 @@
-"""What a picture file says of itself: when, with what and where it was taken, and what it was written with.
+"""What a picture file says of itself: when, with what and where it was taken, and what people and programs wrote in it.
 
 Only the head of a file is read, nothing is decoded, and whatever is damaged in it counts as not there. Outside this
 package, ask a `sandbox.Decoder` for it.
 """
 
+import math
 import re
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from PIL import Image
 
 from siamese_search.errors import ImageError
+from siamese_search.images.attached import read_attached
+from siamese_search.images.catalogued import (
+    IPTC_RESOURCE,
+    Entry,
+    entry,
+    read_exif,
+    read_iptc,
+    read_resources,
+    read_xmp,
+    without_doubles,
+)
 from siamese_search.images.decode import open_image
-from siamese_search.images.jpeg import exif_weight, read_header
+from siamese_search.images.depth import read_depth
+from siamese_search.images.jpeg import APP1, APP13, exif_weight, read_header, segments
+from siamese_search.images.png import read_texts
 from siamese_search.images.raw import find_preview
 from siamese_search.images.reasons import image_errors
 
@@ -28,6 +44,12 @@ _OFFSET = 0x9011
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 _LATITUDE = 2
 
+_TIFF_XMP, _TIFF_IPTC, _TIFF_RESOURCES = 700, 33723, 34377
+_EXIF_HEAD = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+
+_USUAL_BITS = 8
 _MAX_TEXT = 100
 _HEAD = 1 << 18  # bytes of a JPEG that hold its EXIF data
 _MAX_WEIGHT = 1 << 20  # bytes that reading them may copy
@@ -39,8 +61,9 @@ class Metadata:
 
     `captured` is the time on the camera's clock, to the microsecond where `has_fraction`; `offset` is that clock's from
     UTC. `changed` is when software last wrote the file, on some clock. `size` is that of the picture when it was
-    written, as width and height in pixels. `details` counts what is known of how it was taken: time, camera, place, and
-    the maker's own notes.
+    written, as width and height in pixels. `has_notes`: the camera's maker left notes of its own. `entries` are what
+    people wrote into it, or had written, and that date and place of it are known. `bits` is the depth of a channel,
+    and `attached` what else the file holds: a clip, a second view.
     """
 
     captured: datetime | None = None
@@ -50,7 +73,33 @@ class Metadata:
     camera: str = ""
     software: str = ""
     size: tuple[int, int] | None = None
-    details: int = 0
+    has_notes: bool = False
+    bits: int = 8
+    attached: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """What is known of the picture, in words: "camera", "date", "place", "keywords (3)" and the like."""
+        kinds = Counter(each.kind for each in self.entries)
+        return (
+            *(["camera"] if self.camera else []),
+            *(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items()),
+            *(["the maker's notes"] if self.has_notes else []),
+        )
+
+    @property
+    def known(self) -> tuple[Entry, ...]:
+        """All that would be lost if a file without it stayed in its place: the entries, and more than eight bits."""
+        attached = (Entry(kind, "") for kind in self.attached)
+        depth = [Entry(f"{self.bits} bits a channel", "")] if self.bits > _USUAL_BITS else []
+        return (*self.entries, *attached, *depth)
+
+    def beyond(self, other: "Metadata") -> tuple[str, ...]:
+        """Return of what kinds something is known here that another file does not know: "keywords", "place"."""
+        deeper = [self.known[-1].kind] if self.bits > other.bits else []
+        entries = (each.kind for each in self.entries if each not in other.entries)
+        return (*dict.fromkeys(entries), *(kind for kind in self.attached if kind not in other.attached), *deeper)
 
     @property
     def captured_ns(self) -> int | None:
@@ -68,29 +117,91 @@ def read_metadata(file: BinaryIO) -> Metadata:
     """Return what an open file of any format says of itself; nothing for one that has no such data, or is damaged."""
     try:
         with image_errors("-"):
-            head = file.read(4)
-            file.seek(0)
-            if head in {b"II*\0", b"MM\0*"}:  # a TIFF, or a RAW file that begins like one, is itself what EXIF data are
-                exif = Image.Exif()
-                exif.load(file.read())
-                return _metadata(exif)
-            preview = find_preview(file)
-            with open_image(BytesIO(preview.jpeg) if preview else file) as image:
-                return _metadata(_exif(image))
+            bits = read_depth(file).bits
+            attached = read_attached(file)
+            return replace(_read_metadata(file), bits=bits, attached=attached)
     except ImageError:
         return Metadata()
 
 
+def _read_metadata(file: BinaryIO) -> Metadata:
+    head = file.read(4)
+    file.seek(0)
+    if head in {b"II*\0", b"MM\0*"}:  # a TIFF, or a RAW file that begins like one, is itself what EXIF data are
+        exif = Image.Exif()
+        exif.load(file.read())
+        return _metadata(exif, _entries_of_tiff(exif))
+    if head == b"\x89PNG":
+        return _png_metadata(file)
+    preview = find_preview(file)
+    with open_image(BytesIO(preview.jpeg) if preview else file) as image:
+        return _metadata(image.getexif(), _entries_of(image))
+
+
 def read_jpeg_metadata(file: BinaryIO) -> Metadata | None:
     """Return what an open JPEG says of itself; None for another file, or for data that make much work to read."""
-    header = read_header(file.read(_HEAD))
+    data = file.read(_HEAD)
+    header = read_header(data)
     if header is None or exif_weight(header.exif) > _MAX_WEIGHT:
         return None
+    entries: list[Entry | None] = []
+    resources = b""
+    for marker, payload in segments(data, 2):
+        if marker == APP1 and payload.startswith(_XMP):
+            entries += read_xmp(payload[len(_XMP) :])
+        elif marker == APP13 and payload.startswith(_PHOTOSHOP):
+            resources += payload[len(_PHOTOSHOP) :]
+    return replace(_of_exif(header.exif, [*entries, *read_resources(resources)]), attached=read_attached(file))
+
+
+def _png_metadata(file: BinaryIO) -> Metadata:
+    """Return what a PNG says, before its pixels and behind them, where some programs write it."""
+    exif = b""
+    entries: list[Entry | None] = []
+    for name, text in read_texts(file):
+        match name:
+            case "eXIf" | "Raw profile type exif" | "Raw profile type APP1":
+                if text.startswith(_XMP):
+                    entries += read_xmp(text[len(_XMP) :])
+                else:
+                    exif = exif or text.removeprefix(_EXIF_HEAD)
+            case "XML:com.adobe.xmp" | "Raw profile type xmp":
+                entries += read_xmp(text)
+            case "Raw profile type iptc" | "Raw profile type 8bim":
+                entries += [*read_resources(text), *read_iptc(text)]
+            case "Description" | "Title":
+                entries.append(entry("caption" if name == "Description" else "title", text.decode("utf-8", "replace")))
+    return _of_exif(exif, entries)
+
+
+def _of_exif(data: bytes, entries: Sequence[Entry | None]) -> Metadata:
     exif = Image.Exif()
     with suppress(Exception):  # damaged EXIF raises nearly anything
-        exif.load(header.exif)
-        return _metadata(exif)
-    return Metadata()
+        exif.load(data)
+        return _metadata(exif, entries)
+    return _metadata(Image.Exif(), entries)
+
+
+def _entries_of(image: Image.Image) -> list[Entry | None]:
+    """Return what people wrote into an open picture, as far as Pillow hands it over."""
+    resources = image.info.get("photoshop")
+    iptc = resources.get(IPTC_RESOURCE, b"") if isinstance(resources, dict) else b""
+    return [*read_xmp(_bytes(image.info.get("xmp"))), *read_iptc(iptc)]
+
+
+def _entries_of_tiff(exif: Image.Exif) -> list[Entry | None]:
+    iptc = exif.get(_TIFF_IPTC)
+    if isinstance(iptc, tuple) and iptc and isinstance(iptc[0], int):  # bytes, four of them called a number
+        order: Literal["little", "big"] = "little" if exif.endian == "<" else "big"
+        iptc = b"".join((number & 0xFFFFFFFF).to_bytes(4, order) for number in iptc)
+    resources = read_resources(_bytes(exif.get(_TIFF_RESOURCES)))
+    return [*read_xmp(_bytes(exif.get(_TIFF_XMP))), *read_iptc(_bytes(iptc)), *resources]
+
+
+def _bytes(value: object) -> bytes:
+    if isinstance(value, tuple) and all(isinstance(number, int) and 0 <= number < 256 for number in value):  # noqa: PLR2004
+        return bytes(value)
+    return value if isinstance(value, bytes) else b""
 
 
 def to_json(metadata: Metadata) -> dict[str, Any]:
@@ -107,26 +218,29 @@ def from_json(values: dict[str, Any]) -> Metadata:
     moments = {name: values[name] and datetime.fromisoformat(values[name]) for name in ("captured", "changed")}
     offset = None if values["offset"] is None else timedelta(seconds=values["offset"])
     size = None if values["size"] is None else (int(values["size"][0]), int(values["size"][1]))
-    return Metadata(**{**values, **moments, "offset": offset, "size": size})
+    entries = tuple(Entry(*each) for each in values["entries"])
+    return Metadata(
+        **{
+            **values,
+            **moments,
+            "offset": offset,
+            "size": size,
+            "entries": entries,
+            "attached": tuple(values["attached"]),
+        }
+    )
 
 
-def _exif(image: Image.Image) -> Image.Exif:
-    if image.format != "PNG":
-        return image.getexif()
-    exif = Image.Exif()  # Pillow would decode a PNG to look for data behind its pixels
-    exif.load(image.info.get("exif", b""))
-    return exif
-
-
-def _metadata(exif: Image.Exif) -> Metadata:
+def _metadata(exif: Image.Exif, entries: Sequence[Entry | None]) -> Metadata:
     taken, place = _part(exif, _EXIF), _part(exif, _GPS)
+    camera = _camera(_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))
     captured, fraction = _moment(taken.get(_TAKEN)), taken.get(_TAKEN_FRACTION)
-    if captured is None:
-        captured, fraction = _moment(taken.get(_DIGITIZED)), taken.get(_DIGITIZED_FRACTION)
+    digitized = _moment(taken.get(_DIGITIZED))
+    if captured is None and camera:  # of a scan, or a picture drawn, it is when the file was made
+        captured, fraction = digitized, taken.get(_DIGITIZED_FRACTION)
     microseconds = _microseconds(fraction)
     if captured is not None and microseconds is not None:
         captured = captured.replace(microsecond=microseconds)
-    camera = _camera(_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))
     return Metadata(
         captured=captured,
         has_fraction=captured is not None and microseconds is not None,
@@ -135,7 +249,15 @@ def _metadata(exif: Image.Exif) -> Metadata:
         camera=camera,
         software=_text(exif.get(_SOFTWARE)),
         size=_size(taken.get(_WIDTH), taken.get(_HEIGHT)),
-        details=sum((captured is not None, bool(camera), _LATITUDE in place, _MAKER_NOTE in taken)),
+        has_notes=_MAKER_NOTE in taken,
+        entries=without_doubles(
+            [
+                *entries,
+                *read_exif(exif, taken),
+                entry("date", str(captured or digitized or "")),
+                Entry("place", "") if _is_place(place.get(_LATITUDE)) else None,
+            ]
+        ),
     )
 
 
@@ -176,6 +298,13 @@ def _offset(text: str) -> timedelta | None:
         offset = timedelta(hours=int(hours), minutes=int(minutes))
         return (-offset if text.startswith("-") else offset) if offset < timedelta(hours=24) else None
     return None
+
+
+def _is_place(latitude: object) -> bool:
+    """Tell degrees, minutes and seconds from what cameras write that know none: nothing, or no number."""
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        return isinstance(latitude, tuple) and not any(math.isnan(float(part)) for part in latitude)
+    return False
 
 
 def _size(width: object, height: object) -> tuple[int, int] | None:

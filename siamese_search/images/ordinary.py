@@ -8,6 +8,7 @@ whatever turns out to be large or slow, raises RiskyPictureError: then it is dec
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BytesIO
 from time import thread_time
 from typing import BinaryIO, cast
@@ -18,6 +19,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from siamese_search.images.decode import Picture, Wanted, finish, prepare
+from siamese_search.images.depth import read_depth
 from siamese_search.images.jpeg import Header, exif_weight, max_scans, read_header
 from siamese_search.images.reasons import RefusedError, RiskyPictureError
 from siamese_search.images.room import Room
@@ -39,11 +41,12 @@ def decode_here(file: BinaryIO, wanted: Wanted, *, max_pixels: int, room: Room) 
     Raises RefusedError for too many pixels. Whatever else is wrong with a file is left to be found out apart.
     """
     try:
+        bits = read_depth(file).bits
         with _opened(file) as (image, header):
             whole = prepare(image, wanted, max_pixels=max_pixels)
             need = _need(image, header)
             with room.taken(need):
-                return finish(image, whole, wanted)
+                return replace(finish(image, whole, wanted), bits=bits)
     except (RiskyPictureError, RefusedError):
         raise
     except Exception as error:  # the decoder's, whichever they are

@@ -139,6 +139,7 @@ class Decoder:
             int(reply["frames"]),
             str(reply["note"]),
             bool(reply["see_through"]),
+            int(reply["bits"]),
         )
 
     def _ask(self, request: dict[str, Any], sources: Sequence[File]) -> tuple[dict[str, Any], bytes]:

@@ -8,8 +8,9 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from siamese_search.escapes import csv_cell, printable
@@ -28,10 +29,11 @@ from siamese_search.results import (
     SyncReport,
     Threshold,
     VerifyReport,
+    companions_of,
 )
 
 SEARCH_COLUMNS = ("query", "rank", "path", "distance", "duplicate", "kind", "relation", "group")
-DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason", "planned")
+DEDUPE_COLUMNS = ("group", "role", "path", "distance", "relation", "looks", "size", "reason", "planned", "holds")
 
 _DIGITS = 6  # of a distance: float32 carries no more
 
@@ -44,7 +46,6 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "moved": report.moved,
         "removed": report.removed,
         "unchanged": report.unchanged,
-        "re_embedded": report.re_embedded,
         "skipped": _skipped(report.skipped),
         "images": report.images,
         "seconds": round(report.seconds, 3),
@@ -52,6 +53,7 @@ def sync_json(report: SyncReport) -> dict[str, Any]:
         "stopped": report.stopped,
         "left_out": {entry.kind: entry.count for entry in report.left_out},
         "noted": [{"path": str(entry.path), "note": entry.note} for entry in report.noted],
+        "re_embedded": report.re_embedded,
     }
 
 
@@ -130,16 +132,18 @@ def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str
     `threshold` is the distance within which copies were looked for: where details decide it is the gallery's `reach`,
     which is null where distance alone does. `planned` tells of each copy whether a plan would act on it, as `plan`
     counts: by default, or on `only` some relations. `looks` is an impression, of small pictures; sizes are in bytes,
-    null where they are unknown. `coverage` tells whether all pictures were compared with all; if not, how many of the
-    pairs that `sampled` pictures have were found.
+    null where they are unknown. `holds` is what a copy's file knows and the keeper's does not: then it stays.
+    `coverage` tells whether all pictures were compared with all; if not, how many of the pairs that `sampled` pictures
+    have were found.
     """
     planned = [copy for group in report for copy in group if report.acts_on(copy, only)]
+    along = companions_of(planned)
     return {
         "threshold": round(report.threshold.distance, _DIGITS),
         "reach": None if report.details is None else round(report.threshold.distance, _DIGITS),
         "expected_precision": report.threshold.expected_precision,
         "images": report.images,
-        "groups": [_group(group, report, only) for group in report.groups],
+        "groups": [_group(group, along) for group in report.groups],
         "plan": {"copies": len(planned), "bytes": sum(copy.facts.size for copy in planned if copy.facts)},
         "skipped": _skipped(report.skipped),
         "against": report.against,
@@ -161,7 +165,8 @@ def dedupe_json(report: DedupeReport, only: Sequence[Relation] = ()) -> dict[str
     }
 
 
-def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]) -> dict[str, Any]:
+def _group(group: DuplicateGroup, along: Mapping[Path, Sequence[Path]]) -> dict[str, Any]:
+    """Return a group; `along` holds what goes along with each copy that a plan acts on."""
     return {
         "keep": str(group.keep),
         "copies": [
@@ -174,10 +179,11 @@ def _group(group: DuplicateGroup, report: DedupeReport, only: Sequence[Relation]
                 "reviewed": copy.reviewed,
                 "protected": copy.protected,
                 "linked": copy.linked,
-                "companions": [str(path) for path in copy.companions],
+                "holds": list(copy.holds),
+                "companions": [str(path) for path in along.get(copy.path, copy.companions)],
                 "differences": [list(box) for box in copy.differences],
                 "loss": copy.loss.value if copy.loss else None,
-                "planned": report.acts_on(copy, only),
+                "planned": copy.path in along,
             }
             for copy in group.copies
         ],
@@ -244,11 +250,13 @@ def dedupe_csv(report: DedupeReport, only: Sequence[Relation] = ()) -> str:
     """Return one row a picture: group (from 1), role (keep or copy), path, for copies distance, relation and looks.
 
     `size` is in bytes, `reason` says why the keeper is kept, `planned` (true or false) whether a plan would act on a
-    copy, by default or on `only` some relations.
+    copy, by default or on `only` some relations, and `holds` what its file knows that the keeper's does not.
     """
     rows: list[tuple[object, ...]] = []
     for number, group in enumerate(report.groups, start=1):
-        rows.append((number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason), ""))
+        rows.append(
+            (number, "keep", group.keep, "", "", "", _file_size(group.facts), reason_words(group.reason), "", "")
+        )
         rows.extend(
             (
                 number,
@@ -260,6 +268,7 @@ def dedupe_csv(report: DedupeReport, only: Sequence[Relation] = ()) -> str:
                 _file_size(copy.facts),
                 "",
                 str(report.acts_on(copy, only)).lower(),
+                ", ".join(copy.holds),
             )
             for copy in group.copies
         )

@@ -1,10 +1,11 @@
 """Figures and file names in words for people, the same in terminal, page and contact sheet."""
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from siamese_search.results import (
+    SAFE_RELATIONS,
     ActionReport,
     Copy,
     Coverage,
@@ -46,12 +47,15 @@ _REASONS = {
     Rule.PROTECTED: "protected: in {0}",
     Rule.PREFERRED: "preferred: in {0}",
     Rule.CAMERA: "as a camera wrote it: {0}, next {1}",
-    Rule.NOT_DERIVED: "{0}, next is {1}",
+    Rule.NOT_DERIVED: "{0}, next {1}",
+    Rule.ORIGINAL_NAME: "by its name {0}, next {1}",
     Rule.COMPANIONS: "with {0} that belong to it, next {1}",
-    Rule.METADATA: "knows more of how it was taken: {0}, next {1}",
+    Rule.METADATA: "its data say more: {0}, next {1}",
     Rule.SOURCE: "source of the others: {0}, next {1}",
     Rule.PIXELS: "most pixels: {0}, next {1}",
+    Rule.DEPTH: "deepest colours: {0} bits a channel, next {1}",
     Rule.LOSSLESS: "lossless: {0}, next {1}",
+    Rule.FORMAT: "the more original format: {0}, next {1}",
     Rule.SIZE: "largest file: {0}, next {1}",
     Rule.OLDEST: "oldest: {0}, next {1}",
     Rule.NEWEST: "newest: {0}, next {1}",
@@ -88,8 +92,13 @@ def note_words(copy: Copy) -> str:
         notes.append("protected")
     if copy.linked:
         notes.append("linked, frees nothing")
+    if copy.holds:
+        notes.append(f"holds {joined_words(copy.holds)} that the kept one lacks")
     if copy.companions:
         notes.append(f"with {', '.join(path.name for path in copy.companions)}")
+    for each in copy.shared:
+        others = sorted(path.name for path in each.pictures if path != copy.path)
+        notes.append(f"{each.path.name} belongs to it and to {joined_words(others)}")
     return ", ".join(notes)
 
 
@@ -216,7 +225,7 @@ def relations_sentence(report: DedupeReport) -> str:
 def plan_sentence(report: DedupeReport, only: Collection[Relation] = ()) -> str:
     """Say how many of the copies a plan acts on, what that frees, and what of the others; "" without any."""
     copies = [copy for group in report for copy in group]
-    staying = Counter(_stays(copy) for copy in copies if not report.acts_on(copy, only))
+    staying = Counter(_stays(copy, only) for copy in copies if not report.acts_on(copy, only))
     free = human_bytes(sum(report.freed(group, only) for group in report))
     if not staying:
         return f"A plan acts on {'it' if len(copies) == 1 else 'all of them'}, {free} to free." if copies else ""
@@ -227,13 +236,20 @@ def plan_sentence(report: DedupeReport, only: Collection[Relation] = ()) -> str:
     return f"{said}; {others} {'stays' if staying.total() == 1 else 'stay'}{hint}."
 
 
-def _stays(copy: Copy) -> str:
+def _stays(copy: Copy, only: Collection[Relation]) -> str:
     """Say by what a copy that a plan leaves alone stays."""
     if copy.protected:
         return "protected"
     if copy.linked:
         return "linked"
+    if copy.holds and copy.relation in (only or SAFE_RELATIONS):
+        return "with data that the kept one lacks"
     return "larger than the one kept" if copy.loss and copy.relation is Relation.NEAR else relation_words(copy.relation)
+
+
+def joined_words(words: Sequence[str]) -> str:
+    """Return words as a sentence lists them: "keywords, caption and place"."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

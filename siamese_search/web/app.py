@@ -23,7 +23,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from siamese_search.errors import BusyError, DataError, ImageError, OptionError, PlanError, SimsearchError
+from siamese_search.errors import (
+    BusyError,
+    DataError,
+    FingerprintError,
+    ImageError,
+    OptionError,
+    PlanError,
+    SimsearchError,
+)
 from siamese_search.escapes import printable
 from siamese_search.version import __version__
 from siamese_search.web.guard import HEADERS, MAX_JSON, Guard
@@ -38,6 +46,7 @@ _STATUS: tuple[tuple[type[SimsearchError], int], ...] = (
     (OptionError, 422),
     (PlanError, 422),
     (DataError, 422),
+    (FingerprintError, 409),  # indexing embeds everything anew
     (SimsearchError, 500),
 )
 

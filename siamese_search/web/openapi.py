@@ -15,7 +15,7 @@ _ERRORS = {
     404: "No such thing",
     405: "Not asked for in this way",
     408: "The body did not come in time",
-    409: "Not now: another job is at work, or nothing is indexed yet",
+    409: "Not now: another job is at work, nothing is indexed yet, or its encoder was replaced: index first",
     410: "The file is no longer what it was when it was indexed",
     411: "Without a length",
     413: "Too long",

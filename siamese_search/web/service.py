@@ -61,10 +61,12 @@ class Service:
 
     def __init__(self, location: Location | None, *, folders: Sequence[Path] = (), read_only: bool = False) -> None:
         with Gallery(location) as first:
-            encoder = first.encoder if first.exists() else load_encoder(DEFAULT_ENCODER)
+            # After an upgrade it may be another one than indexed the gallery: then indexing embeds all pictures anew.
+            encoder = load_encoder(first.encoder_location if first.exists() else DEFAULT_ENCODER)
             where = first.location
         self._decoder = Decoder(max_pixels=_MAX_UPLOAD_PIXELS)
         self.gallery = Gallery(where, encoder=encoder.shared(), decoder=self._decoder)
+        self._encoders = encoder.folder.parent
         self.folders = tuple(folders)
         self.read_only = read_only
         cores = usable_cores()
@@ -231,4 +233,4 @@ class Service:
     def _hidden(self) -> list[Path]:
         folder = folder_at(self.gallery.location)
         own = [] if folder is None else [folder.parent, folder.resolve().parent]
-        return [*own, self.gallery.encoder.folder.parent] if self.gallery.exists() else own
+        return [*own, self._encoders]

@@ -22,12 +22,14 @@ class Head:
 
     Rows with numbers up to `last` count, and no others. `given` is the last id that an item was given, `count` the
     number of pictures. `bases` are the folders that paths are kept below, by number: the roots, whose numbers are in
-    `tops`, and those that became part of one.
+    `tops`, and those that became part of one. `unsealed` is the number of pictures written since the server last put
+    all into segments of their own, which it indexes best.
     """
 
     last: int = 0
     given: int = 0
     count: int = 0
+    unsealed: int = 0
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     bases: dict[int, Path] = field(default_factory=dict)
     tops: frozenset[int] = frozenset()
@@ -47,6 +49,7 @@ class Head:
             last=row["row"],
             given=said["given"],
             count=said["count"],
+            unsealed=said["unsealed"],
             settings=said["settings"],
             bases={int(number): Path(path) for number, path in said["bases"].items()},
             tops=frozenset(said["tops"]),
@@ -58,6 +61,7 @@ class Head:
             "format": FORMAT,
             "given": self.given,
             "count": self.count,
+            "unsealed": self.unsealed,
             "settings": self.settings,
             "bases": {number: str(path) for number, path in self.bases.items()},
             "tops": sorted(self.tops),

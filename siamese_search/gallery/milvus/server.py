@@ -114,6 +114,11 @@ class Server:
         with self._explained():
             self._client.drop_collection(self._name(table), timeout=_SECONDS)
 
+    def seal(self) -> None:
+        """Have the pictures written so far put into segments of their own: what still grows is searched less well."""
+        with self._explained():
+            self._client.flush(self._name(PICTURES), timeout=_LOAD_SECONDS)
+
     def rebuild_index(self) -> None:
         """Build the index of the pictures anew; nothing can be searched meanwhile."""
         client, name = self._client, self._name(PICTURES)

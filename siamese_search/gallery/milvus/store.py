@@ -137,8 +137,8 @@ class MilvusStore:
                     clear(self._server, self._reader, head)
                     here.writer = Writer(self._server, self._reader, lease, head)
                 yield
-                if here.writer and here.writer.has_written:
-                    self._reader.settle(here.writer.head)
+                if here.writer:
+                    here.writer.finish()
             finally:
                 here.entered = here.writer = None
 

@@ -29,6 +29,7 @@ from siamese_search.gallery.store import DamagedError, StoreReport
 
 _KEPT_SECONDS = 600.0  # what ended, for those who still read what was before
 _SAMPLED, _NEAREST, _FAR = 50, 10, 16  # pictures, hits of each, and how many times as far is looked to tell the recall
+_MIN_RECALL = 0.9
 _LINKS = 32  # of a picture in the lowest layer of HNSW, 4 bytes each
 _ABOUT_BYTES = 200  # the other columns of a picture, more or less
 
@@ -56,12 +57,15 @@ def verified(server: Server, reader: Reader, head: Head) -> StoreReport:
 
 
 def repaired(server: Server, reader: Reader, writer: Writer) -> StoreReport:
-    """End the rows that are not as they were written, and build the index anew where anything was wrong."""
+    """End the rows that are not as they were written; build the index anew where any were, or it finds too little."""
     problems, mend = _look_over(server, reader, writer.head)
-    if not problems:
+    recall = index_recall(server, reader, writer.head)
+    if not problems and recall >= _MIN_RECALL:
         return StoreReport()
     writer.commit(mend)
     server.rebuild_index()
+    if not problems:
+        return StoreReport(mended=(f"the index found {recall:.0%} of what is near; built anew",))
     left, _ = _look_over(server, reader, writer.head)
     mended = [problem for problem in problems if problem not in left]
     if mended:

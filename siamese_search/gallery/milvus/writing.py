@@ -27,6 +27,7 @@ from siamese_search.gallery.store import SkippedFile, Vectors
 from siamese_search.results import ImageFile, Item
 
 A_MILLISECOND = 20  # bits: so many numbers it has, and when they are used up those of the next
+_SEALED_FROM = 1024  # pictures: of so many a server makes an index
 _HEADS = 8  # kept until they are cleared away
 
 
@@ -108,7 +109,7 @@ class Writer:
         if not (rows.pictures or rows.records or rows.head != self.head):
             self._is_lost = False
             return
-        head = replace(rows.head, last=next(rows.numbers))
+        head = replace(rows.head, last=next(rows.numbers), unsealed=rows.head.unsealed + len(rows.pictures))
         self._server.insert(PICTURES, rows.pictures)
         self._server.insert(RECORDS, rows.records)
         self._lease.check()
@@ -122,6 +123,14 @@ class Writer:
         if len(self._heads) > _HEADS:
             self._server.delete(RECORDS, self._heads[:-1])
             del self._heads[:-1]
+
+    def finish(self) -> None:
+        """Have the server index what was written, when it is much, and wait until everybody can read it."""
+        if self.head.unsealed >= _SEALED_FROM:
+            self._server.seal()
+            self.commit(Draft(replace(self.head, unsealed=0)))
+        if self.has_written:
+            self._reader.settle(self.head)
 
     def _rows_of(self, draft: Draft) -> _Rows:
         old, new = self.head, draft.head

@@ -39,6 +39,13 @@ class Group {
     return from(a) ?? (this.members[a].relation === "same-pixels" ? from(0) ?? this.members[b].relation : null);
   }
 
+  // What the file of a picture knows, and that of the one kept does not: keywords, a caption, a place.
+  holds(place) {
+    if (this.like[place] === this.like[this.keep]) return [];
+    const kept = new Set(this.members[this.keep].knows.map(String));
+    return [...new Set(this.members[place].knows.filter((entry) => !kept.has(String(entry))).map(([kind]) => kind))];
+  }
+
   isMarked(place) {
     return this.marks.some(([marked]) => this.like[marked] === this.like[place]);
   }
@@ -69,7 +76,7 @@ class Group {
 
   isChosenAtFirst(place) {
     if (this.keep === 0) return this.members[place].acts;
-    return data.only.includes(this.relation(place)) && !(this.finer(place) >= data.finer);
+    return data.only.includes(this.relation(place)) && !(this.finer(place) >= data.finer) && !this.holds(place).length;
   }
 
   isChosen(place) {
@@ -154,6 +161,8 @@ const startChoosing = () => {
       const relation = group.relation(place);
       verdict.append(element("span", relation ? data.words[relation] : "not compared", "label"));
       made.append(verdict);
+      const holds = group.holds(place);
+      if (holds.length) made.append(element("p", `holds ${holds.join(", ")} that the kept one lacks`, "looks"));
     }
     return made;
   };
@@ -318,7 +327,12 @@ const startChoosing = () => {
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   };
   at("save-plan").addEventListener("click", () => {
-    const steps = chosen.flatMap((group) => group.chosen.map((place) => JSON.stringify(group.step(place))));
+    const going = chosen.flatMap((group) => group.chosen.map((place) => [group.step(place), group.members[place].shared ?? []]));
+    const paths = new Set(going.map(([step]) => step.copy));
+    const last = new Map(); // what several pictures have in common goes with the last of them, if all go
+    for (const [step, shared] of going) for (const { of, ...file } of shared) if (of.every((path) => paths.has(path))) last.set(file.path, [step, file]);
+    for (const [step, file] of last.values()) step.companions = [...step.companions, file];
+    const steps = going.map(([step]) => JSON.stringify(step));
     save("plan.json", "application/json", `${data.plan.slice(0, -1)}, "steps": [\n${steps.join(",\n")}\n]}\n`);
     say(at("plan-said").dataset.plan);
   });
