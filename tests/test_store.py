@@ -350,6 +350,7 @@ def test_a_gallery_moves_from_store_to_store(make: Make, tmp_path: Path) -> None
     fill(store, vectors(5))
     with store.writing(), store.transaction():
         store.add(file("caf\udce9"), embedded("caf\udce9", vectors(1, seed=4)[0], content=50))
+        store.skip(SkippedFile(file=file("\udcff"), reason="damaged"))
         store.set_setting("threshold", {"distance": 0.25, "source": "option"})
     store.set_answer(AnswerRow("a", "b", Answer.SAME, 2.5))
     one, other = Gallery(store), Gallery(MemoryStore())
@@ -364,6 +365,7 @@ def test_a_gallery_moves_from_store_to_store(make: Make, tmp_path: Path) -> None
         back.remove([item.id for item in back.items()])
     assert Gallery(back).take_in(tmp_path / "other.parquet") == 6
     assert [item.path for item in back.items()] == [item.path for item in other.items()]
+    assert back.skipped() == store.skipped() != []
     assert np.array_equal(back.embeddings()[1], other._store.embeddings()[1])  # noqa: SLF001
     assert back.answers() == [AnswerRow("a", "b", Answer.SAME, 2.5)]
 

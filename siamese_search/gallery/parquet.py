@@ -1,13 +1,14 @@
 """A whole gallery in one Parquet file: for other programs, and to move it from one store to another.
 
 A row is a picture, with its embedding. What else there is lies in the file's metadata under "simsearch", as JSON: the
-settings, the folders, and what people said of pairs. Skipped files are not in it: they are tried again.
+settings, the folders, the files that could not be embedded or wait for it, and what people said of pairs.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from siamese_search.atomic import whole_file
 from siamese_search.encoder.embed import Embedded
 from siamese_search.errors import DataError, OptionError
 from siamese_search.gallery.settings import identity_in
-from siamese_search.gallery.store import AnswerRow, Store
+from siamese_search.gallery.store import AnswerRow, SkippedFile, Store
 from siamese_search.images.files import lies_in
 from siamese_search.results import Answer, ImageFile
 
@@ -83,31 +84,47 @@ def read_parquet(store: Store, path: Path) -> int:
 def _taken_in(store: Store, file: Any, path: Path, about: Mapping[str, Any]) -> int:
     identity = identity_in(about["settings"], str(path))
     roots = [Path(root) for root in about["roots"]]
+    skipped = [_skipped(roots, *row) for row in about["skipped"]]
     answers = [AnswerRow(first, second, Answer(answer), time) for first, second, answer, time in about["answers"]]
     if not store.exists():
         store.create(about["settings"])
     if identity_in(store.settings(), store.location).fingerprint != identity.fingerprint:
         raise DataError(f"{path}: was embedded by another encoder than {store.location}; name another --index")
+    known = {item.path for item in store.items()}
+    before = len(known)
     with store.transaction():
         for root in roots:
             store.add_root(root)
-    known = {item.path for item in store.items()}
-    before = len(known)
+        for entry in skipped:
+            if entry.file.path not in known:
+                store.skip(entry)
     for batch in file.iter_batches(_AT_ONCE):
         vectors = batch.column("embedding").flatten().to_numpy().reshape(-1, identity.dim)
+        rows = zip(batch.select(_COLUMNS).to_pylist(), vectors, strict=True)
         with store.transaction():
-            for row, vector in zip(batch.select(_COLUMNS).to_pylist(), vectors, strict=True):
-                place = _path_of(row)
-                if not lies_in(place, roots):
-                    raise ValueError(f"{place} lies in none of its folders")
-                if place not in known:
-                    store.add(*_picture(row, place, vector))
-                    known.add(place)
+            for picture, embedded in starmap(_picture, rows):
+                if _within(roots, picture.path) not in known:
+                    store.add(picture, embedded)
+                    known.add(picture.path)
+    _answer(store, answers)
+    return len(known) - before
+
+
+def _answer(store: Store, answers: Sequence[AnswerRow]) -> None:
     said = {(row.first, row.second): row.time for row in store.answers()}
     for row in answers:
         if row.time > said.get((row.first, row.second), -np.inf):
             store.set_answer(row)
-    return len(known) - before
+
+
+def _within(roots: Sequence[Path], path: Path) -> Path:
+    if not lies_in(path, roots):
+        raise ValueError(f"{path} lies in none of its folders")
+    return path
+
+
+def _skipped(roots: Sequence[Path], name: str, size: int, mtime_ns: int, reason: str) -> SkippedFile:
+    return SkippedFile(file=ImageFile(path=_within(roots, Path(name)), size=size, mtime_ns=mtime_ns), reason=reason)
 
 
 def _about(store: Store) -> dict[str, Any]:
@@ -115,11 +132,13 @@ def _about(store: Store) -> dict[str, Any]:
         "format": FORMAT,
         "settings": dict(store.settings()),
         "roots": [str(root) for root in store.roots()],
+        "skipped": [(str(e.file.path), e.file.size, e.file.mtime_ns, e.reason) for e in store.skipped()],
         "answers": [(row.first, row.second, row.answer.value, row.time) for row in store.answers()],
     }
 
 
-def _picture(row: Mapping[str, Any], path: Path, vector: NDArray[np.float32]) -> tuple[ImageFile, Embedded]:
+def _picture(row: Mapping[str, Any], vector: NDArray[np.float32]) -> tuple[ImageFile, Embedded]:
+    path = Path(row["path"] if row["path_bytes"] is None else os.fsdecode(row["path_bytes"]))
     if not _HASH.fullmatch(row["content_hash"]):
         raise ValueError(f"{row['content_hash']!r} is no checksum")
     file = ImageFile(path=path, size=row["size"], mtime_ns=row["mtime_ns"])
@@ -134,10 +153,6 @@ def _path_in_row(path: Path) -> tuple[str, bytes | None]:
         return data.decode(), None
     except UnicodeDecodeError:
         return data.decode("utf-8", "replace"), data
-
-
-def _path_of(row: Mapping[str, Any]) -> Path:
-    return Path(row["path"] if row["path_bytes"] is None else os.fsdecode(row["path_bytes"]))
 
 
 def _arrow() -> tuple[Any, Any]:
