@@ -58,7 +58,7 @@ def test_calibrate_and_dedupe_say_the_same(photos: Path, run: Run) -> None:
     assert run("index", photos).returncode == 0
     calibrated = run("calibrate").stdout
     (promise,) = (line for line in calibrated.splitlines() if "of its own pictures" in line)
-    assert promise in run("dedupe").stdout.splitlines()
+    assert promise.strip() in run("dedupe").stdout.splitlines()
     for other in (("--no-details",), ("--threshold", "0.3")):
         assert "of its own pictures" not in run("dedupe", *other).stdout
     for line in calibrated.splitlines():

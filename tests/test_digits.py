@@ -213,7 +213,7 @@ def test_pairs_of_digits_can_be_given_back(tmp_path: Path) -> None:
         pairs = balanced_pairs(part.identity)
         distance = np.zeros(len(pairs), np.float32)
         results.append(PartResult(part=part, embeddings=np.zeros((0, 2), np.float32), pairs=pairs, distance=distance))
-    path = tmp_path / "pairs" / "all.csv"
+    path = tmp_path / "all.csv"
     write_part_pairs(path, results)
     listed = load_dataset("digits", labels=str(path))
     assert listed.labels == "pairs"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from siamese_search.atomic import check_folder, made_folder
+from siamese_search.atomic import check_folder
 from siamese_search.encoder import Encoder, device_for, load_encoder
 from siamese_search.errors import OptionError
 from siamese_search.results import Skipped
@@ -67,7 +67,6 @@ def train_encoder(
     if config.architecture.endswith("-grey"):
         check_grey(config, dataset)
         dataset = in_grey(dataset)
-    made_folder(output)
     run = train(dataset, config, output / "run", device=device, on_step=on_step, on_validation=on_validation)
     metrics = finish(run, dataset, output, name=name or output.name, on_stage=on_stage or (lambda _stage: None))
     return TrainReport(folder=output, steps=run.step, skipped=tuple(dataset.skipped), metrics=metrics)

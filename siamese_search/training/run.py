@@ -163,6 +163,7 @@ def save(run: Run, folder: Path) -> None:
         tensors |= {f"optimizer.{number}.{k}": v for k, v in state.items()}
     tensors |= {"bank": run.bank, "bank_identity": run.bank_identity}
     about = {"config": asdict(run.config), "step": run.step, "seconds": run.seconds, "history": run.history}
+    made_folder(folder.parent)  # not before there is something to keep
     made_folder(folder)
     with whole_file(folder / "run.safetensors") as half:
         save_file({k: v.contiguous() for k, v in tensors.items()}, half, metadata={"run": json.dumps(about)})
