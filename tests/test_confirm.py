@@ -212,6 +212,15 @@ def test_what_shows_more_is_kept_and_is_no_copy() -> None:
     assert (bound.ranked, bound.comparisons[0, 1].verdict) == ([0, 1], Verdict.ALTERED)
 
 
+def test_what_adds_to_the_usual_frame_is_not_the_source() -> None:
+    """Where most pictures show the same, one that shows more is a screenshot of it, and no whole that they were cut from."""
+    shows_more = {(0, other): within(more=0.3) for other in range(1, 5)}
+    sizes = [(800, 600), *[(400, 300)] * 4]
+    confirmed = Family(5, shows_more, sizes).confirmed(4, standing=[0] * 5)
+    assert confirmed.ranked[0] == 1
+    assert confirmed.comparisons[1, 0].verdict is Verdict.ALTERED
+
+
 def test_rules_come_before_what_details_tell() -> None:
     """A picture of better standing keeps its place before what it frames."""
     assert Family(2, {(0, 1): within(more=0)}).confirmed(1, standing=[0, 1]).ranked == [0, 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from siamese_search.duplicates.origin import Origin, Origins
+from siamese_search.duplicates.origin import SCREENSHOT, Origin, Origins
 from siamese_search.errors import OptionError
 from siamese_search.images.files import lies_in, resolve_folders
 from siamese_search.results import KEEP_RULES, Item, Reason, Rule
@@ -16,7 +16,6 @@ DEFAULT_RULES = tuple(rule for rule in KEEP_RULES if rule is not Rule.NEWEST)
 
 _LOSSLESS = frozenset({"BMP", "DIB", "GIF", "ICO", "PCX", "PNG", "PPM", "QOI", "SGI", "SUN", "TGA", "TIFF", "XBM"})
 _CAMERAS_HEIF = frozenset({"HEIC", "HEIF"})
-_ORIGINALS = ("JPEG", "HEIC", "HEIF", "AVIF", "WEBP")  # lossy ones: what cameras write, then what is made of that
 _DRAWN = 0.1  # bytes a pixel of a palette's picture: a drawing; photos take more, and lost their colours to it
 _OVERHEAD = 2048  # bytes of a palette and what else comes before the pixels
 _PNG_PALETTE = 3
@@ -162,23 +161,15 @@ def _has_palette(png: Path) -> bool:
     return False
 
 
-def _by_format(item: Item, origin: Origin) -> tuple[int, str]:
-    """Return the place of a picture's format: a camera's HEIF comes first, whose JPEG is made of it and larger.
-
-    Lossless formats are equal in that.
-    """
-    if is_lossless(item):
-        return 0, ""
-    if item.format in _CAMERAS_HEIF and origin.metadata.camera:
-        return -1, ""
-    place = _ORIGINALS.index(item.format) if item.format in _ORIGINALS else len(_ORIGINALS)
-    return place, item.format
+def _by_format(item: Item, origin: Origin) -> int:
+    """Return 0 for a camera's HEIF, whose JPEG is made of it and larger, and 1 for all else."""
+    return 0 if item.format in _CAMERAS_HEIF and origin.metadata.camera else 1
 
 
 def _format(item: Item, origin: Origin) -> str:
     if is_lossless(item):
         return f"lossless {item.format}"
-    return f"a camera's {item.format}" if _by_format(item, origin)[0] < 0 else item.format
+    return item.format if _by_format(item, origin) else f"a camera's {item.format}"
 
 
 def _place(item: Item, folders: Sequence[Path]) -> int:
@@ -204,6 +195,12 @@ def _ages(first: _Picture, second: _Picture) -> tuple[_Value, _Value]:
     return one, other
 
 
+def _derivation(_: Item, origin: Origin) -> str:
+    if origin.named == SCREENSHOT:
+        return SCREENSHOT
+    return origin.derived if origin.is_resized else "neither resized nor cropped"
+
+
 def _file_time(item: Item) -> int:
     """Return when a file was written; a gallery does not trust that of one that had just been when it was indexed."""
     with suppress(OSError):
@@ -224,8 +221,8 @@ _CRITERIA = {
         ),
         _Criterion(
             Rule.NOT_DERIVED,
-            lambda _, origin: origin.is_resized,
-            _each(lambda _, origin: origin.derived if origin.is_resized else "neither resized nor cropped"),
+            lambda _, origin: origin.is_resized or origin.named == SCREENSHOT,
+            _each(_derivation),
         ),
         _Criterion(
             Rule.METADATA,

@@ -27,9 +27,10 @@ _EDITORS = re.compile(
     r"|snapseed|topaz|ulead|vsco|xnview|zoner",
     re.IGNORECASE,
 )
+SCREENSHOT = "a screenshot"
 # Of a name without its extension, whatever its case; people and programs name copies in many languages.
 _DERIVED_NAMES = {
-    "a screenshot": r"screen[ _-]?shot|bildschirmfoto|capture d.{1,4}cran|captura de pantalla|schermafbeelding",
+    SCREENSHOT: r"screen[ _-]?shot|bildschirmfoto|capture d.{1,4}cran|captura de pantalla|schermafbeelding",
     "from a messenger": (r"^(IMG-\d{8}-WA\d+|WhatsApp|FB_IMG_\d|received_\d|signal-\d{4}-|photo_\d{4}-\d\d-\d\d_)"),
     "a thumbnail": r"(^|[ ._-])(thumb|thumbnail|vorschau|preview)s?([ ._-]|$)|[-_]\d{2,4}x\d{2,4}$",
     "edited, by its name": (

@@ -23,6 +23,8 @@ _HEADS = 4  # members that are compared with a whole family
 _ABLE = 0.6  # of the agreement that the best has
 _EQUAL = 0.95  # of that, or all but so much of it: less may be chance
 _CHANCE = 2
+_FEW = 2  # pictures of one frame, at least, make that the usual one
+_WHOLE = 0.93  # of a picture
 _LOST = 0.004  # of a picture: a line of text
 _RICHER = 16.0  # times as many, whatever the size, has what is not clearly poorer
 _PART = 0.5  # of a picture: what shows less of it is not that picture again
@@ -127,11 +129,17 @@ class Sources:
     ) -> int:
         """Return the one of `heads` that is finest, shows most of the scene, and that most others agree with."""
         first = heads[0]
-        agreed = {
-            head: _agreement(seen(head, other) or seen(first, other) for other in family if other != head)
-            for head in heads
-        }
-        centre = min(heads, key=lambda head: (-agreed[head], self._rank[head]))
+
+        def known(head: int, other: int) -> Comparison | None:
+            return seen(head, other) or seen(first, other)
+
+        others = {head: [known(head, other) for other in family if other != head] for head in heads}
+        agreed = {head: _agreement(others[head]) for head in heads}
+        framed = {head: sum(map(_is_one_frame, others[head])) for head in heads}
+        most = max(agreed.values())
+        chance = max(_CHANCE, (1 - _EQUAL) * most)
+        centre = min(heads, key=lambda head: (agreed[head] < most - chance, -framed[head], self._rank[head]))
+        is_usual = framed[centre] >= max(_FEW, len(family) / 2)
         able = [
             head
             for head in heads
@@ -139,18 +147,24 @@ class Sources:
         ]
 
         def order(head: int) -> tuple[object, ...]:
-            worth = self._worth(head, centre, seen)
-            fewer = agreed[centre] - agreed[head] > max(_CHANCE, (1 - _EQUAL) * agreed[centre])
-            return *worth, fewer, self._rank[head]
+            found = self._likeness(head, centre, seen)
+            # Where most show the same frame, what shows more added something to it: it is a screenshot, or a collage.
+            scene = -abs(found.scene) if is_usual else found.scene
+            return (
+                -round(math.log2(max(found.finer, 1e-6))),
+                -round(scene / _SHARE),
+                round(found.border / _SHARE),
+                agreed[centre] - agreed[head] > chance,
+                self._rank[head],
+            )
 
         return min(able, key=order)
 
-    def _worth(self, head: int, centre: int, seen: Callable[[int, int], Comparison | None]) -> tuple[int, int, int]:
+    def _likeness(self, head: int, centre: int, seen: Callable[[int, int], Comparison | None]) -> Likeness:
         comparison = None if head == centre else seen(head, centre)
         if comparison is None:
-            return 0, 0, 0
-        found = likeness(comparison, self._items[head], self._items[centre])
-        return -round(math.log2(max(found.finer, 1e-6))), -round(found.scene / _SHARE), round(found.border / _SHARE)
+            return Likeness(1.0, 0.0, 0.0)
+        return likeness(comparison, self._items[head], self._items[centre])
 
 
 def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
@@ -168,6 +182,11 @@ def words(seen: Comparison, keeper: Item, other: Item) -> tuple[str, str]:
     if found.border < -_SHARE / 2:
         return "less of a border", "more"
     return "most of the others agree with it", "fewer"
+
+
+def _is_one_frame(seen: Comparison | None) -> bool:
+    """Tell whether two pictures show all of each other, and nothing around that."""
+    return is_confirmed(seen) and seen is not None and min(seen.covers, seen.covered) >= _WHOLE
 
 
 def _agreement(comparisons: Iterable[Comparison | None]) -> int:
