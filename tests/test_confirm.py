@@ -213,7 +213,7 @@ def test_what_shows_more_is_kept_and_is_no_copy() -> None:
 
 
 def test_what_adds_to_the_usual_frame_is_not_the_source() -> None:
-    """Where most pictures show the same, one that shows more is a screenshot of it, and no whole that they were cut from."""
+    """Where most pictures show the same, one that shows more is a screenshot, and no whole that they were cut from."""
     shows_more = {(0, other): within(more=0.3) for other in range(1, 5)}
     sizes = [(800, 600), *[(400, 300)] * 4]
     confirmed = Family(5, shows_more, sizes).confirmed(4, standing=[0] * 5)
