@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,17 @@ def test_what_shows_more_is_kept_and_is_no_copy() -> None:
     assert (free.ranked, free.comparisons[1, 0].verdict) == ([1, 0], Verdict.CONFIRMED)
     bound = Family(2, crop_first, sizes).confirmed(1, standing=[0, 1])
     assert (bound.ranked, bound.comparisons[0, 1].verdict) == ([0, 1], Verdict.ALTERED)
+
+
+@pytest.mark.parametrize("screen", [0, 1])
+def test_a_screen_around_a_picture_is_no_scene(screen: int) -> None:
+    """Of a picture and a screen that shows it the picture is kept, whichever the rules put first; both stay."""
+    seen = within(more=0.3)
+    described = replace(seen, added=1) if screen == 0 else replace(seen, added=1).reversed()
+    sizes = [(800, 600), (400, 300)] if screen == 0 else [(400, 300), (800, 600)]
+    confirmed = Family(2, {(0, 1): described}, sizes).confirmed(1, standing=[0, 0])
+    assert confirmed.ranked == [1 - screen, screen]
+    assert confirmed.comparisons[1 - screen, screen].verdict is Verdict.ALTERED
 
 
 def test_what_adds_to_the_usual_frame_is_not_the_source() -> None:

@@ -178,6 +178,17 @@ def arrow() -> Picture:
     return out
 
 
+def test_what_was_put_around_a_picture_is_told_from_its_scene(sample: Sample) -> None:
+    """A picture on a screen ends at a seam; a crop ends nowhere in the whole that it was cut from."""
+    photo = sample("coffee.png")
+    screen = Image.new("RGB", (photo.width + 60, photo.height + 240), "#101418")
+    screen.paste(photo, (30, 120))
+    ImageDraw.Draw(screen).text((40, 30), "Photos    12:45", fill="white", font=ImageFont.load_default(24))
+    assert (compared(photo, screen).added, compared(screen, photo).added) == (2, 1)
+    crop = photo.crop((30, 20, photo.width - 40, photo.height - 30))
+    assert (compared(photo, crop).added, compared(crop, photo).added) == (0, 0)
+
+
 @pytest.mark.parametrize("turn", [Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90])
 def test_where_a_sign_points_counts(turn: Image.Transpose) -> None:
     """An arrow to the left or down is no copy of one to the right; one that was compressed is."""

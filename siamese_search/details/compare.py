@@ -15,6 +15,7 @@ from siamese_search.details.overlap import Overlap, covered, overlap
 from siamese_search.details.places import differences
 from siamese_search.details.plain import same_everywhere, same_shades
 from siamese_search.details.remainder import remainders
+from siamese_search.details.seam import is_added
 from siamese_search.details.verdict import Comparison, Verdict
 
 _AS_IT_IS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -236,6 +237,7 @@ def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
         drawn=_is_drawn(evidence),
         only_first=only_first,
         only_second=only_second,
+        added=_added(first, second, matrix, laid),
         mirrored=mirrored,
         inverted=evidence.negative,
         recoloured=recoloured and not evidence.negative,
@@ -245,6 +247,15 @@ def _comparison(first: Features, second: Features, laid: _Laid) -> Comparison:
         differences_in_second=in_second,
         largest=evidence.differing if is_altered else 0.0,
     )
+
+
+def _added(first: Features, second: Features, matrix: Matrix, laid: _Laid) -> int:
+    """Return which of two pictures, 1 or 2, has something put around what the other one shows, 0 if neither."""
+    if min(laid.covers, laid.covered) >= _MIN_COVERED:
+        return 0
+    if laid.covers < laid.covered:
+        return 1 if is_added(first, second, matrix) else 0
+    return 2 if is_added(second, first, np.asarray(np.linalg.inv(matrix), np.float64)) else 0
 
 
 def _matrix(both: Overlap) -> Matrix:

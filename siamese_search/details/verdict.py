@@ -34,6 +34,7 @@ class Comparison:
     places of the first picture where they differ, the largest first, `differences_in_second` the same places in the
     second, and `largest` is the size of the largest as a share of what was compared. `poorer` is 1 or 2 where of two
     whole pictures the first or the second is clearly the poorer one, by its palette, compression or blur; see `poorer`.
+    `added` is 1 or 2 where the first or the second shows more, and that does not go on from what the other one shows.
     """
 
     verdict: Verdict
@@ -53,6 +54,7 @@ class Comparison:
     only_first: float = 0.0
     only_second: float = 0.0
     poorer: int = 0
+    added: int = 0
 
     def reversed(self) -> "Comparison":
         """Return what the details say of the second picture and the first."""
@@ -71,4 +73,5 @@ class Comparison:
             turned=self.turned if self.mirrored else -self.turned,
             transform=transform,
             poorer=(0, 2, 1)[self.poorer],
+            added=(0, 2, 1)[self.added],
         )

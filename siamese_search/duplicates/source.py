@@ -36,12 +36,14 @@ class Likeness(NamedTuple):
 
     `finer` is how many pixels it has for one of the other's, on what both show; those of a poorer picture count little.
     `scene` is the share of the other one's
-    area that it shows more than that, less where negative, and `border` that of plain bars around it.
+    area that it shows more than that, less where negative, and `border` that of plain bars around it; `is_added` where
+    what either shows more was put around the other: a screen, a page.
     """
 
     finer: float
     scene: float
     border: float
+    is_added: bool = False
 
 
 def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
@@ -55,6 +57,7 @@ def likeness(seen: Comparison, picture: Item, other: Item) -> Likeness:
         finer,
         seen.only_first * whole - seen.only_second,
         max(0.0, 1 - seen.covers - seen.only_first) * whole - max(0.0, 1 - seen.covered - seen.only_second),
+        bool(seen.added),
     )
 
 
@@ -148,8 +151,8 @@ class Sources:
 
         def order(head: int) -> tuple[object, ...]:
             found = self._likeness(head, centre, seen)
-            # Where most show the same frame, what shows more added something to it: it is a screenshot, or a collage.
-            scene = -abs(found.scene) if is_usual else found.scene
+            # A screen or a page around a picture is no scene; nor is what most others, all of one frame, do not show.
+            scene = -found.scene if found.is_added else -abs(found.scene) if is_usual else found.scene
             return (
                 -round(math.log2(max(found.finer, 1e-6))),
                 -round(scene / _SHARE),
